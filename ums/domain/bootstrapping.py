@@ -1,0 +1,145 @@
+"""The one YAML that connects a cluster: secrets, sources, the guard, the root and the way back for events."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ums.domain.fleet import Desired
+from ums.domain.guard import render_guard
+from ums.domain.instants import duration_text
+from ums.domain.layout import plane_folder
+from ums.domain.names import PDPName
+from ums.domain.rendering import (
+    KUSTOMIZATION,
+    NAMESPACE,
+    REGISTRY_LOGIN,
+    RELEASE_KEYS,
+    ROOT,
+    SOURCE,
+    SOURCE_API,
+    STATE_KEYS,
+    WRAPPER_LABEL,
+    render_state,
+)
+from ums.domain.trust import KeySigner
+from ums.domain.world import World
+
+_NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
+_GIT_LOGIN = "ums-git"
+_EVENTS = "ums-events"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What one data plane proves itself with.
+
+    Attributes:
+        password: for Git and the registry; the user name is ``<org>/<pdp>``, see ``user``.
+        event_key: HMAC key of its events.
+
+    """
+
+    user: str
+    password: str
+    event_key: str
+
+
+def render_bootstrap(world: World, pdp: PDPName, desired: Desired, credentials: Credentials) -> list[dict[str, Any]]:
+    """Return every object, in the order to apply them.
+
+    The state is among them, so that the first pull already cannot be an old one.
+    """
+    settings = world.settings
+    interval = duration_text(settings.interval)
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        *_secrets(world, credentials),
+        *render_guard(pdp, settings),
+        render_state(pdp, desired),
+        {
+            "apiVersion": SOURCE_API,
+            "kind": "GitRepository",
+            "metadata": {"name": SOURCE, "namespace": NAMESPACE},
+            "spec": {
+                "interval": interval,
+                "timeout": "60s",
+                "url": f"{settings.url}/git/release-repo",
+                "ref": {"branch": "delivery"},
+                "secretRef": {"name": _GIT_LOGIN},
+                "verify": {"mode": "HEAD", "secretRef": {"name": STATE_KEYS}},
+                "sparseCheckout": [plane_folder(pdp).rstrip("/")],
+            },
+        },
+        {
+            "apiVersion": KUSTOMIZATION,
+            "kind": "Kustomization",
+            "metadata": {"name": ROOT, "namespace": NAMESPACE},
+            "spec": {
+                "interval": interval,
+                "retryInterval": interval,
+                "timeout": duration_text(settings.root_timeout),
+                "path": f"./{plane_folder(pdp).rstrip('/')}",
+                "prune": True,
+                "wait": True,
+                "deletionPolicy": "Orphan",
+                "serviceAccountName": ROOT,
+                "sourceRef": {"kind": "GitRepository", "name": SOURCE},
+            },
+        },
+        {
+            "apiVersion": _NOTIFICATION,
+            "kind": "Provider",
+            "metadata": {"name": SOURCE, "namespace": NAMESPACE},
+            "spec": {
+                "type": "generic-hmac",
+                "address": f"{settings.url}/api/v1/pdps/{pdp}/events",
+                "secretRef": {"name": _EVENTS},
+            },
+        },
+        {
+            "apiVersion": _NOTIFICATION,
+            "kind": "Alert",
+            "metadata": {"name": SOURCE, "namespace": NAMESPACE},
+            "spec": {
+                "providerRef": {"name": SOURCE},
+                "eventSeverity": "info",
+                # By name and label: HelmRelease events carry Helm's logs, which must not leave the cluster.
+                "eventSources": [
+                    {"kind": "GitRepository", "name": SOURCE},
+                    {"kind": "Kustomization", "name": ROOT},
+                    {"kind": "Kustomization", "name": "*", "matchLabels": {WRAPPER_LABEL: "true"}},
+                ],
+            },
+        },
+    ]
+
+
+def _secrets(world: World, credentials: Credentials) -> list[dict[str, Any]]:
+    trust = world.trust
+    keys = {f"{name}.pub": signer.public_key for name, signer in trust.signers.items() if isinstance(signer, KeySigner)}
+    state_keys = {f"state-{number}.sshpub": key for number, key in enumerate(trust.state_keys, start=1)}
+    git_login = {"username": credentials.user, "password": credentials.password}
+    secrets = [
+        _secret(RELEASE_KEYS, keys),
+        _secret(STATE_KEYS, state_keys),
+        _secret(_GIT_LOGIN, git_login),
+        _secret(_EVENTS, {"token": credentials.event_key}),
+    ]
+    if world.settings.registry_login:
+        login = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
+        config = {"auths": {world.settings.registry.registry: {**git_login, "auth": login}}}
+        secret = _secret(REGISTRY_LOGIN, {".dockerconfigjson": json.dumps(config)})
+        secrets.append({**secret, "type": "kubernetes.io/dockerconfigjson"})
+    return secrets
+
+
+def _secret(name: str, content: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "stringData": content,
+    }

@@ -1,0 +1,103 @@
+"""What an event of Flux's notification-controller says about a data plane.
+
+Source: Flux event v1beta1. Reports are states: the newest wins, and one seen before changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from ums.domain.errors import InvalidInputError
+from ums.domain.fleet import Health, Report
+from ums.domain.instants import parse_instant
+from ums.domain.rendering import NAMESPACE, ROOT, SOURCE
+
+MAX_MESSAGE = 2000
+_COMMIT = re.compile(r"sha1:([0-9a-f]{40})$")
+_WAITING = frozenset({"DependencyNotReady", "Progressing", "ProgressingWithRetry"})
+
+
+@dataclass(frozen=True, slots=True)
+class FluxEvent:
+    """The members that UMS looks at."""
+
+    kind: str
+    name: str
+    severity: str
+    reason: str
+    message: str
+    at: datetime
+    commit_id: str | None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the body of an event.
+
+        Raises:
+            InvalidInputError: it is no event, or about an object that is none of ours.
+
+        """
+        try:
+            involved = data["involvedObject"]
+            kind, name, namespace = involved["kind"], involved["name"], involved["namespace"]
+            metadata = data.get("metadata") or {}
+            revision = next((str(metadata[key]) for key in metadata if key.split("/")[-1] == "revision"), "")
+            match = _COMMIT.search(revision)
+            event = cls(
+                kind=str(kind),
+                name=str(name),
+                severity=str(data["severity"]),
+                reason=str(data["reason"]),
+                message=str(data.get("message", ""))[:MAX_MESSAGE],
+                at=parse_instant(str(data["timestamp"])),
+                commit_id=match.group(1) if match else None,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInputError(f"not a Flux event: {error}") from error
+        if namespace != NAMESPACE or event.kind not in {"GitRepository", "Kustomization"}:
+            raise InvalidInputError(f"an event about {kind} {namespace}/{name}, which is none of ours")
+        return event
+
+
+def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, heard: datetime) -> Report | None:
+    """Return the state an event reports, or ``None`` when it reports none.
+
+    Only the root can say that all is well: it waits for every wrapper. Wrappers say what failed, and the
+    source says that it could not even be read; it names no revision then, so the last serial known stands.
+    """
+    is_root = (event.kind, event.name) == ("Kustomization", ROOT)
+    is_source = (event.kind, event.name) == ("GitRepository", SOURCE)
+    if is_source:
+        if event.severity != "error":
+            return None
+        serial = known.serial if known else 0
+    if serial is None:
+        return None
+    if event.reason in _WAITING:
+        if not is_root:
+            return None
+        health = Health.UPDATING
+    elif event.severity == "error":
+        health = Health.FAILED
+    elif is_root and event.reason == "ReconciliationSucceeded":
+        health = Health.HEALTHY
+    else:
+        return None
+    component = "" if is_root else event.name
+    report = Report(serial, health, event.message, component, event.at, heard)
+    return report if known is None or supersedes(report, known) else None
+
+
+def supersedes(new: Report, known: Report) -> bool:
+    """Return whether ``new`` is to be kept instead of ``known``.
+
+    A wrapper's failure and the root's, of one cause, follow each other: the one that names the component stays.
+    """
+    if (new.serial, new.at) <= (known.serial, known.at):
+        return False
+    same_failure = new.serial == known.serial and new.health is known.health is Health.FAILED
+    return not (same_failure and known.component and not new.component)

@@ -1,0 +1,281 @@
+"""The guard: what keeps a stolen state key from shipping code, installed in each cluster by bootstrap.
+
+The service account that applies what stands in Git may write four kinds of object in one namespace, and an
+admission policy says what these may look like. Each rule is named, so that a refusal tells what was tried.
+Kubernetes: ValidatingAdmissionPolicy v1 (1.30+), CEL as of that version.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from ums.domain.names import PDPName
+from ums.domain.rendering import (
+    DIGEST_ANNOTATION,
+    HELM_RELEASE,
+    KUSTOMIZATION,
+    NAMESPACE,
+    REGISTRY_LOGIN,
+    RELEASE_KEYS,
+    REMOVING_ANNOTATION,
+    ROOT,
+    SOURCE,
+    SOURCE_API,
+    STATE,
+)
+from ums.domain.world import FleetSettings
+
+POLICY = "ums-guard"
+SOURCE_POLICY = "ums-guard-source"
+MAX_AHEAD = timedelta(days=1)
+"""How far ahead of the API server's clock a serial may be."""
+
+_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{ROOT}"
+_WRITE = ["get", "list", "watch", "create", "update", "patch", "delete"]
+_READ = ["get", "list", "watch"]
+_FLUX_KINDS = (
+    (SOURCE_API, "ocirepositories"),
+    (HELM_RELEASE, "helmreleases"),
+    (KUSTOMIZATION, "kustomizations"),
+)
+_NOW = "object.metadata.managedFields.exists(m, "
+"""The newest ``managedFields`` time is the API server's own time of this very write."""
+
+
+def _rule(message: str, expression: str) -> dict[str, str]:
+    return {"expression": expression, "message": f"ums-guard: {message}", "reason": "Forbidden"}
+
+
+def _absent(*fields: str) -> str:
+    return " && ".join(f"!has(object.spec.{field})" for field in fields)
+
+
+def _for(resource: str, expression: str) -> str:
+    return f"request.resource.resource != '{resource}' || request.operation == 'DELETE' || ({expression})"
+
+
+def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
+    source_fields = ["certSecretRef", "proxySecretRef", "serviceAccountName", "suspend", "ignore"]
+    if not settings.plain_http:
+        source_fields.append("insecure")
+    login = f"!has(object.spec.secretRef) || object.spec.secretRef.name == '{REGISTRY_LOGIN}'"
+    inner = "object.spec.sourceRef.kind == 'OCIRepository'"
+    outer = "object.spec.sourceRef.kind == 'GitRepository'"
+    unchanged = "oldObject != null && object.data == oldObject.data"
+    return [
+        _rule(
+            "nothing may be deleted that an earlier state did not mark for removal",
+            "request.operation != 'DELETE' || (request.resource.resource != 'configmaps'"
+            f" && has(oldObject.metadata.annotations) && '{REMOVING_ANNOTATION}' in oldObject.metadata.annotations)",
+        ),
+        _rule(
+            f"an OCIRepository must come from oci://{settings.registry}/",
+            _for("ocirepositories", f"object.spec.url.startsWith('oci://{settings.registry}/')"),
+        ),
+        _rule(
+            "an OCIRepository must name a digest, never a tag or range",
+            _for(
+                "ocirepositories",
+                "has(object.spec.ref) && has(object.spec.ref.digest) && object.spec.ref.digest.startsWith('sha')"
+                " && !has(object.spec.ref.tag) && !has(object.spec.ref.semver) && !has(object.spec.ref.semverFilter)",
+            ),
+        ),
+        _rule(
+            f"an OCIRepository must be verified with the keys in Secret {RELEASE_KEYS}",
+            _for(
+                "ocirepositories",
+                "has(object.spec.verify) && object.spec.verify.provider == 'cosign'"
+                " && has(object.spec.verify.secretRef)"
+                f" && object.spec.verify.secretRef.name == '{RELEASE_KEYS}'"
+                " && !has(object.spec.verify.matchOIDCIdentity)",
+            ),
+        ),
+        _rule(
+            "an OCIRepository may not bring credentials, proxies or identities of its own",
+            _for(
+                "ocirepositories",
+                f"{_absent(*source_fields)} && ({login})"
+                " && (!has(object.spec.provider) || object.spec.provider == 'generic')",
+            ),
+        ),
+        _rule(
+            "a HelmRelease must install the OCIRepository of its own name, here, and nothing else",
+            _for(
+                "helmreleases",
+                "!has(object.spec.chart) && has(object.spec.chartRef) && object.spec.chartRef.kind == 'OCIRepository'"
+                " && object.spec.chartRef.name == object.metadata.name && !has(object.spec.chartRef.namespace)",
+            ),
+        ),
+        _rule(
+            "a HelmRelease may not change what was signed: no values, post-renderers, other cluster or account",
+            _for(
+                "helmreleases",
+                _absent("values", "valuesFrom", "postRenderers", "kubeConfig", "serviceAccountName", "suspend")
+                + " && (!has(object.spec.commonMetadata))",
+            ),
+        ),
+        _rule(
+            f"a Kustomization must read this data plane's folder as {ROOT}, or an OCIRepository as it is",
+            _for(
+                "kustomizations",
+                "!has(object.spec.sourceRef.namespace) && (("
+                f"{outer} && object.spec.sourceRef.name == '{SOURCE}' && has(object.spec.serviceAccountName)"
+                f" && object.spec.serviceAccountName == '{ROOT}'"
+                f" && object.spec.path.startsWith('./pdps/{pdp}/') && !object.spec.path.contains('..')"
+                f") || ({inner} && object.metadata.name == object.spec.sourceRef.name + '-content'"
+                " && !has(object.spec.serviceAccountName) && object.spec.path == './'))",
+            ),
+        ),
+        _rule(
+            "a Kustomization may not change what was signed: no patches, images, substitutions or other cluster",
+            _for(
+                "kustomizations",
+                _absent(
+                    "kubeConfig",
+                    "patches",
+                    "images",
+                    "postBuild",
+                    "components",
+                    "decryption",
+                    "namePrefix",
+                    "nameSuffix",
+                    "suspend",
+                    "buildMetadata",
+                )
+                + " && (!has(object.spec.force) || !object.spec.force)",
+            ),
+        ),
+        _rule(
+            f"a wrapper must say which digest it delivers, in annotation {DIGEST_ANNOTATION}",
+            _for(
+                "kustomizations",
+                f"!({outer}) || (has(object.spec.commonMetadata) && has(object.spec.commonMetadata.annotations)"
+                f" && '{DIGEST_ANNOTATION}' in object.spec.commonMetadata.annotations)",
+            ),
+        ),
+        _rule(
+            f"the state must be that of {pdp}",
+            _for("configmaps", f"object.metadata.name == '{STATE}' && object.data.pdp == '{pdp}'"),
+        ),
+        _rule(
+            "the serial must rise, or the state be unchanged",
+            _for(
+                "configmaps",
+                f"oldObject == null || ({unchanged}) || int(object.data.serial) > int(oldObject.data.serial)",
+            ),
+        ),
+        _rule(
+            "the serial is too far ahead of the clock",
+            _for(
+                "configmaps",
+                f"({unchanged}) || {_NOW}int(object.data.serial) <="
+                f" int(timestamp(m.time)) + {int(MAX_AHEAD.total_seconds())})",
+            ),
+        ),
+        _rule(
+            "this offer has expired",
+            _for(
+                "configmaps",
+                f"({unchanged}) || !{_NOW}timestamp(m.time) >= timestamp(object.data.expires))",
+            ),
+        ),
+    ]
+
+
+def _policy(
+    name: str, resources: list[dict[str, Any]], conditions: list[dict[str, str]], rules: list[dict[str, str]]
+) -> list[dict[str, Any]]:
+    api = "admissionregistration.k8s.io/v1"
+    return [
+        {
+            "apiVersion": api,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": resources},
+                "matchConditions": conditions,
+                "validations": rules,
+            },
+        },
+        {
+            "apiVersion": api,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    ]
+
+
+def _resource(api_version: str, resource: str, operations: list[str]) -> dict[str, Any]:
+    group, _, version = api_version.rpartition("/")
+    return {"apiGroups": [group], "apiVersions": [version], "resources": [resource], "operations": operations}
+
+
+def render_guard(pdp: PDPName, settings: FleetSettings) -> list[dict[str, Any]]:
+    """Return the account, its rights and the policies, in the order to apply them."""
+    account = {"kind": "ServiceAccount", "name": ROOT, "namespace": NAMESPACE}
+    rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    own = {"name": ROOT, "namespace": NAMESPACE}
+    rights = [
+        {"apiGroups": [api.partition("/")[0]], "resources": [resource], "verbs": _WRITE}
+        for api, resource in _FLUX_KINDS
+    ]
+    rights.append(
+        # Server-side apply creates by PATCH, so naming the one ConfigMap is enough.
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [STATE],
+            "verbs": ["get", "create", "update", "patch"],
+        }
+    )
+    reads = [
+        {"apiGroups": [""], "resources": ["pods", "persistentvolumeclaims", "services"], "verbs": _READ},
+        {"apiGroups": ["apps", "batch"], "resources": ["*"], "verbs": _READ},
+    ]
+    every = ["CREATE", "UPDATE", "DELETE"]
+    reads_source = (
+        "has(object.spec.sourceRef) && object.spec.sourceRef.kind == 'GitRepository'"
+        f" && object.spec.sourceRef.name == '{SOURCE}'"
+        f" && (object.metadata.namespace == '{NAMESPACE}' || (has(object.spec.sourceRef.namespace)"
+        f" && object.spec.sourceRef.namespace == '{NAMESPACE}'))"
+    )
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own, "automountServiceAccountToken": False},
+        {"apiVersion": rbac, "kind": "Role", "metadata": own, "rules": rights},
+        {
+            "apiVersion": rbac,
+            "kind": "RoleBinding",
+            "metadata": own,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": ROOT},
+            "subjects": [account],
+        },
+        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": f"{ROOT}-health"}, "rules": reads},
+        {
+            "apiVersion": rbac,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"{ROOT}-health"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": f"{ROOT}-health"},
+            "subjects": [account],
+        },
+        *_policy(
+            POLICY,
+            [_resource(api, resource, every) for api, resource in (*_FLUX_KINDS, ("v1", "configmaps"))],
+            [{"name": "written-by-the-root", "expression": f"request.userInfo.username == '{_ACCOUNT}'"}],
+            _rules(pdp, settings),
+        ),
+        *_policy(
+            SOURCE_POLICY,
+            [_resource(KUSTOMIZATION, "kustomizations", ["CREATE", "UPDATE"])],
+            [{"name": "reads-the-release-repo", "expression": reads_source}],
+            [
+                _rule(
+                    f"whatever reads GitRepository {SOURCE} must run as {ROOT}",
+                    f"has(object.spec.serviceAccountName) && object.spec.serviceAccountName == '{ROOT}'"
+                    f" && object.metadata.namespace == '{NAMESPACE}' && !has(object.spec.kubeConfig)",
+                )
+            ],
+        ),
+    ]

@@ -1,0 +1,62 @@
+"""Points in time and spans, as text: RFC 3339 in UTC, and ISO 8601 durations or ``30m``, ``14d``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from ums.domain.errors import InvalidInputError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SHORT = re.compile(r"(?:\d+[smhdw])+")
+_ISO = re.compile(r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)S)?)?")
+
+
+def to_text(instant: datetime) -> str:
+    """Return ``2026-11-23T05:00:00Z``; fractions of a second are dropped."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_instant(text: str) -> datetime:
+    """Read RFC 3339.
+
+    Raises:
+        InvalidInputError: it is not, or has no zone.
+
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{text!r:.60} is not a time", hint="write 2026-12-01T06:00:00Z") from error
+    if instant.tzinfo is None:
+        raise InvalidInputError(f"{text} names no time zone", hint="write 2026-12-01T06:00:00Z")
+    return instant.astimezone(UTC)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read ``PT30M``, ``P14D``, ``30m`` or ``1h30m``.
+
+    Raises:
+        InvalidInputError: it is neither, or nothing at all.
+
+    """
+    found: dict[str, int] = {}
+    if _SHORT.fullmatch(text):
+        found = {unit: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", text)}
+    elif (match := _ISO.fullmatch(text)) and not text.endswith("T"):
+        found = {unit: int(number) for unit, number in match.groupdict().items() if number}
+    if not found:
+        raise InvalidInputError(f"{text!r:.60} is not a duration", hint="write 30m, 12h, 14d or P14D")
+    try:
+        return timedelta(**{_UNITS[unit]: number for unit, number in found.items()})
+    except OverflowError as error:
+        raise InvalidInputError(f"{text!r:.60} is longer than time itself") from error
+
+
+def duration_text(span: timedelta) -> str:
+    """Return a span as Flux and Go write it: ``90s`` becomes ``1m30s``."""
+    seconds = int(span.total_seconds())
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (left, "s")) if number]
+    return "".join(parts) or "0s"

@@ -1,0 +1,90 @@
+"""Where everything stands in the release repo. Two branches: decisions on ``main``, ``delivery`` for Flux."""
+
+from __future__ import annotations
+
+from ums.domain.names import ComponentName, PDPName
+from ums.domain.version import Version
+
+SCHEMA = 1
+"""Version of the layout; a consumer accepts its own."""
+
+MAIN = "main"
+DELIVERY = "delivery"
+
+SETTINGS = "ums.yaml"
+TRUST = "trust.yaml"
+
+
+def catalog_folder(bundle: str, version: Version) -> str:
+    """Return the folder of a release on ``main``."""
+    return f"catalog/{bundle}/{version}"
+
+
+def catalog_release(bundle: str, version: Version) -> str:
+    """Return the path of a release's canonical JSON."""
+    return f"{catalog_folder(bundle, version)}/release.json"
+
+
+def catalog_notes(bundle: str, version: Version) -> str:
+    """Return the path of a release's notes."""
+    return f"{catalog_folder(bundle, version)}/notes.md"
+
+
+def catalog_status(bundle: str, version: Version) -> str:
+    """Return the path of what was decided about a release."""
+    return f"{catalog_folder(bundle, version)}/status.yaml"
+
+
+def catalog_objects(bundle: str, version: Version, component: str) -> str:
+    """Return the path of a component's Flux objects."""
+    return f"{catalog_folder(bundle, version)}/objects/{component}.yaml"
+
+
+def channel_policy(channel: str) -> str:
+    """Return the path of a channel's policy, which people edit."""
+    return f"channels/{channel}/policy.yaml"
+
+
+def channel_state(channel: str) -> str:
+    """Return the path of a channel's state, which UMS writes."""
+    return f"channels/{channel}/state.yaml"
+
+
+def fleet_registration(pdp: PDPName) -> str:
+    """Return the path of a data plane's registration, which people edit."""
+    return f"fleet/{pdp}/registration.yaml"
+
+
+def fleet_decisions(pdp: PDPName) -> str:
+    """Return the path of a data plane's pins and holds, which UMS writes."""
+    return f"fleet/{pdp}/decisions.yaml"
+
+
+def plane_folder(pdp: PDPName) -> str:
+    """Return the folder of a data plane on ``delivery``, with a slash at its end."""
+    return f"pdps/{pdp}/"
+
+
+def plane_kustomization(pdp: PDPName) -> str:
+    """Return the path of the list of a data plane's files."""
+    return f"{plane_folder(pdp)}kustomization.yaml"
+
+
+def plane_state(pdp: PDPName) -> str:
+    """Return the path of the ConfigMap ``ums-state``."""
+    return f"{plane_folder(pdp)}state.yaml"
+
+
+def plane_wrapper(pdp: PDPName, component: ComponentName) -> str:
+    """Return the path of a component's wrapper."""
+    return f"{plane_folder(pdp)}{component.object_name}.yaml"
+
+
+def plane_component(pdp: PDPName, component: ComponentName) -> str:
+    """Return the folder of a component's objects."""
+    return f"{plane_folder(pdp)}{component.bundle}/{component.component}"
+
+
+def plane_objects(pdp: PDPName, component: ComponentName) -> str:
+    """Return the path of a component's objects."""
+    return f"{plane_component(pdp, component)}/objects.yaml"

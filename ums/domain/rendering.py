@@ -1,0 +1,227 @@
+"""The Kubernetes objects that Flux reads: per component a wrapper and its objects, per data plane one state.
+
+Field for field from Flux's API reference (source v1, kustomize v1, helm v2). Everything here is a pure function,
+so that equal decisions give equal trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ums.domain import layout
+from ums.domain.bundle import ComponentKind
+from ums.domain.canonical import canonical_json
+from ums.domain.deciding import components_of
+from ums.domain.fleet import BundleState, Desired
+from ums.domain.instants import duration_text, to_text
+from ums.domain.names import ComponentName, PDPName
+from ums.domain.oci import HELM_CHART
+from ums.domain.release import Component, Release
+from ums.domain.world import Content, CopyOf, Document, FleetSettings, World
+
+RENDERER = 1
+"""Recorded with each release; raise it when the objects of a component would come out differently."""
+
+NAMESPACE = "ums-system"
+SOURCE = "ums"
+ROOT = "ums-root"
+"""Name of the root Kustomization and of the service account that applies it and every wrapper."""
+STATE = "ums-state"
+RELEASE_KEYS = "ums-release-keys"
+STATE_KEYS = "ums-state-keys"
+REGISTRY_LOGIN = "ums-registry"
+
+DIGEST_ANNOTATION = "ums/digest"
+RELEASE_ANNOTATION = "ums/release"
+REMOVING_ANNOTATION = "ums/removing"
+PRUNE_ANNOTATION = "kustomize.toolkit.fluxcd.io/prune"
+WRAPPER_LABEL = "ums/wrapper"
+
+KUSTOMIZATION = "kustomize.toolkit.fluxcd.io/v1"
+HELM_RELEASE = "helm.toolkit.fluxcd.io/v2"
+SOURCE_API = "source.toolkit.fluxcd.io/v1"
+
+_GRACE = timedelta(seconds=15)
+"""What a wrapper waits beyond its component's own timeout, so that the component's message wins."""
+
+_READY = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
+_SUSPENDED = "has(spec.suspend) && spec.suspend"
+_OLD_GENERATION = "!has(status.observedGeneration) || status.observedGeneration != metadata.generation"
+
+
+def render_objects(bundle: str, component: Component, settings: FleetSettings) -> tuple[dict[str, Any], ...]:
+    """Return the Flux objects of a component; they depend on the release and the registry, on no data plane."""
+    return _source(bundle, component, settings), _applier(bundle, component, settings)
+
+
+def _metadata(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": NAMESPACE}
+
+
+def _source(bundle: str, component: Component, settings: FleetSettings) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "interval": duration_text(settings.interval),
+        "url": f"oci://{settings.registry / bundle / component.name}",
+        "ref": {"digest": str(component.digest)},
+        "verify": {"provider": "cosign", "secretRef": {"name": RELEASE_KEYS}},
+    }
+    if component.kind is ComponentKind.CHART:
+        spec["layerSelector"] = {"mediaType": HELM_CHART, "operation": "copy"}
+    if settings.registry_login:
+        spec["secretRef"] = {"name": REGISTRY_LOGIN}
+    if settings.plain_http:
+        spec["insecure"] = True
+    name = ComponentName(bundle, component.name).object_name
+    return {"apiVersion": SOURCE_API, "kind": "OCIRepository", "metadata": _metadata(name), "spec": spec}
+
+
+def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict[str, Any]:
+    name = ComponentName(bundle, component.name)
+    source = {"kind": "OCIRepository", "name": name.object_name}
+    interval, timeout = duration_text(settings.interval), duration_text(component.timeout)
+    if component.kind is ComponentKind.MANIFESTS:
+        return {
+            "apiVersion": KUSTOMIZATION,
+            "kind": "Kustomization",
+            "metadata": _metadata(name.content_name),
+            "spec": {
+                "interval": interval,
+                "retryInterval": interval,
+                "timeout": timeout,
+                "path": "./",
+                "prune": True,
+                "wait": True,
+                "sourceRef": source,
+                "targetNamespace": component.namespace,
+            },
+        }
+    retry = {"name": "RetryOnFailure", "retryInterval": interval}
+    return {
+        "apiVersion": HELM_RELEASE,
+        "kind": "HelmRelease",
+        "metadata": _metadata(name.object_name),
+        "spec": {
+            "interval": interval,
+            "timeout": timeout,
+            "chartRef": source,
+            "releaseName": component.release_name,
+            "targetNamespace": component.namespace,
+            "storageNamespace": component.storage_namespace,
+            # Helm's default leaves changed CRDs as they were.
+            "install": {"createNamespace": True, "crds": "CreateReplace", "strategy": retry},
+            "upgrade": {"crds": "CreateReplace", "strategy": retry},
+            "driftDetection": {"mode": "enabled"},
+        },
+    }
+
+
+def render_wrapper(
+    pdp: PDPName, release: Release, component: Component, state: BundleState, settings: FleetSettings
+) -> dict[str, Any]:
+    """Return the Kustomization that applies one component's objects and tells the truth about their health.
+
+    A plain ``wait`` calls a suspended or old HelmRelease healthy; the expressions here do not.
+    """
+    name = ComponentName(release.bundle, component.name)
+    removing = component.name in state.removing
+    prune = {PRUNE_ANNOTATION: "enabled", REMOVING_ANNOTATION: "true"} if removing else {PRUNE_ANNOTATION: "disabled"}
+    if component.kind is ComponentKind.CHART:
+        applier = {"apiVersion": HELM_RELEASE, "kind": "HelmRelease", **_metadata(name.object_name)}
+        holds = (
+            f"status.history.size() > 0 && status.history[0].ociDigest == metadata.annotations['{DIGEST_ANNOTATION}']"
+        )
+    else:
+        applier = {"apiVersion": KUSTOMIZATION, "kind": "Kustomization", **_metadata(name.content_name)}
+        holds = f"status.lastAppliedRevision.endsWith(metadata.annotations['{DIGEST_ANNOTATION}'])"
+    return {
+        "apiVersion": KUSTOMIZATION,
+        "kind": "Kustomization",
+        "metadata": {
+            **_metadata(name.object_name),
+            "labels": {WRAPPER_LABEL: "true"},
+            "annotations": {**prune, RELEASE_ANNOTATION: release.name},
+        },
+        "spec": {
+            "interval": duration_text(settings.interval),
+            "retryInterval": duration_text(settings.interval),
+            "timeout": duration_text(component.timeout + _GRACE),
+            "path": f"./{layout.plane_component(pdp, name)}",
+            "prune": True,
+            "serviceAccountName": ROOT,
+            "sourceRef": {"kind": "GitRepository", "name": SOURCE},
+            "dependsOn": [
+                {"name": ComponentName(release.bundle, needed).object_name}
+                for needed in component.needs
+                if needed in state.components
+            ],
+            "commonMetadata": {
+                "annotations": {
+                    **prune,
+                    DIGEST_ANNOTATION: str(component.digest),
+                    RELEASE_ANNOTATION: release.name,
+                }
+            },
+            "healthChecks": [applier, *(workload.to_dict() for workload in component.workloads)],
+            "healthCheckExprs": [
+                {
+                    "apiVersion": applier["apiVersion"],
+                    "kind": applier["kind"],
+                    "failed": _SUSPENDED,
+                    "inProgress": _OLD_GENERATION,
+                    "current": f"{holds} && {_READY}",
+                }
+            ],
+        },
+    }
+
+
+def render_state(pdp: PDPName, desired: Desired) -> dict[str, Any]:
+    """Return the ConfigMap that says what a data plane is offered, and until when it may be taken."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {**_metadata(STATE), "annotations": {PRUNE_ANNOTATION: "disabled"}},
+        "data": {
+            "pdp": str(pdp),
+            "channel": desired.channel,
+            "serial": str(desired.serial),
+            "issued": to_text(desired.issued),
+            "expires": to_text(desired.expires),
+            "releases": canonical_json({bundle: state.to_dict() for bundle, state in desired.bundles.items()}).decode(),
+        },
+    }
+
+
+def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, serial: int, now: datetime) -> Desired:
+    """Return the state to offer a data plane from ``now`` on."""
+    channel = world.plane(pdp).registration.channel
+    issued = now.replace(microsecond=0)
+    return Desired(serial, channel, issued, issued + world.settings.validity, bundles)
+
+
+def render_plane(world: World, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:
+    """Return the whole folder of a data plane on ``delivery``, replacing what was there.
+
+    Raises:
+        NotFoundError: a release in the state is not in the catalog.
+
+    """
+    files: dict[str, Content | None] = {layout.plane_folder(pdp): None}
+    resources = ["state.yaml"]
+    files[layout.plane_state(pdp)] = Document(render_state(pdp, desired))
+    for bundle, state in sorted(desired.bundles.items()):
+        for name, release in components_of(world, bundle, state):
+            component = release.component(name)
+            assert component is not None  # noqa: S101 - components_of checked it
+            full_name = ComponentName(bundle, name)
+            resources.append(f"{full_name.object_name}.yaml")
+            files[layout.plane_wrapper(pdp, full_name)] = Document(
+                render_wrapper(pdp, release, component, state, world.settings)
+            )
+            files[layout.plane_objects(pdp, full_name)] = CopyOf(layout.catalog_objects(bundle, release.version, name))
+    files[layout.plane_kustomization(pdp)] = Document(
+        {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(resources)}
+    )
+    return files

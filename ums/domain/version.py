@@ -1,0 +1,161 @@
+"""Versions (SemVer 2.0.0) and ranges of them.
+
+Ranges use the npm spelling that Flux, Helm and most of this field share: comparators joined by
+spaces or commas, alternatives by ``||``, with ``^``, ``~`` and ``1.4.x`` as shorthand.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import total_ordering
+
+import semver
+
+from ums.domain.errors import InvalidInputError
+
+_OPERATORS: dict[str, Callable[[semver.Version, semver.Version], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+_TERM = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(-[0-9A-Za-z.-]+)?")
+_MAX_LENGTH = 128
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A semantic version; ordering is SemVer precedence, and ties are broken by build metadata."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if len(self.text) > _MAX_LENGTH or not semver.Version.is_valid(self.text):
+            raise InvalidInputError(
+                f"{self.text!r:.140} is not a semantic version",
+                hint="write MAJOR.MINOR.PATCH, for instance 1.4.3 or 2.0.0-rc.1, without a leading v",
+            )
+
+    @property
+    def parsed(self) -> semver.Version:
+        """Return the library's form."""
+        return semver.Version.parse(self.text)
+
+    @property
+    def tag(self) -> str:
+        """Return the OCI tag: ``+`` is not allowed in tags, and Helm writes ``_`` for it."""
+        return self.text.replace("+", "_")
+
+    def __lt__(self, other: Version) -> bool:
+        mine, theirs = self.parsed, other.parsed
+        order = mine.compare(theirs)
+        return order < 0 or (order == 0 and (mine.build or "") < (theirs.build or ""))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """A set of versions, such as ``1.4.2``, ``~1.4`` or ``>=1.2 <2 || 3.x``.
+
+    A pre-release is in a range only when a comparator of the same alternative names a pre-release
+    of the same MAJOR.MINOR.PATCH (npm's rule), so that ``>=1.0`` never takes a release candidate.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if len(self.text) > _MAX_LENGTH:
+            raise InvalidInputError(f"the version range is longer than {_MAX_LENGTH} characters")
+        _parse_range(self.text)
+
+    @property
+    def is_exact(self) -> bool:
+        """Return whether the range names one version."""
+        return semver.Version.is_valid(self.text)
+
+    def __contains__(self, version: Version) -> bool:
+        if self.is_exact:
+            return version.text == self.text
+        candidate = version.parsed
+        return any(_accepts(alternative, candidate) for alternative in _parse_range(self.text))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_Comparator = tuple[str, semver.Version]
+
+
+def _accepts(alternative: list[_Comparator], candidate: semver.Version) -> bool:
+    if not all(_OPERATORS[symbol](candidate, bound) for symbol, bound in alternative):
+        return False
+    if candidate.prerelease is None:
+        return True
+    core = candidate.to_tuple()[:3]
+    return any(bound.prerelease is not None and bound.to_tuple()[:3] == core for _, bound in alternative)
+
+
+def _parse_range(text: str) -> list[list[_Comparator]]:
+    if semver.Version.is_valid(text):
+        return [[("=", semver.Version.parse(text))]]
+    return [_parse_alternative(part, text) for part in text.split("||")]
+
+
+def _parse_alternative(part: str, whole: str) -> list[_Comparator]:
+    terms = part.replace(",", " ").strip()
+    comparators: list[_Comparator] = []
+    position = 0
+    while position < len(terms):
+        match = _TERM.match(terms, position)
+        if match is None or match.end() == position:
+            break
+        comparators += _expand(match)
+        position = match.end()
+        while position < len(terms) and terms[position] == " ":
+            position += 1
+    if not terms or position < len(terms):
+        raise InvalidInputError(
+            f"{whole!r} is not a version range",
+            hint="write for instance 1.4.2, ~1.4, ^1.4.0, 1.4.x or '>=1.2.0 <2.0.0'",
+        )
+    return comparators
+
+
+def _expand(match: re.Match[str]) -> list[_Comparator]:
+    symbol, *numbers, pre = match.groups()
+    given: list[int] = []
+    for number in numbers:
+        if number is None or number in "xX*":
+            break
+        given.append(int(number))
+    major, minor, patch = (*given, 0, 0, 0)[:3]
+    whole = len(given) == 3  # noqa: PLR2004 - a full version
+    lower = semver.Version(major, minor, patch, prerelease=pre[1:] if pre and whole else None)
+    if not given:
+        return [(">=", semver.Version(0))]
+    match symbol:
+        case "^":
+            fixed = next((index for index, number in enumerate(given) if number), len(given) - 1)
+        case "~":
+            fixed = min(len(given) - 1, 1)
+        case None | "=":
+            if whole:
+                return [("=", lower)]
+            fixed = len(given) - 1
+        case ">" | "<=" if not whole:  # >1.4 means >=1.5.0
+            return [(">=" if symbol == ">" else "<", _bump(given, len(given) - 1))]
+        case _:
+            return [(symbol, lower)]
+    return [(">=", lower), ("<", _bump(given, fixed))]
+
+
+def _bump(numbers: list[int], position: int) -> semver.Version:
+    major, minor, patch = (*numbers[:position], numbers[position] + 1, 0, 0)[:3]
+    return semver.Version(major, minor, patch)

@@ -1,0 +1,205 @@
+"""All that a decision may look at, and the form a decision takes before it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ums.domain.digest import Digest
+from ums.domain.errors import NotFoundError, SpecError
+from ums.domain.fleet import Channel, DataPlane, Report
+from ums.domain.names import PDPName
+from ums.domain.oci import Repository
+from ums.domain.release import Release, ReleaseName
+from ums.domain.trust import TrustPolicy
+from ums.domain.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """``ums.yaml``: what all data planes share.
+
+    Attributes:
+        url: where data planes reach the service.
+        registry: prefix of all repositories.
+        plain_http: the registry speaks HTTP; only for a loopback or test registry.
+        registry_login: data planes authenticate to the registry with their own credential.
+        interval: how often Flux polls.
+        root_timeout: how long the root waits for everything to be healthy.
+        validity: how long an offer may be taken.
+
+    """
+
+    url: str
+    registry: Repository
+    plain_http: bool = False
+    registry_login: bool = False
+    interval: timedelta = timedelta(minutes=1)
+    root_timeout: timedelta = timedelta(minutes=5)
+    validity: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A release that the service accepted.
+
+    Attributes:
+        digest: of its OCI manifest, in ``<prefix>/<bundle>``.
+        signed_by: the signers that counted when it was accepted.
+
+    """
+
+    release: Release
+    digest: Digest
+    signed_by: tuple[str, ...]
+    registered_at: datetime
+    registered_by: str
+    yanked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The commits a world was read at; empty before the first."""
+
+    main: str = ""
+    delivery: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The release repo's content, and what was observed. ``problems`` are files left out because they are wrong."""
+
+    base: Base
+    settings: FleetSettings
+    trust: TrustPolicy
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    catalog: Mapping[str, Mapping[Version, CatalogEntry]] = field(default_factory=dict)
+    planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
+    problems: tuple[SpecError, ...] = ()
+
+    def with_reports(self, reports: Mapping[PDPName, Report]) -> World:
+        """Return the world with what was observed."""
+        planes = {name: replace(plane, report=reports.get(name)) for name, plane in self.planes.items()}
+        return replace(self, planes=planes)
+
+    def with_channel(self, channel: Channel) -> World:
+        """Return the world with one channel replaced."""
+        return replace(self, channels={**self.channels, channel.name: channel})
+
+    def with_plane(self, plane: DataPlane) -> World:
+        """Return the world with one data plane added or replaced."""
+        return replace(self, planes={**self.planes, plane.name: plane})
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel.
+
+        Raises:
+            NotFoundError: there is none of that name.
+
+        """
+        if name not in self.channels:
+            raise NotFoundError(
+                f"there is no channel {name}", hint=f"channels: {', '.join(sorted(self.channels)) or 'none'}"
+            )
+        return self.channels[name]
+
+    def plane(self, name: PDPName) -> DataPlane:
+        """Return a data plane.
+
+        Raises:
+            NotFoundError: it is not registered.
+
+        """
+        if name not in self.planes:
+            raise NotFoundError(
+                f"there is no data plane {name}", hint="ums pdp list shows all; ums pdp add registers one"
+            )
+        return self.planes[name]
+
+    def entry(self, bundle: str, version: Version) -> CatalogEntry:
+        """Return a release of the catalog.
+
+        Raises:
+            NotFoundError: it was never published, or never accepted.
+
+        """
+        found = self.catalog.get(bundle, {}).get(version)
+        if found is None:
+            known = ", ".join(str(each) for each in sorted(self.catalog.get(bundle, {}))[-5:])
+            raise NotFoundError(
+                f"there is no release {ReleaseName(bundle, version)}",
+                hint=f"newest of {bundle}: {known}" if known else "ums publish makes one; ums release list shows all",
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML document that UMS writes; top-level fields it does not know are kept."""
+
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Several YAML documents in one file."""
+
+    items: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes as they are."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """The same blob as a path on ``main``, after this decision: content is never stored twice."""
+
+    path: str
+
+
+Content = Document | Objects | Raw | CopyOf
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One change of the release repo.
+
+    Attributes:
+        subject: first line of the commit, ``area: What`` .
+        action: kebab-case verb, for the trailer.
+        reason: why, in the actor's words.
+        main: new content by path; ``None`` deletes.
+        delivery: the same for ``delivery``; a path ending in ``/`` and ``None`` deletes a folder first.
+
+    """
+
+    subject: str
+    action: str
+    actor: str
+    reason: str
+    at: datetime
+    main: Mapping[str, Content | None] = field(default_factory=dict)
+    delivery: Mapping[str, Content | None] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to record."""
+        return not self.main and not self.delivery
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A decision as recorded."""
+
+    commit_id: str
+    at: datetime
+    subject: str
+    actor: str
+    action: str
+    reason: str

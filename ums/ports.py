@@ -1,0 +1,224 @@
+"""What UMS needs from outside, as Protocols. Adapters fit by shape; ``bootstrap.py`` puts them in place.
+
+Every method raises only errors of ``ums.domain.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ums.domain.artifact import Artifact, Blob
+from ums.domain.bootstrapping import Credentials
+from ums.domain.bundle import BundleSpec, ComponentSpec
+from ums.domain.digest import Digest
+from ums.domain.fleet import Report
+from ums.domain.identity import Identity
+from ums.domain.names import PDPName
+from ums.domain.oci import Descriptor, Repository
+from ums.domain.packaging import PackagedComponent
+from ums.domain.release import ReleaseName
+from ums.domain.trust import Signatory
+from ums.domain.world import Base, Decision, LogEntry, World
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes just sent."""
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+        ...
+
+
+class Registry(Protocol):
+    """An OCI registry (distribution-spec 1.1). Bytes read from it are checked before they are returned.
+
+    All methods raise ``UnavailableError`` when the registry does not answer or answers 5xx after bounded
+    retries, ``UnauthenticatedError``/``ForbiddenError`` on 401/403, ``IntegrityError`` on wrong bytes.
+    """
+
+    def find(self, repository: Repository, reference: str) -> Descriptor | None:
+        """Return the descriptor of the manifest at a tag or digest, or ``None`` when absent."""
+        ...
+
+    def get_manifest(self, repository: Repository, reference: str) -> tuple[Descriptor, bytes]:
+        """Return a manifest by tag or digest, checked against the digest.
+
+        Raises:
+            NotFoundError: it is not there.
+
+        """
+        ...
+
+    def has_blob(self, repository: Repository, digest: Digest) -> bool:
+        """Return whether a blob is there."""
+        ...
+
+    def open_blob(self, repository: Repository, descriptor: Descriptor) -> BinaryIO:
+        """Return a local, checked copy of a blob, positioned at its start; the caller closes it.
+
+        Raises:
+            NotFoundError: it is not there.
+            IntegrityError: digest or size differ from the descriptor.
+
+        """
+        ...
+
+    def push_blob(self, repository: Repository, blob: Blob, *, progress: Progress | None = None) -> None:
+        """Store a blob unless it is there already."""
+        ...
+
+    def push_manifest(self, repository: Repository, artifact: Artifact, *, tag: str | None = None) -> None:
+        """Store an artifact's manifest (its blobs must be there), and tag it.
+
+        If it has a ``subject`` and the registry has no referrers API, the fallback tag is updated too.
+        """
+        ...
+
+    def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
+        """Return the manifests that refer to ``subject``, by referrers API or fallback tag."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs digests as sigstore bundles."""
+
+    def sign(self, digest: Digest) -> bytes:
+        """Return a sigstore bundle v0.3 (JSON) over an in-toto statement about ``digest``.
+
+        Raises:
+            UnavailableError: an outside signing service did not answer.
+
+        """
+        ...
+
+    def signatory(self) -> Signatory:
+        """Return whose signature this makes, in the form that a verifier takes."""
+        ...
+
+
+class Verifier(Protocol):
+    """Checks sigstore bundles."""
+
+    def verify(self, signature: bytes, digest: Digest, signatories: Sequence[Signatory]) -> str | None:
+        """Return the name of the signatory that made ``signature`` over ``digest``, or ``None``.
+
+        ``None`` means the signature was looked at and is by none of them; it never means *could not look*.
+
+        Raises:
+            UnavailableError: the check needs something that does not answer.
+
+        """
+        ...
+
+
+class StateSigner(Protocol):
+    """Signs Git commits (SSHSIG, namespace ``git``)."""
+
+    def sign(self, payload: bytes) -> str:
+        """Return the armored signature of ``payload``."""
+        ...
+
+    @property
+    def public_key(self) -> str:
+        """Return the key in OpenSSH's one-line form."""
+        ...
+
+
+class Packager(Protocol):
+    """Reads a bundle's folder and makes reproducible artifacts of its components."""
+
+    def read(self, folder: Path) -> BundleSpec:
+        """Return the checked ``bundle.yaml`` of a folder.
+
+        Raises:
+            SpecError: names file, line, field and what was expected.
+
+        """
+        ...
+
+    def package(self, folder: Path, bundle: str, component: ComponentSpec) -> PackagedComponent:
+        """Return the artifact of one component.
+
+        Raises:
+            InvalidInputError: a file is missing, leads outside the folder, or is a link.
+
+        """
+        ...
+
+
+class ReleaseRepo(Protocol):
+    """The Git release repo: the only truth about what should be."""
+
+    def read(self) -> World:
+        """Return the state at the heads of ``main`` and ``delivery``, without observations."""
+        ...
+
+    def commit(self, decision: Decision, *, base: Base) -> Base:
+        """Record a decision as signed commits, both branches or neither.
+
+        Raises:
+            ConflictError: a branch moved since ``base`` was read; nothing was written.
+            StorageError: the disk refused; nothing was written.
+
+        """
+        ...
+
+    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+        """Return the newest decisions on ``main``, newest first."""
+        ...
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
+        ...
+
+
+class Store(Protocol):
+    """What was observed, and the tokens of people and machines. Lost, it can be done without."""
+
+    def reports(self) -> Mapping[PDPName, Report]:
+        """Return the newest report of every data plane heard of."""
+        ...
+
+    def record(self, pdp: PDPName, report: Report) -> bool:
+        """Keep a report if it is newer than what is known; return whether it was."""
+        ...
+
+    def forget(self, pdp: PDPName) -> None:
+        """Drop what was observed of a data plane."""
+        ...
+
+    def add_token(self, token_hash: str, identity: Identity, *, expires: datetime | None) -> None:
+        """Keep the hash of a token and who it stands for."""
+        ...
+
+    def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:
+        """Return who an unexpired token stands for, or ``None``."""
+        ...
+
+
+class Registrar(Protocol):
+    """The service, as the publisher sees it."""
+
+    def register(self, name: ReleaseName, digest: Digest) -> None:
+        """Tell the service of a release whose manifest has this digest; telling it twice is fine.
+
+        Raises:
+            UnverifiedError: the service does not trust the signatures.
+            ConflictError: it knows the version with another digest.
+
+        """
+        ...
+
+
+class CredentialSource(Protocol):
+    """Credentials of data planes, derived, so that losing the database loses none."""
+
+    def credentials(self, pdp: PDPName, *, generation: int) -> Credentials:
+        """Return the credentials of one generation."""
+        ...

@@ -1,0 +1,83 @@
+"""Register a data plane, and write the YAML that connects its cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ums.domain import layout
+from ums.domain.bootstrapping import render_bootstrap
+from ums.domain.errors import ConflictError, NotFoundError
+from ums.domain.fleet import DataPlane, Registration
+from ums.domain.identity import Identity, Permission
+from ums.domain.names import PDPName
+from ums.domain.world import Document, World
+from ums.ports import CredentialSource
+from ums.usecases.record import Change, Outcome, Record
+
+
+@dataclass(frozen=True, slots=True)
+class AddDataPlane:
+    """Register a data plane: it gets its first state at once."""
+
+    record: Record
+
+    def __call__(self, registration: Registration, *, by: Identity, dry_run: bool = False) -> Outcome:
+        """Add a data plane; the same registration again changes nothing.
+
+        Raises:
+            ForbiddenError: the identity may not register.
+            NotFoundError: there is no such channel.
+            ConflictError: the name is taken by another registration.
+
+        """
+        by.require(Permission.REGISTER)
+
+        def change(world: World, _now: datetime) -> Change:
+            world.channel(registration.channel)
+            known = world.planes.get(registration.name)
+            if known is not None and known.registration == registration:
+                return Change(world)
+            if known is not None:
+                raise ConflictError(
+                    f"{registration.name} is registered already, in channel {known.registration.channel}",
+                    hint=f"edit {layout.fleet_registration(registration.name)} in the release repo",
+                )
+            return Change(
+                world.with_plane(DataPlane(registration)),
+                {layout.fleet_registration(registration.name): Document(registration.to_dict())},
+            )
+
+        return self.record(
+            change,
+            subject=f"fleet/{registration.name}: Register",
+            action="pdp-add",
+            actor=by.subject,
+            reason=f"follows {registration.channel}",
+            dry_run=dry_run,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapDataPlane:
+    """Write what an administrator applies once in the cluster."""
+
+    record: Record
+    credentials: CredentialSource
+
+    def __call__(self, pdp: PDPName, *, by: Identity) -> list[dict[str, Any]]:
+        """Return the objects, in the order to apply them. They contain secrets.
+
+        Raises:
+            ForbiddenError: the identity may not register data planes.
+            NotFoundError: there is no such data plane, or it was offered nothing yet.
+
+        """
+        by.require(Permission.REGISTER)
+        world = self.record.world()
+        plane = world.plane(pdp)
+        if plane.desired is None:
+            raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
+        generation = plane.registration.credential_generation
+        return render_bootstrap(world, pdp, plane.desired, self.credentials.credentials(pdp, generation=generation))

@@ -1,0 +1,172 @@
+"""Publish: push a built release, sign it, read it back, verify it, and tell the service.
+
+Every step looks first whether it was done already, so the same command finishes what an interrupted one began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
+from ums.domain.digest import Digest
+from ums.domain.errors import ConflictError, IntegrityError, UnverifiedError
+from ums.domain.oci import (
+    ANNOTATION_BUNDLE_CONTENT,
+    ANNOTATION_BUNDLE_PREDICATE,
+    COSIGN_PREDICATE,
+    SIGSTORE_BUNDLE,
+    Descriptor,
+    Repository,
+)
+from ums.domain.release import Release, ReleaseName
+from ums.domain.trust import Signatory
+from ums.ports import Progress, Registrar, Registry, Signer
+from ums.usecases.build import Built
+from ums.usecases.verify import PARALLEL, Verify, read_release
+
+Step = Callable[[str, str], None]
+"""Called with the name of an artifact and what was just done with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where a release is now."""
+
+    name: ReleaseName
+    repository: Repository
+    digest: Digest
+    registered: bool
+
+
+def _ignore(_name: str, _done: str) -> None:
+    """Report a step to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Push and sign with the publisher's key; the service never has it."""
+
+    registry: Registry
+    signer: Signer
+    verify: Verify
+    registrar: Registrar | None
+
+    def __call__(
+        self, built: Built, prefix: Repository, *, progress: Progress | None = None, step: Step = _ignore
+    ) -> Published:
+        """Publish a release.
+
+        Raises:
+            ConflictError: the version is there already with other content.
+            UnverifiedError: a component reused from the base is not signed by this signer,
+                or the service does not trust the signatures.
+            IntegrityError: the registry gave back something else than it was given.
+            UnavailableError: the registry or the service did not answer; run the same command again.
+
+        """
+        release = built.release
+        repository = prefix / release.bundle
+        tag = release.version.tag
+        there = self.registry.find(repository, tag)
+        if there is not None and there.digest != built.artifact.descriptor.digest:
+            raise ConflictError(
+                f"{release.name} was published before with other content ({there.digest.short})",
+                hint="versions never change: use a new --version",
+            )
+        signatory = self.signer.signatory()
+
+        def deliver(name: str) -> None:
+            artifact = built.components[name]
+            self._push(repository / name, artifact, tag=tag, progress=progress)
+            step(name, "pushed")
+            self._sign(repository / name, artifact.descriptor, signatory)
+            step(name, "signed")
+
+        for name in built.reused:
+            self._check_reused(release, repository / name, name, signatory)
+            step(name, "reused")
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(deliver, built.components))
+        # The release comes last: whoever sees it finds everything it names.
+        self._push(repository, built.artifact, tag=tag, progress=progress)
+        step(release.name, "pushed")
+        self._sign(repository, built.artifact.descriptor, signatory)
+        step(release.name, "signed")
+        name_of_release = ReleaseName(release.bundle, release.version)
+        if self.registrar is not None:
+            self.registrar.register(name_of_release, built.artifact.descriptor.digest)
+            step(release.name, "registered")
+        return Published(
+            name_of_release, repository, built.artifact.descriptor.digest, registered=self.registrar is not None
+        )
+
+    def _push(self, repository: Repository, artifact: Artifact, *, tag: str, progress: Progress | None) -> None:
+        for blob in artifact.blobs:
+            self.registry.push_blob(repository, blob, progress=progress)
+        there = self.registry.find(repository, tag)
+        if there is None or there.digest != artifact.descriptor.digest:
+            self.registry.push_manifest(repository, artifact, tag=tag)
+        _, manifest = self.registry.get_manifest(repository, str(artifact.descriptor.digest))
+        if manifest != artifact.manifest:
+            raise IntegrityError(f"{repository} gave back another manifest than it was given")
+
+    def _sign(self, repository: Repository, subject: Descriptor, signatory: Signatory) -> None:
+        """Attach a signature unless a valid one of ours is there, and verify what the registry then serves."""
+        if self.verify.signed_by(repository, subject.digest, [signatory]):
+            return
+        signature = Artifact.assemble(
+            config=EMPTY_BLOB,
+            layers=(Blob.of(self.signer.sign(subject.digest), SIGSTORE_BUNDLE),),
+            annotations={
+                ANNOTATION_BUNDLE_CONTENT: "dsse-envelope",
+                ANNOTATION_BUNDLE_PREDICATE: COSIGN_PREDICATE,
+            },
+            artifact_type=SIGSTORE_BUNDLE,
+            subject=subject,
+        )
+        for blob in signature.blobs:
+            self.registry.push_blob(repository, blob)
+        self.registry.push_manifest(repository, signature)
+        if not self.verify.signed_by(repository, subject.digest, [signatory]):
+            raise IntegrityError(
+                f"{repository} does not serve the signature that was just attached to {subject.digest.short}",
+                hint="does this registry keep OCI referrers or the fallback tag?",
+            )
+
+    def _check_reused(self, release: Release, repository: Repository, name: str, signatory: Signatory) -> None:
+        component = release.component(name)
+        if component is None or not self.verify.signed_by(repository, component.digest, [signatory]):
+            raise UnverifiedError(
+                f"component {name} of the base release is not signed by {signatory.name}",
+                hint="sign the patch with the key that signed its base, or publish the whole bundle again",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBase:
+    """Read the release that a patch starts from, believing only what the publisher's own key signed."""
+
+    registry: Registry
+    verify: Verify
+
+    def __call__(self, prefix: Repository, name: ReleaseName, signatory: Signatory) -> Release:
+        """Return the base release.
+
+        Raises:
+            NotFoundError: it is not in the registry.
+            UnverifiedError: it is not signed by the signatory.
+
+        """
+        repository = prefix / name.bundle
+        descriptor, manifest = self.registry.get_manifest(repository, name.version.tag)
+        if not self.verify.signed_by(repository, descriptor.digest, [signatory]):
+            raise UnverifiedError(
+                f"{name} is not signed by {signatory.name}",
+                hint="sign the patch with the key that signed its base",
+            )
+        release, _ = read_release(self.registry, repository, manifest)
+        if (release.bundle, release.version) != (name.bundle, name.version):
+            raise UnverifiedError(f"{repository}:{name.version.tag} holds {release.name}, not {name}")
+        return release

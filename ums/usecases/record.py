@@ -1,0 +1,101 @@
+"""Record a decision together with everything that follows from it, as one change of the release repo.
+
+Every verb that changes something goes through here: read the world, change it, decide, render, commit with
+compare-and-swap; who loses the race reads and decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ums.domain.deciding import Plan, decide, next_serial
+from ums.domain.errors import ConflictError, UnavailableError
+from ums.domain.names import PDPName
+from ums.domain.rendering import offer, render_plane
+from ums.domain.world import Base, Content, Decision, World
+from ums.ports import Clock, ReleaseRepo, Store
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a verb wants recorded: the world as it will be, and the files that make it so."""
+
+    world: World
+    files: Mapping[str, Content | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was, or with ``dry_run`` would be, recorded.
+
+    Attributes:
+        serials: the new serial of each data plane whose state was issued.
+        base: the heads afterwards.
+
+    """
+
+    world: World
+    plan: Plan
+    serials: Mapping[PDPName, int]
+    base: Base
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Apply a change and its consequences, or neither."""
+
+    release_repo: ReleaseRepo
+    store: Store
+    clock: Clock
+
+    def world(self) -> World:
+        """Return what should be and what was observed, now."""
+        return self.release_repo.read().with_reports(self.store.reports())
+
+    def __call__(
+        self,
+        change: Callable[[World, datetime], Change],
+        *,
+        subject: str,
+        action: str,
+        actor: str,
+        reason: str,
+        dry_run: bool = False,
+    ) -> Outcome:
+        """Record what ``change`` makes of the world; it is asked again whenever the world moved meanwhile.
+
+        Raises:
+            UmsError: whatever ``change`` refuses with.
+            UnavailableError: others were faster every time.
+            StorageError: the disk refused; nothing was recorded.
+
+        """
+        for _ in range(_ATTEMPTS):
+            now = self.clock.now()
+            before = self.world()
+            wanted = change(before, now)
+            plan = decide(wanted.world, now)
+            delivery: dict[str, Content | None] = {}
+            serials: dict[PDPName, int] = {}
+            for pdp, bundles in plan.offers.items():
+                desired = wanted.world.plane(pdp).desired
+                serials[pdp] = next_serial(desired.serial if desired else None, now)
+                issued = offer(wanted.world, pdp, bundles, serial=serials[pdp], now=now)
+                delivery.update(render_plane(wanted.world, pdp, issued))
+            decision = Decision(subject, action, actor, reason, now, wanted.files, delivery)
+            if dry_run or decision.is_empty:
+                return Outcome(wanted.world, plan, serials, before.base, recorded=False)
+            try:
+                base = self.release_repo.commit(decision, base=before.base)
+            except ConflictError:
+                continue
+            return Outcome(wanted.world, plan, serials, base, recorded=True)
+        raise UnavailableError(
+            f"the release repo moved {_ATTEMPTS} times while this was decided; nothing was recorded",
+            hint="try again in a moment",
+        )

@@ -1,0 +1,122 @@
+"""Register: let a published release into the catalog, after its signatures were checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ums.domain import layout
+from ums.domain.digest import Digest
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from ums.domain.identity import Identity, Permission
+from ums.domain.instants import to_text
+from ums.domain.names import ComponentName
+from ums.domain.release import Release, ReleaseName
+from ums.domain.rendering import RENDERER, render_objects
+from ums.domain.world import CatalogEntry, Content, Document, Objects, Raw, World
+from ums.usecases.record import Change, Record
+from ums.usecases.verify import Verify
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterRelease:
+    """Take a release from the registry into the release repo."""
+
+    record: Record
+    verify: Verify
+
+    def __call__(self, name: ReleaseName, digest: Digest, *, by: Identity) -> CatalogEntry:
+        """Register a release; the same one again changes nothing.
+
+        Raises:
+            ForbiddenError: the identity may not publish this bundle.
+            ConflictError: the version is known with another digest.
+            UnverifiedError: signatures are missing.
+            NotFoundError: the registry does not have it.
+
+        """
+        by.require(Permission.PUBLISH, bundle=name.bundle)
+        world = self.record.world()
+        known = _known(world, name, digest)
+        if known is not None:
+            return known
+        release, notes, verified = self.verify.release(world.settings.registry, name.bundle, digest, world.trust)
+        if release.version != name.version:
+            raise InvalidInputError(f"the manifest at {digest.short} is of {release.name}, not of {name}")
+        signed_by = tuple(sorted(frozenset.intersection(*(each.signed_by for each in verified))))
+
+        def change(current: World, now: datetime) -> Change:
+            if _known(current, name, digest) is not None:
+                return Change(current)
+            _check_names(current, release)
+            entry = CatalogEntry(release, digest, signed_by, now, by.subject)
+            catalog = {**current.catalog.get(name.bundle, {}), name.version: entry}
+            return Change(
+                replace(current, catalog={**current.catalog, name.bundle: catalog}),
+                _files(entry, notes, current),
+            )
+
+        outcome = self.record(
+            change,
+            subject=f"catalog: Add {name}",
+            action="register-release",
+            actor=by.subject,
+            reason=f"published by {by.subject}, signed by {', '.join(signed_by)}",
+        )
+        entry = outcome.world.catalog.get(name.bundle, {}).get(name.version)
+        if entry is None:
+            raise NotFoundError(f"{name} vanished while it was registered", hint="run the same command again")
+        return entry
+
+
+def _known(world: World, name: ReleaseName, digest: Digest) -> CatalogEntry | None:
+    entry = world.catalog.get(name.bundle, {}).get(name.version)
+    if entry is not None and entry.digest != digest:
+        raise ConflictError(
+            f"{name} is in the catalog with digest {entry.digest.short}, not {digest.short}: versions never change",
+            hint="publish the new content under a new version",
+        )
+    return entry
+
+
+def _check_names(world: World, release: Release) -> None:
+    """Refuse a name that another bundle's component already gives to its Kubernetes objects."""
+    taken = {
+        ComponentName(bundle, component.name).object_name: bundle
+        for bundle, versions in world.catalog.items()
+        if bundle != release.bundle
+        for entry in versions.values()
+        for component in entry.release.components
+    }
+    for component in release.components:
+        name = ComponentName(release.bundle, component.name).object_name
+        if name in taken:
+            raise ConflictError(
+                f"the objects of {release.bundle}/{component.name} would be called {name}, as in bundle {taken[name]}",
+                hint="rename the component",
+            )
+
+
+def _files(entry: CatalogEntry, notes: str, world: World) -> dict[str, Content | None]:
+    release = entry.release
+    files: dict[str, Content | None] = {
+        layout.catalog_release(release.bundle, release.version): Raw(release.to_bytes()),
+        layout.catalog_status(release.bundle, release.version): Document(
+            {
+                "schema": layout.SCHEMA,
+                "digest": str(entry.digest),
+                "signedBy": list(entry.signed_by),
+                "registeredAt": to_text(entry.registered_at),
+                "registeredBy": entry.registered_by,
+                "renderer": RENDERER,
+                "yanked": entry.yanked,
+            }
+        ),
+    }
+    if notes:
+        files[layout.catalog_notes(release.bundle, release.version)] = Raw(notes.encode())
+    for component in release.components:
+        files[layout.catalog_objects(release.bundle, release.version, component.name)] = Objects(
+            render_objects(release.bundle, component, world.settings)
+        )
+    return files
