@@ -1,0 +1,46 @@
+# UMS. `make demo` and `make test` need Python >= 3.11, git and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix e2e bench schemas clean
+
+help: ## Show this
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "UMS needs Python >= 3.11; set PYTHON=…"; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(STAMP) ## Publish, promote and watch a simulated fleet, on this machine
+	@$(BIN)/python -m examples.demo
+
+test: $(STAMP) ## Every test that needs no cluster
+	@$(BIN)/python -m pytest -n auto tests/unit tests/contract tests/integration
+
+check: $(STAMP) ## Lint, types, imports, unit tests: seconds
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q -n auto tests/unit
+
+fix: $(STAMP) ## Format, and repair what lint can
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+e2e: $(STAMP) ## Real Kubernetes API, real Flux (builds the Go tools once, about 40 minutes)
+	@$(BIN)/python -m tests.e2e.toolchain
+	@$(BIN)/python -m pytest tests/e2e
+
+bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
+	@$(BIN)/python -m tests.bench
+
+schemas: $(STAMP) ## Write the JSON Schemas of the files people write
+	@$(BIN)/python -m ums.schemas
+
+clean: ## Remove what make made here
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,102 @@
+"""The service's API, as the command line and the publisher use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from ums.domain.digest import Digest
+from ums.domain.errors import Reason, RefusedError, UmsError, UnavailableError
+from ums.domain.release import ReleaseName
+from ums.outcomes import error_of
+
+_TIMEOUT = (5.0, 60.0)
+_MAX_ANSWER = 64 << 20
+_TRIES = 3
+_SERVER_ERROR = 500
+
+
+class ServiceClient:
+    """Speaks ``/api/v1``; implements ``ports.Registrar``. Errors of the service are raised as their own class.
+
+    Attributes:
+        token: also opens the embedded registry.
+
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.token = token
+        self._url = url.rstrip("/") + "/api/v1"
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, query: Mapping[str, str | None] | None = None) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the answer to a GET.
+
+        Raises:
+            UmsError: what the service said, or that it does not answer.
+
+        """
+        return self._send("GET", path, params={key: value for key, value in (query or {}).items() if value is not None})
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the answer to a POST; members that are ``None`` are not sent.
+
+        Raises:
+            UmsError: what the service said, or that it does not answer.
+
+        """
+        return self._send("POST", path, json={key: value for key, value in body.items() if value is not None})
+
+    def register(self, name: ReleaseName, digest: Digest) -> None:
+        """Tell the service of a release."""
+        self.post("/releases", {"release": str(name), "digest": str(digest)})
+
+    def _send(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
+        for attempt in range(1, _TRIES + 1):
+            try:
+                response = self._session.request(
+                    method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, stream=True, **kwargs
+                )
+                content = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+            except (requests.RequestException, OSError) as error:
+                # Only a connection that was never made is safe to try again blindly.
+                if isinstance(error, requests.ConnectionError) and attempt < _TRIES:
+                    continue
+                raise UnavailableError(
+                    f"{self._url} does not answer: {error}", hint="is ums serve running, and UMS_SERVER right?"
+                ) from error
+            return self._read(response, content)
+        raise AssertionError  # the last attempt returned or raised
+
+    def _read(self, response: requests.Response, content: bytes) -> Any:  # noqa: ANN401 - any JSON value
+        try:
+            if len(content) > _MAX_ANSWER:
+                raise ValueError(f"more than {_MAX_ANSWER} bytes")  # noqa: TRY301 - told like any other wrong answer
+            data = json.loads(content)
+        except ValueError as error:
+            raise UnavailableError(
+                f"{self._url} answered {response.status_code} with something that is not JSON: {error}",
+                hint="is UMS_SERVER the address of a UMS service?",
+            ) from error
+        if response.ok:
+            return data
+        raise _error(response.status_code, data)
+
+
+def _error(status: int, data: Any) -> UmsError:  # noqa: ANN401 - any JSON value
+    problem = data if isinstance(data, dict) else {}
+    title, hint = str(problem.get("title", f"the service answered {status}")), str(problem.get("hint", ""))
+    kind = error_of(str(problem.get("type", "")).rpartition(":")[2])
+    if kind is RefusedError:
+        reasons = tuple(
+            Reason(each["code"], each["message"], each.get("until"), each.get("who_can_override"))
+            for each in problem.get("blockedBy", [])
+        )
+        return RefusedError(title, reasons, hint=hint)
+    if kind is None:
+        kind = UnavailableError if status >= _SERVER_ERROR else UmsError
+    return kind(title, hint=hint)

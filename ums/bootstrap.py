@@ -1,0 +1,269 @@
+"""The composition root: every adapter is made here and put where a port is asked for. Read it top to bottom.
+
+Two roots: ``make_services`` for the service, ``make_publisher`` for whoever publishes and verifies. They share no
+key: the service holds the state key, the publisher the release key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ums.adapters.bundle_folder import BundleFolder
+from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
+from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.adapters.oras_registry import OrasRegistry
+from ums.adapters.signature_verifier import SignatureVerifier
+from ums.adapters.sql_store import SqlStore
+from ums.adapters.ssh_signature import SSHStateSigner
+from ums.adapters.system_clock import SystemClock
+from ums.config import Settings
+from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UnauthenticatedError
+from ums.domain.identity import Identity, Permission
+from ums.edge.git_http import GitHTTP
+from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.ports import Registrar, Signer
+from ums.services import Services
+from ums.usecases.authenticate_plane import AuthenticatePlane
+from ums.usecases.build import Build
+from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
+from ums.usecases.initialize import Initialize, Seed
+from ums.usecases.instruct import Instruct
+from ums.usecases.promote import Promote
+from ums.usecases.publish import Publish, ReadBase
+from ums.usecases.reconcile import Reconcile
+from ums.usecases.record import Record
+from ums.usecases.record_event import RecordEvent
+from ums.usecases.register_release import RegisterRelease
+from ums.usecases.tokens import Authenticate, IssueToken
+from ums.usecases.verify import Verify
+from ums.web.app import create_app
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+EMBEDDED_PREFIX = "/v2"
+RELEASE_REPO_PREFIX = "/git/release-repo"
+COMMIT_AUTHOR = "UMS <ums@localhost>"
+_SERVICE_USER = "ums-service"
+"""Reads the embedded registry on behalf of the service itself, over HTTP like everybody else."""
+
+
+def make_services(settings: Settings) -> Services:
+    """Wire the service.
+
+    Raises:
+        NotFoundError: the data folder was not initialized.
+
+    """
+    if not settings.state_key.exists():
+        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    clock = SystemClock()
+    store = SqlStore(settings.database)
+    release_repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    credentials = DerivedCredentials(settings.master_key.read_bytes())
+    fleet = release_repo.read().settings
+    login = (settings.registry_username, settings.registry_password)
+    if fleet.registry_login and login == (None, None):
+        login = (_SERVICE_USER, _service_password(settings))
+    registry = OrasRegistry(username=login[0], password=login[1], plain_http=fleet.plain_http)
+    verify = Verify(registry, SignatureVerifier())
+    record = Record(release_repo, store, clock)
+    return Services(
+        clock=clock,
+        release_repo=release_repo,
+        record=record,
+        authenticate=Authenticate(store, clock),
+        authenticate_plane=AuthenticatePlane(release_repo, credentials),
+        issue_token=IssueToken(store),
+        register_release=RegisterRelease(record, verify),
+        promote=Promote(record, verify),
+        instruct=Instruct(record),
+        add_data_plane=AddDataPlane(record),
+        bootstrap_data_plane=BootstrapDataPlane(record, credentials),
+        record_event=RecordEvent(release_repo, store, clock),
+        reconcile=Reconcile(record),
+    )
+
+
+def make_wsgi(settings: Settings, services: Services) -> WSGI:
+    """Put the edge, which data planes speak to, before the API: polls and pulls never pass through Flask."""
+    api = create_app(services)
+    git = GitHTTP(settings.release_repo, authorize=lambda header: _may_pull(services, settings, header))
+    registry = EmbeddedRegistry(
+        settings.registry,
+        authorize=lambda header, write, repository: _registry_access(
+            services, settings, header, repository=repository, write=write
+        ),
+    )
+
+    def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(RELEASE_REPO_PREFIX + "/"):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + RELEASE_REPO_PREFIX
+            environ["PATH_INFO"] = path.removeprefix(RELEASE_REPO_PREFIX)
+            return git(environ, start_response)
+        if path == EMBEDDED_PREFIX or path.startswith(EMBEDDED_PREFIX + "/"):
+            return registry(environ, start_response)
+        return api(environ, start_response)
+
+    return dispatch
+
+
+def _basic(header: str | None) -> tuple[str, str] | None:
+    scheme, _, encoded = (header or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if colon else None
+
+
+def _may_pull(services: Services, settings: Settings, header: str | None) -> bool:
+    """Return whether a data plane, the service itself or the holder of a token may read."""
+    login = _basic(header)
+    if login is None:
+        return False
+    user, password = login
+    if user == _SERVICE_USER:
+        return hmac.compare_digest(password.encode(), _service_password(settings).encode())
+    if services.authenticate_plane.by_password(user, password) is not None:
+        return True
+    identity = _holder(services, password)
+    return identity is not None and identity.may(Permission.READ)
+
+
+def _holder(services: Services, token: str) -> Identity | None:
+    try:
+        return services.authenticate(token)
+    except UnauthenticatedError:
+        return None
+
+
+def _registry_access(
+    services: Services, settings: Settings, header: str | None, *, repository: str, write: bool
+) -> Challenge | None:
+    """Let data planes and tokens pull, and push only tokens that may publish that bundle."""
+    login = _basic(header)
+    if login is None:
+        return Challenge.UNAUTHENTICATED
+    if not write:
+        return None if _may_pull(services, settings, header) else Challenge.UNAUTHENTICATED
+    identity = _holder(services, login[1])
+    if identity is None:
+        return (
+            Challenge.UNAUTHENTICATED
+            if services.authenticate_plane.by_password(*login) is None
+            else Challenge.FORBIDDEN
+        )
+    prefix = services.record.world().settings.registry.path
+    bundle = repository.removeprefix(f"{prefix}/").partition("/")[0]
+    try:
+        identity.require(Permission.PUBLISH, bundle=bundle)
+    except ForbiddenError:
+        return Challenge.FORBIDDEN
+    return None
+
+
+def _service_password(settings: Settings) -> str:
+    return hmac.new(settings.master_key.read_bytes(), b"ums/v1/service", "sha256").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized:
+    """What ``ums init`` made. ``token`` is shown once."""
+
+    token: str
+    offline_state_key: Path
+
+
+def initialize(settings: Settings, seed: Seed) -> Initialized:
+    """Make a data folder: two state keys, the master secret, the release repo with its seed, the first token.
+
+    ``seed.state_keys`` is filled in here.
+
+    Raises:
+        ConflictError: the folder is initialized already.
+        StorageError: the disk refused.
+
+    """
+    if settings.state_key.exists():
+        raise ConflictError(f"{settings.data} is initialized already", hint=f"ums serve {settings.data} runs it")
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.master_key.exists():
+            _write_secret(settings.master_key, secrets.token_bytes(MASTER_BYTES))
+    except OSError as error:
+        raise StorageError(f"cannot write to {settings.data}: {error.strerror}") from error
+    offline = SSHStateSigner.generate(settings.offline_state_key)
+    # Made under another name first: the state key in its place is what says that all before it succeeded.
+    pending = settings.state_key.with_suffix(".pending")
+    pending.unlink(missing_ok=True)
+    signer = SSHStateSigner.generate(pending)
+    GitReleaseRepo.create(settings.release_repo)
+    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
+    clock = SystemClock()
+    keys = (signer.public_key, offline.public_key)
+    Initialize(repo, clock)(seed_templates(), replace(seed, state_keys=keys), actor="ums init")
+    store = SqlStore(settings.database)
+    admin = Identity("admin", frozenset({"admin"}))
+    token = IssueToken(store)(admin, expires=None, by=admin)
+    store.close()
+    pending.rename(settings.state_key)
+    return Initialized(token, settings.offline_state_key)
+
+
+def seed_templates() -> Mapping[str, str]:
+    """Return the files of a new release repo, by path: from the package, or from a checkout beside it."""
+    packaged = resources.files("ums") / "seed"
+    root = Path(str(packaged)) if packaged.is_dir() else Path(__file__).parent.parent
+    found: dict[str, str] = {}
+    for folder, prefix in ((root / "release-repo", ""), (root / "channels", "channels/")):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                found[prefix + path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8")
+    return found
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """What a publisher has: no service's secret, but maybe a release key."""
+
+    build: Build
+    verify: Verify
+    publish: Publish | None
+    read_base: ReadBase
+
+
+def make_publisher(
+    *,
+    signer: Signer | None,
+    registrar: Registrar | None,
+    login: tuple[str, str] | None = None,
+    plain_http: bool = False,
+) -> Publisher:
+    """Wire building, publishing and verifying. Without ``login``, Docker's own configuration is used."""
+    username, password = login or (None, None)
+    registry = OrasRegistry(username=username, password=password, plain_http=plain_http)
+    verify = Verify(registry, SignatureVerifier())
+    return Publisher(
+        build=Build(BundleFolder(registry=registry)),
+        verify=verify,
+        publish=Publish(registry, signer, verify, registrar) if signer else None,
+        read_base=ReadBase(registry, verify),
+    )

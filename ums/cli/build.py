@@ -1,0 +1,49 @@
+"""``ums build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ums.cli.output import emit, output_option, print_table, short_digest
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
+@click.option("--version", "version_text", required=True, help="The release's version.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Write the artifacts there, as an OCI image layout; without it, only check and show digests.",
+)
+@click.option("--plain-http", is_flag=True, help="Charts from oci:// come from a registry that speaks HTTP.")
+@output_option
+def build(folder: Path, version_text: str, target: Path | None, plain_http: bool, output: str) -> None:
+    """Build the bundle in FOLDER (its bundle.yaml). The same input gives the same digests, on any machine."""
+    from ums.adapters.image_layout import write_layout
+    from ums.bootstrap import make_publisher
+    from ums.domain.version import Version
+
+    built = make_publisher(signer=None, registrar=None, plain_http=plain_http).build(folder, Version(version_text))
+    if target is not None:
+        write_layout(target, built.release.version.tag, (built.artifact, *built.components.values()))
+    data = {
+        "release": built.release.name,
+        "digest": str(built.artifact.descriptor.digest),
+        "size": built.size,
+        "components": [each.to_dict() for each in built.release.components],
+    }
+
+    def table() -> None:
+        click.secho(f"{data['release']}  {data['digest']}", bold=True)
+        rows = [
+            (each.name, each.kind.value, str(each.version), short_digest(str(each.digest)), str(len(each.images)))
+            for each in built.release.components
+        ]
+        print_table(("component", "kind", "version", "digest", "images"), rows, empty="")
+        click.echo(f"{built.size:,} bytes{f' in {target}' if target else ''}")
+
+    emit(data, output, table)

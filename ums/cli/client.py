@@ -1,0 +1,69 @@
+"""The options that every command speaking to the service has, and the client they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+
+def make_client(server: str | None, token: str | None, token_file: Path | None) -> ServiceClient:
+    """Return a client of the service.
+
+    Raises:
+        UsageError: no server or no token was given.
+
+    """
+    from ums.adapters.service_client import ServiceClient
+
+    if not server:
+        raise click.UsageError("which service? Set UMS_SERVER, or give --server https://…")
+    if token_file is not None:
+        token = token_file.read_text().strip()
+    if not token:
+        raise click.UsageError("no token. Set UMS_TOKEN, or give --token-file; ums init printed the first one")
+    return ServiceClient(server, token)
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--server`` and ``--token-file``; the command receives ``client``."""
+
+    @click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+    @click.option(
+        "--token-file",
+        envvar="UMS_TOKEN_FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="File with the API token.  [env: UMS_TOKEN_FILE; or the token itself in UMS_TOKEN]",
+    )
+    @wraps(command)
+    def wrapped(*args: Any, server: str | None, token_file: Path | None, **kwargs: Any) -> Any:  # noqa: ANN401 - passes through
+        import os
+
+        client = make_client(server, os.environ.get("UMS_TOKEN"), token_file)
+        return command(*args, client=client, **kwargs)
+
+    return wrapped
+
+
+def until_text(until: str | None, duration: str | None) -> str | None:
+    """Return the end that ``--until`` or ``--for`` mean, as RFC 3339.
+
+    Raises:
+        UsageError: both were given.
+
+    """
+    from datetime import UTC, datetime
+
+    from ums.domain.instants import parse_duration, parse_instant, to_text
+
+    if until and duration:
+        raise click.UsageError("give --until or --for, not both")
+    if duration:
+        return to_text(datetime.now(UTC) + parse_duration(duration))
+    return to_text(parse_instant(until)) if until else None

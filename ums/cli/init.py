@@ -1,0 +1,77 @@
+"""``ums init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ums.cli.output import emit, output_option
+
+
+@click.command()
+@click.argument("data", type=click.Path(file_okay=False, path_type=Path), default=Path("ums-data"))
+@click.option("--url", required=True, help="Where data planes reach the service, e.g. https://ums.example.com.")
+@click.option(
+    "--release-key",
+    "release_keys",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public half of a release key; its file name (without .pub) becomes the signer's name. May be repeated.",
+)
+@click.option("--registry", default=None, help="Prefix of all repositories.  [default: the embedded one, at --url]")
+@click.option("--plain-http", is_flag=True, help="The registry speaks HTTP. Only for tests and loopback.")
+@click.option("--interval", default="1m", show_default=True, help="How often Flux polls.")
+@click.option("--root-timeout", default="5m", show_default=True, help="How long a data plane may take to be healthy.")
+@click.option("--validity", default="7d", show_default=True, help="How long an offer may be taken.")
+@output_option
+def init(
+    data: Path,
+    url: str,
+    release_keys: tuple[Path, ...],
+    registry: str | None,
+    plain_http: bool,
+    interval: str,
+    root_timeout: str,
+    validity: str,
+    output: str,
+) -> None:
+    """Make a service's data in DATA: state keys, master secret, release repo with four channels, first token.
+
+    The token is shown once. Carry offline-state.key away to a safe place: every data plane trusts it from
+    bootstrap on, and it is the way back if the state key is lost or stolen.
+    """
+    from urllib.parse import urlsplit
+
+    from ums.bootstrap import initialize
+    from ums.config import Settings
+    from ums.domain.errors import InvalidInputError
+    from ums.domain.instants import parse_duration
+    from ums.domain.oci import Repository
+    from ums.usecases.initialize import Seed
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        raise InvalidInputError(f"{url!r} is not the URL of a service", hint="write https://host[:port]")
+    seed = Seed(
+        url=url.rstrip("/"),
+        registry=Repository.parse(registry or f"{parts.netloc}/ums"),
+        signers={path.name.removesuffix(".pub"): path.read_text() for path in release_keys},
+        state_keys=(),
+        plain_http=plain_http or (registry is None and parts.scheme == "http"),
+        registry_login=registry is None,
+        interval=parse_duration(interval),
+        root_timeout=parse_duration(root_timeout),
+        validity=parse_duration(validity),
+    )
+    made = initialize(Settings(data), seed)
+    report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}
+
+    def table() -> None:
+        click.echo(f"initialized {data}")
+        click.echo(f"  carry away   {made.offline_state_key}  (the second state key; the service does not need it)")
+        click.echo(f"  admin token  {made.token}  (shown once)")
+        click.echo(f"\nNow: ums serve {data}\n     export UMS_SERVER={url} UMS_TOKEN=…")
+
+    emit(report, output, table)

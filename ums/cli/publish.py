@@ -1,0 +1,207 @@
+"""``ums publish``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import make_client
+from ums.cli.keys import read_password
+from ums.cli.output import emit, output_option
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+    from ums.bootstrap import Publisher
+    from ums.domain.oci import Repository
+    from ums.ports import Progress, Signer
+    from ums.usecases.build import Built, PatchOf
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
+@click.option("--version", "version_text", required=True, help="The release's version; versions never change.")
+@click.option("--base", default=None, metavar="RELEASE", help="Make a patch of this release (bundle@version).")
+@click.option(
+    "--replace",
+    "replacements",
+    multiple=True,
+    metavar="COMPONENT[=PATH]",
+    help="With --base: take this component from FOLDER's bundle.yaml, or from a chart or folder at PATH. Repeatable.",
+)
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="COMPONENT=IMAGE@DIGEST",
+    help="With --replace …=PATH and no Helm at hand: an image the chart runs. Repeatable.",
+)
+@click.option("--fixes", multiple=True, metavar="CVE", help="With --base: what the patch fixes. Repeatable.")
+@click.option(
+    "--key",
+    envvar="UMS_KEY",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Release key to sign with.  [env: UMS_KEY]",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the key's password.  [env: UMS_KEY_PASSWORD; else asked]",
+)
+@click.option("--keyless", is_flag=True, help="Sign with an OIDC identity through Fulcio instead of a key.")
+@click.option(
+    "--trust-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --keyless: the client trust configuration of a private sigstore instance.",
+)
+@click.option("--registry", default=None, help="Prefix of all repositories.  [default: what the service says]")
+@click.option("--plain-http", is_flag=True, help="The registry of --registry speaks HTTP.")
+@click.option("--no-register", is_flag=True, help="Push and sign only; tell no service.")
+@click.option("--dry-run", is_flag=True, help="Build and show what would be pushed; push nothing.")
+@click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+@click.option(
+    "--token-file",
+    envvar="UMS_TOKEN_FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the API token.  [env: UMS_TOKEN_FILE; or the token itself in UMS_TOKEN]",
+)
+@output_option
+def publish(folder: Path, version_text: str, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+    """Build the bundle in FOLDER, push it, sign it, verify what the registry serves, and register it.
+
+    Interrupted at any point, the same command finishes the job: what is there already is not sent again, and a
+    valid signature is reused.
+
+    \b
+    A patch reuses every other component by digest:
+      ums publish --base platform@1.4.2 --replace cilium=charts/cilium --version 1.4.3
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.bootstrap import make_publisher
+    from ums.domain.version import Version
+
+    version = Version(version_text)
+    client = None
+    if not options["no_register"] or options["registry"] is None:
+        client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
+    prefix, plain_http, login = _registry(client, options)
+    signer = None if options["dry_run"] and options["base"] is None else _signer(options)
+    publisher = make_publisher(
+        signer=signer,
+        registrar=None if options["no_register"] else client,
+        login=login,
+        plain_http=plain_http,
+    )
+    patch = _patch(publisher, signer, prefix, options)
+    built = publisher.build(folder, version, patch=patch)
+    data = {
+        "release": built.release.name,
+        "digest": str(built.artifact.descriptor.digest),
+        "repository": str(prefix / built.release.bundle),
+        "built": sorted(built.components),
+        "reused": list(built.reused),
+        "size": built.size,
+        "registered": False,
+    }
+    if options["dry_run"]:
+        emit(data, output, lambda: _print_plan(data))
+        return
+    assert publisher.publish is not None  # noqa: S101 - there is a signer
+    with _progress(built, quiet=output != "table") as (progress, step):
+        published = publisher.publish(built, prefix, progress=progress, step=step)
+    data["registered"] = published.registered
+    emit(data, output, lambda: _print_published(data))
+
+
+def _registry(client: ServiceClient | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
+    """Return prefix, whether it is plain HTTP, and the login: our token, if the registry is the service's own."""
+    from urllib.parse import urlsplit
+
+    from ums.domain.oci import Repository
+
+    if options["registry"] is not None:
+        return Repository.parse(options["registry"]), options["plain_http"], None
+    assert client is not None  # noqa: S101 - made whenever there is no --registry
+    info = client.get("/info")
+    prefix = Repository.parse(info["registry"])
+    embedded = prefix.registry == urlsplit(info["url"]).netloc
+    return prefix, info["plainHttp"], ("token", client.token) if embedded else None
+
+
+def _signer(options: dict[str, Any]) -> Signer:
+    if options["keyless"]:
+        from ums.adapters.sigstore_keyless import SigstoreSigner
+
+        config = options["trust_config"]
+        return SigstoreSigner.from_environment(config.read_text() if config else None)
+    if options["key"] is None:
+        raise click.UsageError("which key? Set UMS_KEY, give --key (ums keys generate makes one), or --keyless")
+    from ums.adapters.cosign_bundle import CosignBundleSigner
+
+    key: Path = options["key"]
+    return CosignBundleSigner.from_file(key, read_password(options["password_file"]), name=key.stem)
+
+
+def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, options: dict[str, Any]) -> PatchOf | None:
+    from ums.domain.release import ReleaseName
+    from ums.usecases.build import PatchOf, Replacement
+
+    if options["base"] is None:
+        if options["replacements"] or options["images"] or options["fixes"]:
+            raise click.UsageError("--replace, --image and --fixes go with --base")
+        return None
+    assert signer is not None  # noqa: S101 - a base is believed only by the signer's own signature
+    base = publisher.read_base(prefix, ReleaseName.parse(options["base"]), signer.signatory())
+    images: dict[str, list[str]] = {}
+    for text in options["images"]:
+        name, _, image = text.partition("=")
+        images.setdefault(name, []).append(image)
+    replacements = []
+    for text in options["replacements"]:
+        name, _, path = text.partition("=")
+        replacements.append(Replacement(name, path or None, tuple(images.pop(name, ()))))
+    if images:
+        raise click.UsageError(f"--image names {', '.join(images)}, which --replace does not")
+    return PatchOf(base, tuple(replacements), tuple(options["fixes"]))
+
+
+@contextmanager
+def _progress(built: Built, *, quiet: bool) -> Iterator[tuple[Progress | None, Any]]:
+    """Show a bar of the bytes sent on a terminal, and a line a step elsewhere."""
+    import sys
+
+    if quiet:
+        yield None, lambda _name, _done: None
+        return
+    if not sys.stderr.isatty():
+        yield None, lambda name, done: click.echo(f"  {done:<10} {name}", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(built.release.name, total=built.size)
+
+        def step(name: str, done: str) -> None:
+            bars.console.print(f"  {done:<10} {name}", highlight=False)
+
+        yield lambda sent: bars.advance(task, sent), step
+
+
+def _print_plan(data: dict[str, Any]) -> None:
+    click.echo(f"dry run: would publish {data['release']} to {data['repository']} – nothing was pushed")
+    click.echo(f"  digest   {data['digest']}")
+    click.echo(f"  built    {', '.join(data['built'])} ({data['size']:,} bytes)")
+    if data["reused"]:
+        click.echo(f"  reused   {', '.join(data['reused'])}")
+
+
+def _print_published(data: dict[str, Any]) -> None:
+    told = "registered" if data["registered"] else "not registered with any service"
+    click.secho(f"published {data['release']}  {data['digest']}  ({told})", bold=True)
+    if data["registered"]:
+        click.echo(f"next: ums promote {data['release']} --to <channel>")

@@ -1,0 +1,113 @@
+"""The root command: it finds a subcommand's module only when that subcommand is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from ums import __version__
+from ums.domain.errors import UmsError
+from ums.outcomes import outcome_of
+
+# name: (module under ums.cli, attribute, one line of help). The line stands here so that --help imports nothing.
+COMMANDS = {
+    "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
+    "serve": ("serve", "serve", "Run the service."),
+    "keys": ("keys", "keys", "Make and show release keys."),
+    "token": ("token", "token", "Issue API tokens."),
+    "build": ("build", "build", "Build a bundle's artifacts into a folder."),
+    "publish": ("publish", "publish", "Build, push, sign, verify and register a release."),
+    "verify": ("verify", "verify", "Verify a release's signatures, from the registry alone."),
+    "release": ("release", "release", "List, show and compare releases."),
+    "promote": ("promote", "promote", "Make a release the head of a channel."),
+    "rollback": ("rollback", "rollback", "Take a data plane or a channel back, and hold it there."),
+    "pin": ("pin", "pin", "Keep a bundle or component of a data plane within versions."),
+    "unpin": ("pin", "unpin", "Remove a pin."),
+    "hold": ("hold", "hold", "Keep a bundle or component of a data plane on a release."),
+    "unhold": ("hold", "unhold", "End a hold, of a data plane or a channel."),
+    "pdp": ("pdp", "pdp", "Register, list, show and bootstrap data planes."),
+    "status": ("status", "status", "Show channels, their heads and the fleet's health."),
+    "plan": ("plan", "plan", "Show who would move now, and why the others do not."),
+    "log": ("log", "log", "Show recorded decisions, newest first."),
+    "version": ("version", "version", "Show the version."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"ums.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"no such command {args[0]!r}.{f' Did you mean {near[0]!r}?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="ums %(version)s")
+def root() -> None:
+    """Publish signed, versioned bundles and promote them through channels that Flux follows.
+
+    \b
+    A session:
+      ums publish platform/ --version 1.1.0          build, push, sign, verify, register
+      ums promote platform@1.1.0 --to stable --wait  move the channel, wait for the fleet
+      ums pin acme/prod platform/cilium --reason …   keep one component where it is
+      ums rollback acme/prod platform --to 1.0.0 --reason …
+
+    \b
+    Environment:
+      UMS_SERVER        URL of the service
+      UMS_TOKEN         API token (or UMS_TOKEN_FILE)
+      UMS_KEY           release key to sign with
+      UMS_KEY_PASSWORD  its password
+
+    \b
+    Exit codes:
+      0 ok   1 unforeseen error   2 usage or invalid input   3 refused by a rule   4 not found   5 conflict
+      6 not allowed   7 signatures missing or wrong   8 corrupt content   9 unavailable, try again
+      10 disk refused   11 --wait timed out   12 --wait saw a failure
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; errors become one message and a documented exit code."""
+    try:
+        result: Any = root.main(args, prog_name="ums", standalone_mode=False)
+    except UmsError as error:
+        click.secho(f"error: {error.message}", fg="red", err=True)
+        for reason in error.reasons:
+            until = f" (until {reason.until})" if reason.until else ""
+            click.echo(f"  - {reason.code}: {reason.message}{until}", err=True)
+            if reason.who_can_override:
+                click.echo(f"    can change it: {reason.who_can_override}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(outcome_of(error).exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) else 0)

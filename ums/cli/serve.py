@@ -1,0 +1,39 @@
+"""``ums serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("data", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option("--listen", default=None, help="Address, host:port.  [env: UMS_LISTEN; default: 127.0.0.1:8080]")
+@click.option("--threads", type=click.IntRange(1, 256), default=16, show_default=True, help="Requests at a time.")
+def serve(data: Path | None, listen: str | None, threads: int) -> None:
+    """Run the service on the folder DATA that ums init made: API, Git, embedded registry and scheduler.
+
+    \b
+    Environment:
+      UMS_DATA                    the folder           [default: ums-data]
+      UMS_LISTEN                  address              [default: 127.0.0.1:8080]
+      UMS_RECONCILE_EVERY         how often the loop runs when nobody acts  [default: 10s]
+      UMS_REGISTRY_USERNAME       login at an outside registry
+      UMS_REGISTRY_PASSWORD_FILE  file with its password
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    import os
+
+    from ums.config import Settings
+    from ums.domain.errors import NotFoundError
+    from ums.gunicorn_server import run
+
+    env = dict(os.environ)
+    if data is not None:
+        env["UMS_DATA"] = str(data)
+    if listen is not None:
+        env["UMS_LISTEN"] = listen
+    settings = Settings.from_env(env)
+    if not settings.state_key.exists():
+        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} --url … makes it")
+    run(settings, threads=threads)

@@ -1,0 +1,59 @@
+"""``ums status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import ago, emit, health_text, output_option, print_table
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+
+@click.command()
+@output_option
+@service_options
+def status(client: ServiceClient, output: str) -> None:
+    """Show channels, their heads and the fleet's health."""
+    data = client.get("/status")
+
+    def table() -> None:
+        rows = [
+            (
+                channel["channel"],
+                channel["feeder"] or "–",
+                f"{bundle}@{head['release']}" + _held(channel, bundle),
+                ago(head["since"]),
+                head["by"],
+                str(channel["dataPlanes"]),
+            )
+            for channel in data["channels"]
+            for bundle, head in (channel["bundles"] or {"–": None}).items()
+            if head
+        ]
+        rows += [
+            (channel["channel"], channel["feeder"] or "–", "nothing promoted yet", "", "", str(channel["dataPlanes"]))
+            for channel in data["channels"]
+            if not channel["bundles"]
+        ]
+        print_table(("channel", "feeder", "head", "since", "by", "planes"), rows, empty="No channels.")
+        health = "   ".join(f"{health_text(name)} {count}" for name, count in sorted(data["health"].items()))
+        click.echo(
+            f"\n{data['dataPlanes']} data planes   {health}"
+            if data["dataPlanes"]
+            else "\nNo data planes yet: ums pdp add"
+        )
+        for problem in data["problems"]:
+            click.secho(f"left out, because it is wrong: {problem}", fg="red")
+
+    emit(data, output, table)
+
+
+def _held(channel: dict[str, object], bundle: str) -> str:
+    holds = channel["holds"]
+    assert isinstance(holds, list)  # noqa: S101 - the service's own view
+    held = [hold["release"] for hold in holds if hold["bundle"] == bundle]
+    return f" (held at {held[0]})" if held else ""

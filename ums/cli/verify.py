@@ -1,0 +1,103 @@
+"""``ums verify``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import make_client
+from ums.cli.output import emit, output_option, print_table, short_digest
+
+if TYPE_CHECKING:
+    from ums.domain.trust import TrustPolicy
+
+
+@click.command()
+@click.argument("release")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public release key to trust; every one given must have signed. Without it, the service's trust counts.",
+)
+@click.option("--registry", default=None, help="Prefix of all repositories.  [default: what the service says]")
+@click.option("--plain-http", is_flag=True, help="The registry of --registry speaks HTTP.")
+@click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+@click.option(
+    "--token-file",
+    envvar="UMS_TOKEN_FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the API token.  [env: UMS_TOKEN_FILE; or the token itself in UMS_TOKEN]",
+)
+@output_option
+def verify(
+    release: str,
+    keys: tuple[Path, ...],
+    registry: str | None,
+    output: str,
+    **options: Any,  # noqa: ANN401 - click's options
+) -> None:
+    """Verify RELEASE (bundle@version) and each of its components, reading only the registry.
+
+    With --key and --registry no service is asked. Exit code 7: a signature is missing or wrong.
+    """
+    from urllib.parse import urlsplit
+
+    from ums.bootstrap import make_publisher
+    from ums.domain.oci import Repository
+    from ums.domain.release import ReleaseName
+
+    name = ReleaseName.parse(release)
+    login, plain_http = None, options["plain_http"]
+    client = None
+    if registry is None or not keys:
+        client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
+    if registry is None and client is not None:
+        info = client.get("/info")
+        registry, plain_http = info["registry"], info["plainHttp"]
+        if Repository.parse(info["registry"]).registry == urlsplit(info["url"]).netloc:
+            login = ("token", client.token)
+    prefix = Repository.parse(registry or "")
+    trust = _trust_of_keys(keys) if keys else _trust_of_service(client.get("/trust") if client else {})
+    publisher = make_publisher(signer=None, registrar=None, login=login, plain_http=plain_http)
+    descriptor = publisher.verify.registry.find(prefix / name.bundle, name.version.tag)
+    if descriptor is None:
+        from ums.domain.errors import NotFoundError
+
+        raise NotFoundError(f"{prefix / name.bundle} has no release {name.version}")
+    _, _, verified = publisher.verify.release(prefix, name.bundle, descriptor.digest, trust)
+    shown = [each.to_dict() for each in verified]
+    data = {"release": str(name), "verified": shown}
+
+    def table() -> None:
+        rows = [(each["subject"], short_digest(each["digest"]), ", ".join(each["signedBy"])) for each in shown]
+        print_table(("artifact", "digest", "signed by"), rows, empty="")
+        click.secho(f"✓ {name} is verified", fg="green")
+
+    emit(data, output, table)
+
+
+def _trust_of_keys(keys: tuple[Path, ...]) -> TrustPolicy:
+    from ums.domain.trust import KeySigner, SigningRule, TrustPolicy
+
+    signers = {path.name.removesuffix(".pub"): path.read_text() for path in keys}
+    rule = SigningRule(tuple(signers), len(signers))
+    return TrustPolicy({name: KeySigner(name, key) for name, key in signers.items()}, {"*": rule})
+
+
+def _trust_of_service(data: dict[str, Any]) -> TrustPolicy:
+    from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
+
+    return TrustPolicy(
+        {
+            name: KeySigner(name, each["key"])
+            if "key" in each
+            else KeylessSigner(name, each["identity"], each["issuer"])
+            for name, each in data["signers"].items()
+        },
+        {name: SigningRule(tuple(rule["signers"]), rule["threshold"]) for name, rule in data["bundles"].items()},
+    )

@@ -1,0 +1,1 @@
+"""What data planes and OCI clients speak: plain WSGI, before and beside the API."""

@@ -1,0 +1,41 @@
+"""The jobs, as a table. Each is level-triggered: missed or doubled, it does no harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from ums.domain.errors import UmsError
+from ums.services import Services
+
+_LOG = logging.getLogger(__name__)
+_MISFIRE_GRACE_SECONDS = 60
+
+
+def start_scheduler(services: Services, *, reconcile_every: timedelta) -> None:
+    """Start the jobs in a daemon thread of this process."""
+    jobs = {"reconcile": (services.reconcile, reconcile_every)}
+    scheduler = BackgroundScheduler(
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _MISFIRE_GRACE_SECONDS},
+        daemon=True,
+        timezone="UTC",
+    )
+    for name, (job, every) in jobs.items():
+        scheduler.add_job(_logged(name, job), "interval", seconds=every.total_seconds(), id=name)
+    scheduler.start()
+
+
+def _logged(name: str, job: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            job()
+        except UmsError as error:
+            _LOG.warning("%s: %s", name, error.message)
+        except Exception:  # noqa: BLE001 - logged, and tried again
+            # The next run may fare better.
+            _LOG.exception("%s failed", name)
+
+    return run

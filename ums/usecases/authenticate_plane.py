@@ -1,0 +1,52 @@
+"""Authenticate a data plane: its password for Git and the registry, its HMAC for events."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from ums.domain.bootstrapping import Credentials
+from ums.domain.errors import InvalidInputError, UnauthenticatedError
+from ums.domain.names import PDPName
+from ums.ports import CredentialSource, ReleaseRepo
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatePlane:
+    """Check what a data plane proves itself with; all comparisons take constant time."""
+
+    release_repo: ReleaseRepo
+    credentials: CredentialSource
+
+    def by_password(self, user: str, password: str) -> PDPName | None:
+        """Return the data plane that a user name and password belong to, or ``None``."""
+        try:
+            pdp = PDPName.parse(user)
+        except InvalidInputError:
+            return None
+        known = self._credentials(pdp)
+        right = known.password if known else "-"
+        return pdp if hmac.compare_digest(right.encode(), password.encode()) and known else None
+
+    def by_signature(self, pdp: PDPName, body: bytes, signature: str) -> None:
+        """Check the ``X-Signature`` of an event (``sha256=<hex>``).
+
+        Raises:
+            UnauthenticatedError: it is not by this data plane, or there is no such data plane.
+
+        """
+        known = self._credentials(pdp)
+        key = known.event_key if known else "-"
+        right = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(right.encode(), signature.encode()) or known is None:
+            raise UnauthenticatedError(
+                f"the event is not signed with the key of {pdp}",
+                hint="apply the output of ums pdp bootstrap again in that cluster",
+            )
+
+    def _credentials(self, pdp: PDPName) -> Credentials | None:
+        plane = self.release_repo.read().planes.get(pdp)
+        if plane is None:
+            return None
+        return self.credentials.credentials(pdp, generation=plane.registration.credential_generation)

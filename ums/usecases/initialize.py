@@ -1,0 +1,86 @@
+"""Initialize: seed a release repo with settings, trust and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from string import Template
+from textwrap import indent
+
+from ums.domain import layout
+from ums.domain.errors import ConflictError
+from ums.domain.instants import duration_text
+from ums.domain.oci import Repository
+from ums.domain.world import Base, Content, Decision, Raw
+from ums.ports import Clock, ReleaseRepo
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a new release repo is told.
+
+    Attributes:
+        signers: public release keys (PEM) by name.
+        state_keys: the service's and the offline one, in OpenSSH's form.
+
+    """
+
+    url: str
+    registry: Repository
+    signers: Mapping[str, str]
+    state_keys: tuple[str, ...]
+    plain_http: bool
+    registry_login: bool
+    interval: timedelta
+    root_timeout: timedelta
+    validity: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """Write the first commit."""
+
+    release_repo: ReleaseRepo
+    clock: Clock
+
+    def __call__(self, templates: Mapping[str, str], seed: Seed, *, actor: str) -> Base:
+        """Fill in the templates (by path) and commit them.
+
+        Raises:
+            ConflictError: the release repo has commits already.
+
+        """
+        values = _values(seed)
+        files: dict[str, Content | None] = {
+            path: Raw(Template(text).safe_substitute(values).encode()) for path, text in templates.items()
+        }
+        decision = Decision(
+            subject="ums: Initialize the release repo",
+            action="init",
+            actor=actor,
+            reason="first commit",
+            at=self.clock.now(),
+            main=files,
+        )
+        try:
+            return self.release_repo.commit(decision, base=Base())
+        except ConflictError as error:
+            raise ConflictError("the release repo is initialized already", hint="ums serve runs it") from error
+
+
+def _values(seed: Seed) -> dict[str, str]:
+    signers = "".join(f"  {name}:\n    key: |\n{indent(key.strip(), ' ' * 6)}\n" for name, key in seed.signers.items())
+    return {
+        "schema": str(layout.SCHEMA),
+        "url": seed.url,
+        "registry": str(seed.registry),
+        "plain_http": str(seed.plain_http).lower(),
+        "registry_login": str(seed.registry_login).lower(),
+        "interval": duration_text(seed.interval),
+        "root_timeout": duration_text(seed.root_timeout),
+        "validity": duration_text(seed.validity),
+        "signers": f"signers:\n{signers}",
+        "signer_names": ", ".join(seed.signers),
+        "state_keys": "".join(f"  - {key}\n" for key in seed.state_keys),
+    }

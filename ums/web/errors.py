@@ -1,0 +1,51 @@
+"""Errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from ums.domain.errors import UmsError
+from ums.outcomes import outcome_of
+
+_LOG = logging.getLogger(__name__)
+
+
+def problem(
+    status: int, code: str, title: str, *, hint: str = "", blocked_by: list[dict[str, object]] | None = None
+) -> Response:
+    """Return a problem document."""
+    response = jsonify(
+        {"type": f"urn:ums:error:{code}", "title": title, "status": status, "hint": hint, "blockedBy": blocked_by or []}
+    )
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    if status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2 demands a challenge
+        response.headers["WWW-Authenticate"] = 'Bearer realm="ums"'
+    return response
+
+
+def handle_errors(app: Flask) -> None:
+    """Make every error of the app a problem document; what was not foreseen is logged and not shown."""
+
+    @app.errorhandler(UmsError)
+    def known(error: UmsError) -> Response:
+        outcome = outcome_of(error)
+        return problem(
+            outcome.status,
+            outcome.code,
+            error.message,
+            hint=error.hint,
+            blocked_by=[reason.to_dict() for reason in error.reasons],
+        )
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        return problem(error.code or 500, "http", error.description or error.name)
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> Response:
+        _LOG.error("request failed", exc_info=error)
+        return problem(500, "internal", "something failed that UMS did not foresee; its log has the details")
