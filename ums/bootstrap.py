@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ums.adapters.bundle_folder import BundleFolder
+from ums.adapters.cosign_bundle import CosignBundleVerifier
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
@@ -30,7 +31,7 @@ from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, Stor
 from ums.domain.identity import Identity, Permission
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
-from ums.ports import Registrar, Signer
+from ums.ports import Registrar, Signer, Verifier
 from ums.services import Services
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.build import Build
@@ -74,7 +75,7 @@ def make_services(settings: Settings) -> Services:
     if fleet.registry_login and login == (None, None):
         login = (_SERVICE_USER, _service_password(settings))
     registry = OrasRegistry(username=login[0], password=login[1], plain_http=fleet.plain_http)
-    verify = Verify(registry, SignatureVerifier())
+    verify = Verify(registry, _make_verifier())
     record = Record(release_repo, store, clock)
     return Services(
         clock=clock,
@@ -91,6 +92,16 @@ def make_services(settings: Settings) -> Services:
         record_event=RecordEvent(release_repo, store, clock),
         reconcile=Reconcile(record),
     )
+
+
+def _make_verifier() -> Verifier:
+    def keyless() -> Verifier:
+        # sigstore takes 0.3 s to import, and most installations never need it.
+        from ums.adapters.sigstore_keyless import SigstoreVerifier  # noqa: PLC0415
+
+        return SigstoreVerifier()
+
+    return SignatureVerifier(CosignBundleVerifier(), keyless)
 
 
 def make_wsgi(settings: Settings, services: Services) -> WSGI:
@@ -260,7 +271,7 @@ def make_publisher(
     """Wire building, publishing and verifying. Without ``login``, Docker's own configuration is used."""
     username, password = login or (None, None)
     registry = OrasRegistry(username=username, password=password, plain_http=plain_http)
-    verify = Verify(registry, SignatureVerifier())
+    verify = Verify(registry, _make_verifier())
     return Publisher(
         build=Build(BundleFolder(registry=registry)),
         verify=verify,

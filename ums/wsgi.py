@@ -1,19 +1,44 @@
-"""A worker of the service: the WSGI application and, beside it, the scheduler. Made after the fork."""
+"""A process of the service: gunicorn with one worker of many threads, and the scheduler beside them.
+
+Nothing is opened before the fork: the application, its database and its scheduler are made in the worker.
+"""
 
 from __future__ import annotations
+
+from gunicorn.app.base import BaseApplication
 
 from ums.bootstrap import WSGI, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
 
 
-def create(settings: Settings) -> WSGI:
-    """Return the application, with its scheduler running.
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, settings: Settings, threads: int) -> None:
+        self._settings = settings
+        self._threads = threads
+        super().__init__()
 
-    Raises:
-        NotFoundError: the data folder was not initialized.
+    def load_config(self) -> None:
+        for name, value in {
+            "bind": self._settings.listen,
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._threads,
+            "timeout": 120,
+            "graceful_timeout": 10,
+            "keepalive": 15,
+            "control_socket_disable": True,
+        }.items():
+            # A setting that this gunicorn does not have is not needed there.
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
 
-    """
-    services = make_services(settings)
-    start_scheduler(services, reconcile_every=settings.reconcile_every)
-    return make_wsgi(settings, services)
+    def load(self) -> WSGI:
+        services = make_services(self._settings)
+        start_scheduler(services, reconcile_every=self._settings.reconcile_every)
+        return make_wsgi(self._settings, services)
+
+
+def run(settings: Settings, *, threads: int) -> None:
+    """Serve until stopped."""
+    _Server(settings, threads).run()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -182,8 +183,8 @@ class HostileRegistry:
         return Repository(self.address, "hostile/repository")
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[HostileRegistry]:
-        """Serve until the end of the block."""
+    def running(self, tls: ssl.SSLContext | None = None) -> Iterator[HostileRegistry]:
+        """Serve until the end of the block, with TLS if told so."""
         hostile = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -203,6 +204,8 @@ class HostileRegistry:
 
         server = _TolerantServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         self.address = f"127.0.0.1:{server.server_address[1]}"

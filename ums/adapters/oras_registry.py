@@ -551,7 +551,8 @@ class _Connection:
         # It quacks as requests wants: read, len and iteration.
         data = cast("bytes | None", body)
         request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=data))
-        settings = self._session.merge_environment_settings(url, {}, True, self._session.verify, None)  # noqa: FBT003
+        # None stands for "as the session has it", which the stubs do not know of the answer.
+        settings: Any = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
         # Not by Session.send, which reads the body of a redirect to its end, wherever that may be.
         return self._session.get_adapter(url).send(request, timeout=(connect, read), **settings)
 

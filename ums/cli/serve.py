@@ -26,7 +26,7 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
 
     from ums.config import Settings
     from ums.domain.errors import NotFoundError
-    from ums.gunicorn_server import run
+    from ums.wsgi import run
 
     env = dict(os.environ)
     if data is not None:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from wsgiref.types import StartResponse, WSGIEnvironment
-from wsgiref.util import FileWrapper
 
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
@@ -37,6 +36,7 @@ _MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 _UPLOAD_AGE_SECONDS = 24 * 3600
 _ROUTE = re.compile(r"/v2/(.+?)/(manifests|blobs/uploads|blobs|tags|referrers)/([^/]*)")
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"([0-9]{1,18})-[0-9]{1,18}")
 
 
@@ -83,10 +83,7 @@ class EmbeddedRegistry:
         headers = {"Docker-Distribution-API-Version": "registry/2.0", "X-Content-Type-Options": "nosniff"}
         headers |= {"Content-Length": str(answer.size), **answer.headers}
         start_response(f"{answer.status.value} {answer.status.phrase}", list(headers.items()))
-        if environ["REQUEST_METHOD"] == "HEAD":
-            answer.close()
-            return ()
-        return answer.body
+        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
 
     def _answer(self, request: _Request) -> _Answer:
         match self._authorize(request.authorization, request.method not in {"GET", "HEAD"}, request.name):
@@ -299,7 +296,7 @@ class _RefusalError(Exception):
 class _Answer:
     status: HTTPStatus
     headers: dict[str, str] = field(default_factory=dict)
-    body: FileWrapper | tuple[bytes, ...] = ()
+    body: Iterable[bytes] = ()
     size: int = 0
 
     @classmethod
@@ -315,13 +312,8 @@ class _Answer:
 
     @classmethod
     def of_file(cls, path: Path, media_type: str, digest: Digest) -> _Answer:
-        file = path.open("rb")
         headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'}
-        return cls(HTTPStatus.OK, headers, FileWrapper(file, _CHUNK), os.fstat(file.fileno()).st_size)
-
-    def close(self) -> None:
-        if isinstance(self.body, FileWrapper):
-            self.body.close()
+        return cls(HTTPStatus.OK, headers, _read(path), path.stat().st_size)
 
 
 class _Request:
@@ -360,6 +352,8 @@ class _Request:
     def read_body(self, limit: int) -> Iterator[bytes]:
         """Yield the body piece by piece; refuse one that is longer than ``limit`` or ends early."""
         announced = self._environ.get("CONTENT_LENGTH") or ""
+        if announced and not _LENGTH.fullmatch(announced):
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "Content-Length is no number")
         # Without a length the body is chunked, and ends where the server says so, or there is none.
         is_chunked = not announced and self._environ.get("wsgi.input_terminated", False)
         length = limit + 1 if is_chunked else int(announced or 0)
@@ -419,6 +413,12 @@ def _parse_digest(text: object) -> Digest:
 def _names(folder: Path) -> list[str]:
     """Return what is in a folder, in order, without drafts."""
     return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.test import Client, EnvironBuilder, TestResponse
@@ -49,10 +50,18 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "registry"
 
 
+class Whole(Client):
+    """A client that reads each answer to its end and closes it, as a server would."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # noqa: ANN401 - the signature is werkzeug's
+        """Send a request."""
+        return super().open(*args, **{**kwargs, "buffered": True})
+
+
 @pytest.fixture
 def http(root: Path, door: Door) -> Client:
     """Give a client of a registry that takes blobs of up to 1000 bytes."""
-    return Client(EmbeddedRegistry(root, authorize=door, max_blob_size=1000))
+    return Whole(EmbeddedRegistry(root, authorize=door, max_blob_size=1000))
 
 
 def files(root: Path) -> list[str]:
@@ -117,7 +126,7 @@ def test_says_that_it_is_a_registry(http: Client, path: str) -> None:
         ("DELETE", "/v2/org/app/manifests/x", True, "org/app"),
     ],
 )
-def test_asks_at_the_door(http: Client, door: Door, method: str, path: str, write: bool, name: str) -> None:  # noqa: FBT001
+def test_asks_at_the_door(http: Client, door: Door, *, method: str, path: str, write: bool, name: str) -> None:
     """Each request is judged by its header, whether it writes, and its repository; a refusal says how to log in."""
     door.closed[name] = Challenge.UNAUTHENTICATED
     response = http.open(path, method=method, headers={"Authorization": "Basic eA=="})
@@ -193,7 +202,7 @@ def test_abandoned_uploads_are_swept(http: Client, root: Path) -> None:
 class FullDisk(io.RawIOBase):
     """A body whose reading ends as a write to a full disk does."""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, _size: int = -1, /) -> bytes:
         """Fail."""
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -210,6 +219,7 @@ def request_with(stream: object, **environ: object) -> EnvironBuilder:
         (io.BytesIO(b"other bytes."), {}, HTTPStatus.BAD_REQUEST),
         (io.BytesIO(CONTENT[:5]), {}, HTTPStatus.BAD_REQUEST),
         (FullDisk(), {}, HTTPStatus.INSUFFICIENT_STORAGE),
+        (io.BytesIO(b"x" * 2000), {"CONTENT_LENGTH": "-5"}, HTTPStatus.BAD_REQUEST),
         (io.BytesIO(b"x" * 2000), {"CONTENT_LENGTH": "2000"}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         (
             io.BytesIO(b"x" * 2000),
@@ -218,7 +228,7 @@ def request_with(stream: object, **environ: object) -> EnvironBuilder:
         ),
         (io.BytesIO(CONTENT), {"QUERY_STRING": "digest=sha256:12"}, HTTPStatus.BAD_REQUEST),
     ],
-    ids=["digest", "cut-off", "disk-full", "too-large", "too-large-chunked", "no-digest"],
+    ids=["digest", "cut-off", "disk-full", "negative", "too-large", "too-large-chunked", "no-digest"],
 )
 def test_a_push_that_fails_leaves_nothing(
     http: Client, root: Path, stream: object, environ: dict[str, object], status: HTTPStatus
@@ -299,7 +309,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"])
-def test_no_way_out_of_the_folder(http: Client, root: Path, tmp_path: Path, path: str, method: str) -> None:
+def test_no_way_out_of_the_folder(http: Client, tmp_path: Path, path: str, method: str) -> None:
     """A path with anything but valid names, tags and digests is a client's error and touches no file."""
     response = http.open(path, method=method, data=b"{}", content_type=MANIFEST)
     assert HTTPStatus.BAD_REQUEST <= response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -322,7 +332,7 @@ def test_repositories_are_apart(http: Client) -> None:
         ("../org", False, HTTPStatus.ACCEPTED),
     ],
 )
-def test_mounting(http: Client, door: Door, source: str, closed: bool, status: HTTPStatus) -> None:  # noqa: FBT001
+def test_mounting(http: Client, door: Door, *, source: str, closed: bool, status: HTTPStatus) -> None:
     """A blob is mounted from a repository that the caller may read; else an upload begins."""
     digest = push_blob(http)
     if closed:
@@ -365,7 +375,7 @@ def test_manifests(http: Client) -> None:
         (b'{"config": {"digest": "sha256:12"}}', MANIFEST, "DIGEST_INVALID"),
         (b'{"config": "text"}', MANIFEST, "MANIFEST_INVALID"),
         (b'{"manifests": [], "artifactType": 5}', INDEX, "MANIFEST_INVALID"),
-        (b'{"manifests": [], "annotations": []}', INDEX, "MANIFEST_INVALID"),
+        (b'{"manifests": [], "annotations": ["x"]}', INDEX, "MANIFEST_INVALID"),
         (b'{"manifests": [], "subject": {"digest": 7}}', INDEX, "DIGEST_INVALID"),
         (b" " * (4 * 1024 * 1024 + 1), MANIFEST, "SIZE_INVALID"),
         (make_manifest(), MANIFEST, "MANIFEST_BLOB_UNKNOWN"),

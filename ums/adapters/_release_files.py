@@ -1,0 +1,399 @@
+"""The files of the release repo, as values and back. Paths are in ``ums.domain.layout``; Git is elsewhere.
+
+Files that people write are strict; files that UMS writes keep what a newer UMS added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ums.adapters._yaml import StrictModel, dump, dump_all, load, validate
+from ums.domain import layout
+from ums.domain.digest import Digest
+from ums.domain.errors import InvalidInputError, SpecError
+from ums.domain.fleet import (
+    BundleState,
+    Channel,
+    DataPlane,
+    Desired,
+    Hold,
+    Management,
+    Pin,
+    Registration,
+)
+from ums.domain.instants import parse_duration, parse_instant
+from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN, PDPName
+from ums.domain.oci import Repository
+from ums.domain.release import Release
+from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
+from ums.domain.version import Version
+from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, World
+
+
+def parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Return a check that text can be parsed, as pydantic wants it."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("text was expected")  # noqa: TRY004 - pydantic reports ValueError
+        try:
+            parse(value)
+        except InvalidInputError as error:
+            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+        return value
+
+    return BeforeValidator(check)
+
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_LENGTH)]
+Duration = Annotated[str, parsed_by(parse_duration), Field(description="A span of time: 30s, 5m, 7d or P7D.")]
+
+
+class FluxModel(StrictModel):
+    """How Flux behaves in every data plane."""
+
+    interval: Duration = Field(default="1m", description="How often it polls.")
+    root_timeout: Duration = Field(default="5m", description="How long a data plane may take to be healthy.")
+
+
+class StateModel(StrictModel):
+    """The states offered to data planes."""
+
+    validity: Duration = Field(default="7d", description="How long an offer may be taken.")
+
+
+class SettingsModel(StrictModel):
+    """``ums.yaml``: what all data planes share."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
+    url: str = Field(pattern=r"^https?://[^/\s]+$", description="Where data planes reach the service.")
+    registry: Annotated[str, parsed_by(Repository.parse)] = Field(description="Prefix of all repositories, host/path.")
+    plain_http: bool = Field(default=False, description="The registry speaks HTTP. Only for tests and loopback.")
+    registry_login: bool = Field(
+        default=False, description="Data planes log in to the registry with their own credential."
+    )
+    flux: FluxModel = Field(default_factory=FluxModel)
+    state: StateModel = Field(default_factory=StateModel)
+
+    def to_domain(self) -> FleetSettings:
+        """Return the settings."""
+        return FleetSettings(
+            url=self.url,
+            registry=Repository.parse(self.registry),
+            plain_http=self.plain_http,
+            registry_login=self.registry_login,
+            interval=parse_duration(self.flux.interval),
+            root_timeout=parse_duration(self.flux.root_timeout),
+            validity=parse_duration(self.state.validity),
+        )
+
+
+class SignerModel(StrictModel):
+    """Who may sign: the holder of a key, or an identity that Fulcio vouches for."""
+
+    key: str | None = Field(None, description="Public key, PEM.", pattern="^-----BEGIN PUBLIC KEY-----")
+    identity: str | None = Field(None, description="Subject of the certificate.")
+    issuer: str | None = Field(None, description="OIDC issuer that authenticated the subject.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SignerModel:
+        if (self.key is None) == (self.identity is None) or (self.identity is None) != (self.issuer is None):
+            raise ValueError("give either key, or identity and issuer")
+        return self
+
+
+class RuleModel(StrictModel):
+    """Whose signatures count for a bundle, and how many there must be."""
+
+    signers: list[Name] = Field(min_length=1, description="Names of signers.")
+    threshold: int = Field(1, ge=1, description="How many distinct ones must have signed.")
+
+
+class TrustModel(StrictModel):
+    """``trust.yaml``: who may sign what."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
+    signers: dict[Name, SignerModel] = Field(description="Everybody who may sign, by name.")
+    bundles: dict[str, RuleModel] = Field(description="The rule for each bundle; * is every other.")
+    state_keys: list[Annotated[str, Field(pattern="^ssh-ed25519 ")]] = Field(
+        min_length=1, description="Public keys that may sign commits, OpenSSH form: the service's and the offline one."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrustModel:
+        for bundle, rule in self.bundles.items():
+            unknown = sorted(set(rule.signers) - set(self.signers))
+            if unknown:
+                raise ValueError(f"bundles.{bundle} names signers that are not listed: {', '.join(unknown)}")
+            if rule.threshold > len(set(rule.signers)):
+                raise ValueError(
+                    f"bundles.{bundle} demands {rule.threshold} signatures of {len(set(rule.signers))} signers"
+                )
+        return self
+
+    def to_domain(self) -> TrustPolicy:
+        """Return the policy."""
+        signers: dict[str, KeySigner | KeylessSigner] = {}
+        for name, each in self.signers.items():
+            if each.key is not None:
+                signers[name] = KeySigner(name, each.key)
+            elif each.identity is not None and each.issuer is not None:
+                signers[name] = KeylessSigner(name, each.identity, each.issuer)
+        rules = {name: SigningRule(tuple(rule.signers), rule.threshold) for name, rule in self.bundles.items()}
+        return TrustPolicy(signers, rules, tuple(self.state_keys))
+
+
+class ChannelModel(StrictModel):
+    """``channels/<channel>/policy.yaml``: where a channel's releases come from."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
+    description: str = Field("", description="For whom this channel is.")
+    feeder: Name | None = Field(None, description="The channel a release must have been promoted to first.")
+
+
+class RegistrationModel(StrictModel):
+    """``fleet/<org>/<pdp>/registration.yaml``: a data plane."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
+    channel: Name = Field(description="The channel it follows.")
+    bundles: list[Name] = Field(min_length=1, description="The bundles it subscribes to.")
+    labels: dict[str, str] = Field(default_factory=dict, description="For selecting it; they grant nothing.")
+    management: Management = Field(Management.VENDOR, description="Who runs it, and so who decides.")
+    credential_generation: int = Field(1, ge=1, description="Raise it to give the data plane new credentials.")
+
+    def to_domain(self, name: PDPName) -> Registration:
+        """Return the registration."""
+        return Registration(
+            name, self.channel, tuple(self.bundles), self.labels, self.management, self.credential_generation
+        )
+
+
+MODELS: dict[str, type[StrictModel]] = {
+    "ums": SettingsModel,
+    "trust": TrustModel,
+    "policy": ChannelModel,
+    "registration": RegistrationModel,
+}
+"""The files people write in the release repo, by the name of their JSON Schema."""
+
+File = tuple[str, bytes]
+"""Blob id and content; equal ids mean equal bytes."""
+Value = TypeVar("Value")
+
+
+_NO_DECISIONS: tuple[tuple[Pin, ...], tuple[Hold, ...]] = ((), ())
+_NO_OFFER: tuple[Desired | None] = (None,)
+
+
+class ReleaseFiles:
+    """Reads worlds from files by path. What was parsed is kept, so that only what changed is parsed again."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[str, str], object] = {}
+
+    def read(self, base: Base, main: Mapping[str, File], delivery: Mapping[str, File]) -> World:
+        """Return the world; files that are wrong are listed as its problems and left out.
+
+        Raises:
+            SpecError: ``ums.yaml`` or ``trust.yaml`` is missing or wrong: nothing can be decided then.
+
+        """
+        reading = _Reading(main, delivery, self._parsed)
+        world = reading.world(base)
+        self._parsed = reading.kept
+        return world
+
+
+class _Reading:
+    """One reading: what was parsed before, what is worth keeping, and what was wrong."""
+
+    def __init__(
+        self, main: Mapping[str, File], delivery: Mapping[str, File], parsed: dict[tuple[str, str], object]
+    ) -> None:
+        self._main = main
+        self._delivery = delivery
+        self._parsed = parsed
+        self._problems: list[SpecError] = []
+        self.kept: dict[tuple[str, str], object] = {}
+
+    def world(self, base: Base) -> World:
+        settings = self._demand(layout.SETTINGS, _settings)
+        trust = self._demand(layout.TRUST, _trust)
+        channels: dict[str, Channel] = {}
+        catalog: dict[str, dict[Version, CatalogEntry]] = {}
+        planes: dict[PDPName, DataPlane] = {}
+        for path in self._main:
+            match path.split("/"):
+                case ["channels", name, "policy.yaml"]:
+                    channel = self._channel(name)
+                    if channel is not None:
+                        channels[name] = channel
+                case ["catalog", bundle, version, "release.json"]:
+                    entry = self._entry(bundle, version)
+                    if entry is not None:
+                        catalog.setdefault(bundle, {})[entry.release.version] = entry
+                case ["fleet", org, pdp, "registration.yaml"]:
+                    plane = self._plane(org, pdp)
+                    if plane is not None:
+                        planes[plane.name] = plane
+                case _:
+                    pass
+        ordered = {name: channels[name] for name in _feeders_first(channels)}
+        return World(base, settings, trust, ordered, catalog, planes, tuple(self._problems))
+
+    def _channel(self, name: str) -> Channel | None:
+        policy = self._find(self._main, layout.channel_policy(name), _policy)
+        state = self._find(self._main, layout.channel_state(name), _channel_state, absent=Channel(name))
+        if policy is None or state is None:
+            return None
+        return replace(state, name=name, feeder=policy.feeder, description=policy.description)
+
+    def _entry(self, bundle: str, version: str) -> CatalogEntry | None:
+        folder = f"catalog/{bundle}/{version}"
+        release = self._find(self._main, f"{folder}/release.json", _release)
+        status = self._find(self._main, f"{folder}/status.yaml", _status)
+        if release is None or status is None:
+            return None
+        if (release.bundle, str(release.version)) != (bundle, version):
+            self._problems.append(SpecError(f"holds {release.name}", file=f"{folder}/release.json"))
+            return None
+        return replace(status, release=release)
+
+    def _plane(self, org: str, pdp: str) -> DataPlane | None:
+        try:
+            name = PDPName(org, pdp)
+        except InvalidInputError as error:
+            self._problems.append(SpecError(error.message, file=f"fleet/{org}/{pdp}", hint=error.hint))
+            return None
+        registration = self._find(self._main, layout.fleet_registration(name), _registration)
+        decisions = self._find(self._main, layout.fleet_decisions(name), _decisions, absent=_NO_DECISIONS)
+        offered = self._find(self._delivery, layout.plane_state(name), _offered, absent=_NO_OFFER)
+        # A file that is there but wrong must not read as absent: a lost pin would move somebody.
+        if registration is None or decisions is None or offered is None:
+            return None
+        return DataPlane(registration.to_domain(name), *decisions, *offered)
+
+    def _find(
+        self,
+        files: Mapping[str, File],
+        path: str,
+        parse: Callable[[bytes, str], Value],
+        *,
+        absent: Value | None = None,
+    ) -> Value | None:
+        """Return a file's value; ``absent`` where there is no file, ``None`` where it is wrong."""
+        if path not in files:
+            return absent
+        try:
+            return self._cached(files, path, parse)
+        except SpecError as error:
+            self._problems.append(error)
+        except (InvalidInputError, KeyError, TypeError, ValueError, AttributeError) as error:
+            self._problems.append(SpecError(f"not what UMS writes there: {error}", file=path))
+        return None
+
+    def _demand(self, path: str, parse: Callable[[bytes, str], Value]) -> Value:
+        if path not in self._main:
+            raise SpecError("the file is missing", file=path, hint="ums init makes a release repo with all it needs")
+        return self._cached(self._main, path, parse)
+
+    def _cached(self, files: Mapping[str, File], path: str, parse: Callable[[bytes, str], Value]) -> Value:
+        blob, content = files[path]
+        found = self._parsed.get((path, blob))
+        value = parse(content, path) if found is None else cast(Value, found)
+        self.kept[path, blob] = value
+        return value
+
+
+def _settings(content: bytes, path: str) -> FleetSettings:
+    return validate(SettingsModel, content, path).to_domain()
+
+
+def _trust(content: bytes, path: str) -> TrustPolicy:
+    return validate(TrustModel, content, path).to_domain()
+
+
+def _policy(content: bytes, path: str) -> ChannelModel:
+    return validate(ChannelModel, content, path)
+
+
+def _registration(content: bytes, path: str) -> RegistrationModel:
+    return validate(RegistrationModel, content, path)
+
+
+def _channel_state(content: bytes, path: str) -> Channel:
+    return Channel("").with_state(load(content, path))
+
+
+def _release(content: bytes, _path: str) -> Release:
+    return Release.from_bytes(content)
+
+
+def _status(content: bytes, path: str) -> CatalogEntry:
+    """Return the entry without its release, which stands in a file of its own."""
+    data = load(content, path)
+    return CatalogEntry(
+        release=cast(Release, None),
+        digest=Digest.parse(data["digest"]),
+        signed_by=tuple(data["signedBy"]),
+        registered_at=parse_instant(data["registeredAt"]),
+        registered_by=data["registeredBy"],
+        yanked=data.get("yanked") or "",
+    )
+
+
+def _decisions(content: bytes, path: str) -> tuple[tuple[Pin, ...], tuple[Hold, ...]]:
+    data = load(content, path)
+    return (
+        tuple(Pin.from_dict(each) for each in data.get("pins", [])),
+        tuple(Hold.from_dict(each) for each in data.get("holds", [])),
+    )
+
+
+def _offered(content: bytes, path: str) -> tuple[Desired | None]:
+    return (desired_from_state(load(content, path)),)
+
+
+def desired_from_state(document: Mapping[str, Any]) -> Desired:
+    """Return the offer that a ConfigMap ``ums-state`` holds."""
+    data = document["data"]
+    return Desired(
+        serial=int(data["serial"]),
+        channel=data["channel"],
+        issued=parse_instant(data["issued"]),
+        expires=parse_instant(data["expires"]),
+        bundles={bundle: BundleState.from_dict(state) for bundle, state in json.loads(data["releases"]).items()},
+    )
+
+
+def _feeders_first(channels: Mapping[str, Channel]) -> list[str]:
+    """Return channel names so that each comes after its feeder; those in a circle come last."""
+    order: list[str] = []
+    left = sorted(channels)
+    while left:
+        ready = [name for name in left if channels[name].feeder is None or channels[name].feeder not in left]
+        if not ready:
+            return order + left
+        order += ready
+        left = [name for name in left if name not in ready]
+    return order
+
+
+def to_bytes(content: Document | Objects | Raw, before: bytes | None, path: str) -> bytes:
+    """Return what to write; a document keeps the top-level fields of ``before`` that it does not know itself."""
+    match content:
+        case Raw():
+            return content.content
+        case Objects():
+            return dump_all(content.items)
+        case Document():
+            old = load(before, path) if before is not None else None
+            unknown = (
+                {key: value for key, value in old.items() if key not in content.data} if isinstance(old, dict) else {}
+            )
+            return dump({**content.data, **unknown})

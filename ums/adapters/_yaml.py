@@ -1,0 +1,198 @@
+"""YAML as UMS reads and writes it: the safe loader with limits, errors that name file, line and field.
+
+Shared by the adapters that read files; it knows no file of UMS.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from ums.domain.errors import SpecError
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+MAX_ALIASES = 50
+
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_Path = tuple[str | int, ...]
+
+
+class StrictModel(BaseModel):
+    """A mapping that people write: camelCase keys, and an unknown one is a typo."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(content: bytes, file: str) -> Any:  # noqa: ANN401 - any YAML value
+    """Return the one document in ``content``.
+
+    Raises:
+        SpecError: it is no YAML, too large, too deep, or has a key twice.
+
+    """
+    documents = _documents(content, file)
+    if len(documents) > 1:
+        raise SpecError("one document was expected, there are more", file=file, hint="remove the lines with ---")
+    return documents[0][0] if documents else None
+
+
+def load_all(content: bytes, file: str) -> list[Any]:
+    """Return all documents, empty ones left out.
+
+    Raises:
+        SpecError: as ``load``.
+
+    """
+    return [value for value, _ in _documents(content, file) if value is not None]
+
+
+def validate(model: type[Model], content: bytes, file: str) -> Model:
+    """Return the document as ``model``.
+
+    Raises:
+        SpecError: names the line and field of the first problem, and what was expected there.
+
+    """
+    documents = _documents(content, file)
+    if len(documents) != 1 or not isinstance(documents[0][0], dict):
+        raise SpecError("one mapping was expected", file=file, line=1)
+    value, lines = documents[0]
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _spec_error(error, model, lines, file) from error
+
+
+def dump(data: Mapping[str, Any]) -> bytes:
+    """Return a document, always the same for the same data."""
+    return dump_all([data])
+
+
+def dump_all(items: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return several documents, always the same for the same data."""
+    documents = [
+        yaml.dump(item, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=4096, default_flow_style=False)
+        for item in items
+    ]
+    return "---\n".join(documents).encode()
+
+
+class _NoAliases(_Dumper):  # type: ignore[valid-type, misc]  # chosen at import
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _documents(content: bytes, file: str) -> list[tuple[Any, dict[_Path, int]]]:
+    if len(content) > MAX_BYTES:
+        raise SpecError(f"the file has {len(content):,} bytes, more than {MAX_BYTES:,}", file=file)
+    loader = _Loader(content)
+    try:
+        documents = []
+        while loader.check_node():
+            node = loader.get_node()
+            lines: dict[_Path, int] = {}
+            if node is not None:
+                _Walk(file, lines).visit(node, (), 0)
+            documents.append((loader.construct_document(node), lines))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        raise SpecError(f"not YAML: {problem}", file=file, line=mark.line + 1 if mark else 0) from error
+    except (ValueError, RecursionError, TypeError) as error:
+        raise SpecError(f"not YAML: {error}", file=file) from error
+    finally:
+        loader.dispose()
+    return documents
+
+
+class _Walk:
+    """Checks a node tree before anything is built of it, and notes on which line each field stands."""
+
+    def __init__(self, file: str, lines: dict[_Path, int]) -> None:
+        self._file = file
+        self._lines = lines
+        self._seen: set[int] = set()
+        self._aliases = 0
+
+    def visit(self, node: yaml.Node, path: _Path, depth: int) -> None:
+        line = node.start_mark.line + 1
+        self._lines.setdefault(path, line)
+        if depth > MAX_DEPTH:
+            raise SpecError(f"nested more than {MAX_DEPTH} deep", file=self._file, line=line)
+        if isinstance(node, yaml.ScalarNode):
+            return
+        if id(node) in self._seen:
+            self._aliases += 1
+            if self._aliases > MAX_ALIASES:
+                raise SpecError(f"more than {MAX_ALIASES} aliases", file=self._file, line=line, hint="write it out")
+            # An alias is visited again, so that a bomb is counted as what it would become.
+        self._seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.visit(item, (*path, index), depth + 1)
+        elif isinstance(node, yaml.MappingNode):
+            self._visit_mapping(node, path, depth)
+
+    def _visit_mapping(self, node: yaml.MappingNode, path: _Path, depth: int) -> None:
+        keys: set[str] = set()
+        for key, value in node.value:
+            name = str(getattr(key, "value", ""))
+            if name in keys:
+                raise SpecError(
+                    "this key stands here twice",
+                    file=self._file,
+                    line=key.start_mark.line + 1,
+                    field=_field((*path, name)),
+                    hint="delete one of the two",
+                )
+            keys.add(name)
+            self._lines[*path, name] = key.start_mark.line + 1
+            self.visit(value, (*path, name), depth + 1)
+
+
+def _field(path: _Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+def _spec_error(error: ValidationError, model: type[BaseModel], lines: dict[_Path, int], file: str) -> SpecError:
+    problems = error.errors(include_url=False, include_input=False)
+    first = problems[0]
+    path = tuple(part for part in first["loc"] if _known_part(part))
+    line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 0)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    message, hint = first["msg"].removeprefix("Value error, "), ""
+    if first["type"] == "extra_forbidden":
+        message = "this field is not known"
+        near = difflib.get_close_matches(str(path[-1]), _field_names(model), n=1)
+        hint = f"did you mean {near[0]}?" if near else "see the JSON Schema named in the file's first line"
+    elif first["type"] == "missing":
+        message = "this field is missing"
+    return SpecError(message + more, file=file, line=line, field=_field(path), hint=hint)
+
+
+def _known_part(part: str | int) -> bool:
+    # Pydantic names the member of a union in the path, which is no field of the file.
+    return isinstance(part, int) or part[:1].islower() or part[:1] in {"*", "/"} or not part.isidentifier()
+
+
+def _field_names(model: type[BaseModel]) -> list[str]:
+    names: list[str] = []
+    schema = model.model_json_schema(by_alias=True)
+    for each in (schema, *schema.get("$defs", {}).values()):
+        names += each.get("properties", {})
+    return names

@@ -1,0 +1,288 @@
+"""The release repo as a local bare Git repository, through GitPython and Git's plumbing.
+
+No work tree, no index: ``fast-import`` writes trees, commits are made and signed in process, and both branches
+move in one ``update-ref`` transaction. Text from users is never an option, a ref or a path of a command line.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import secrets
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+import git
+
+from ums.adapters._release_files import File, ReleaseFiles, desired_from_state, to_bytes
+from ums.adapters._yaml import load
+from ums.domain import layout
+from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
+from ums.domain.names import PDPName
+from ums.domain.world import Base, Content, CopyOf, Decision, Document, LogEntry, World
+from ums.ports import StateSigner
+
+_TIMEOUT_SECONDS = 60
+_ZERO = "0" * 40
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+_MAIN_REF = f"refs/heads/{layout.MAIN}"
+_DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
+_SCRATCH = "refs/ums/scratch"
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+_LOG_FORMAT = (
+    "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
+    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)%x01"
+)
+_MAX_LINE = 500
+_Filter = Callable[[str], bool]
+
+
+class GitReleaseRepo:
+    """Implements ``ports.ReleaseRepo``. ``author`` is ``Name <mail>``; ``path`` a bare repository."""
+
+    def __init__(self, path: Path, signer: StateSigner, *, author: str) -> None:
+        self._git = git.Git(path)
+        self._git.update_environment(**_ENVIRONMENT)
+        self._path = path
+        self._signer = signer
+        self._author = author
+        self._files = ReleaseFiles()
+        self._blobs: dict[str, bytes] = {}
+        self._world: World | None = None
+        self._lock = Lock()
+
+    @classmethod
+    def create(cls, path: Path) -> None:
+        """Make an empty repository that can be read but not pushed to over HTTP; once is enough.
+
+        Raises:
+            StorageError: the disk refused.
+
+        """
+        settings = {
+            "http.receivepack": "false",
+            "receive.denyNonFastForwards": "true",
+            "transfer.hideRefs": "refs/ums",
+            "uploadpack.allowFilter": "true",
+            "gc.auto": "0",
+            "core.fsync": "committed",
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            command = git.Git(path)
+            command.update_environment(**_ENVIRONMENT)
+            command.init("--bare", "--quiet", f"--initial-branch={layout.MAIN}")
+            for key, value in settings.items():
+                command.config(key, value)
+        except (git.GitCommandError, OSError) as error:
+            raise StorageError(f"cannot make a repository in {path.name}: {error}") from error
+
+    def read(self) -> World:
+        """Return the state at the heads of both branches; unchanged heads cost one ``for-each-ref``."""
+        base = self._heads()
+        with self._lock:
+            if self._world is not None and self._world.base == base:
+                return self._world
+            main = self._load(base.main, lambda path: not path.endswith(".md") and "/objects/" not in path)
+            delivery = self._load(base.delivery, lambda path: path.endswith("/state.yaml"))
+            self._blobs = {blob: content for files in (main, delivery) for blob, content in files.values()}
+            self._world = self._files.read(base, main, delivery)
+            return self._world
+
+    def commit(self, decision: Decision, *, base: Base) -> Base:
+        """Record a decision; both branches move, or neither."""
+        scratch = f"{_SCRATCH}/{secrets.token_hex(8)}"
+        refs = {
+            f"{scratch}/main": (base.main, decision.main),
+            f"{scratch}/delivery": (base.delivery, decision.delivery),
+        }
+        if self._heads() != base:
+            raise ConflictError("the release repo moved since it was read", hint="read it again")
+        try:
+            trees = self._write_trees(refs)
+            # Where only states are issued, an empty commit on main still says who and why.
+            main = self._write_commit(trees[f"{scratch}/main"], base.main, decision, {})
+            updates = [(_MAIN_REF, main, base.main)]
+            delivery = base.delivery
+            if decision.delivery:
+                trailers = {"UMS-Decision": main}
+                delivery = self._write_commit(trees[f"{scratch}/delivery"], base.delivery, decision, trailers)
+                updates.append((_DELIVERY_REF, delivery, base.delivery))
+            self._move(updates)
+        finally:
+            self._run("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode(), check=False)
+        return Base(main, delivery)
+
+    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+        """Return the newest decisions on ``main``, newest first."""
+        if not self._heads().main:
+            return ()
+        paths = ["--", f":(literal){path}"] if path else []
+        text = self._run("log", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths).decode()
+        entries = []
+        for record in text.split("\x01"):
+            fields = record.strip("\n").split("\x00")
+            if len(fields) != 6:  # noqa: PLR2004 - as many as the format has
+                continue
+            commit_id, seconds, subject, actor, action, reason = (field.strip() for field in fields)
+            at = datetime.fromtimestamp(int(seconds), UTC)
+            entries.append(LogEntry(commit_id, at, subject, actor, action, reason))
+        return entries
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
+        if not _COMMIT_ID.fullmatch(commit_id) or not self._heads().delivery:
+            return None
+        path = layout.plane_state(pdp)
+        try:
+            # Only what was really offered counts: an object that merely lies in the repository does not.
+            self._run("merge-base", "--is-ancestor", commit_id, _DELIVERY_REF)
+            content = self._run("cat-file", "blob", f"{commit_id}:{path}")
+        except UmsError:
+            return None
+        return desired_from_state(load(content, path)).serial
+
+    def _heads(self) -> Base:
+        """Return both heads, read at once."""
+        text = self._run("for-each-ref", "--format=%(objectname) %(refname)", _MAIN_REF, _DELIVERY_REF).decode()
+        heads = {ref: commit for commit, _, ref in (line.partition(" ") for line in text.splitlines())}
+        return Base(heads.get(_MAIN_REF, ""), heads.get(_DELIVERY_REF, ""))
+
+    def _list(self, commit: str) -> dict[str, str]:
+        """Return the blob id of every path at a commit."""
+        if not commit:
+            return {}
+        entries = self._run("ls-tree", "-r", "-z", commit).decode().split("\x00")
+        return {path: meta.split(" ")[2] for meta, _, path in (entry.partition("\t") for entry in entries if entry)}
+
+    def _load(self, commit: str, wanted: _Filter) -> dict[str, File]:
+        paths = {path: blob for path, blob in self._list(commit).items() if wanted(path)}
+        self._blobs |= self._read_blobs(set(paths.values()) - self._blobs.keys())
+        return {path: (blob, self._blobs[blob]) for path, blob in paths.items()}
+
+    def _read_blobs(self, blobs: Iterable[str]) -> dict[str, bytes]:
+        wanted = sorted(blobs)
+        if not wanted:
+            return {}
+        output = io.BytesIO(self._run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in wanted).encode()))
+        found: dict[str, bytes] = {}
+        for blob in wanted:
+            header = output.readline().split()
+            found[blob] = output.read(int(header[2]))
+            output.read(1)
+        return found
+
+    def _write_trees(self, refs: Mapping[str, tuple[str, Mapping[str, Content | None]]]) -> dict[str, str]:
+        """Write the new trees, by way of unsigned commits under scratch refs, and return their ids.
+
+        The first ref is that of ``main``; whatever the other copies is looked up there.
+        """
+        (main_ref, (main_start, main_files)), *others = refs.items()
+        blobs = self._list(main_start)
+        stream = io.BytesIO()
+        self._stream_main(stream, main_files, blobs)
+        _stream_commit(stream, main_ref, main_start, main_files, blobs)
+        for ref, (start, files) in others:
+            _stream_commit(stream, ref, start, files, blobs)
+        stream.write(b"done\n")
+        self._run("fast-import", "--quiet", "--done", "--force", stdin=stream.getvalue())
+        trees = self._run("rev-parse", *(f"{ref}^{{tree}}" for ref in refs)).decode().split()
+        return dict(zip(refs, trees, strict=True))
+
+    def _stream_main(self, stream: io.BytesIO, files: Mapping[str, Content | None], blobs: dict[str, str]) -> None:
+        """Stream the blobs of ``main`` with marks, and put the marks in place of the old blobs."""
+        written = {path: content for path, content in files.items() if content is not None}
+        documents = {path for path, content in written.items() if isinstance(content, Document)}
+        old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
+        for mark, (path, content) in enumerate(sorted(written.items()), start=1):
+            if isinstance(content, CopyOf):
+                raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
+            body = to_bytes(content, old.get(blobs.get(path, "")), path)
+            stream.write(b"blob\nmark :%d\ndata %d\n%b\n" % (mark, len(body), body))
+            blobs[path] = f":{mark}"
+
+    def _write_commit(self, tree: str, parent: str, decision: Decision, trailers: Mapping[str, str]) -> str:
+        seconds = int(decision.at.timestamp())
+        who = f"{self._author} {seconds} +0000"
+        given = {"Actor": decision.actor, "Action": decision.action, "Reason": decision.reason}
+        lines = {f"UMS-{key}": _one_line(value) or "-" for key, value in given.items()} | dict(trailers)
+        message = f"{_one_line(decision.subject)}\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
+        head = f"tree {tree}\n" + (f"parent {parent}\n" if parent else "") + f"author {who}\ncommitter {who}\n"
+        signature = self._signer.sign(f"{head}\n{message}".encode()).strip().replace("\n", "\n ")
+        commit = f"{head}gpgsig {signature}\n\n{message}".encode()
+        return self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
+
+    def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
+        """Move refs in one transaction, if none moved meanwhile."""
+        lines = [f"update {ref} {new} {old or _ZERO}" for ref, new, old in updates]
+        try:
+            self._run("update-ref", "--stdin", stdin="\n".join(["start", *lines, "prepare", "commit", ""]).encode())
+        except UnavailableError as error:
+            heads = self._heads()
+            now = {_MAIN_REF: heads.main, _DELIVERY_REF: heads.delivery}
+            if any(now[ref] != old for ref, _, old in updates):
+                raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
+            raise
+
+    def _run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
+        """Run a Git command and return its output.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+            UnavailableError: Git failed otherwise, or took too long.
+
+        """
+        try:
+            process = self._git.execute(
+                ["git", *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
+            ).proc
+            assert process is not None  # noqa: S101 - as_process was asked for
+            try:
+                output, problems = process.communicate(stdin, timeout=_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise
+        except (OSError, subprocess.TimeoutExpired, git.GitError) as error:
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageError("the disk is full; nothing was recorded") from error
+            raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
+        if check and process.returncode:
+            text = problems.decode(errors="replace").strip()[-400:]
+            if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system", "quota")):
+                raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
+            raise UnavailableError(f"git {arguments[0]} failed: {text}")
+        return bytes(output)
+
+
+def _stream_commit(
+    stream: io.BytesIO, ref: str, start: str, files: Mapping[str, Content | None], blobs: Mapping[str, str]
+) -> None:
+    """Stream a commit of files; on ``main`` their content was streamed before, and stands in ``blobs``."""
+    stream.write(f"commit {ref}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode())
+    if start:
+        stream.write(f"from {start}\n".encode())
+    # Deletions first: a folder is emptied before its new files come.
+    for path, content in files.items():
+        if content is None and start:
+            stream.write(f"D {path.rstrip('/')}\n".encode())
+    for path, content in files.items():
+        source = content.path if isinstance(content, CopyOf) else path
+        if content is None:
+            continue
+        if isinstance(content, CopyOf) and source not in blobs:
+            raise InvalidInputError(f"{source} is not on {layout.MAIN}")
+        if source in blobs:
+            stream.write(f"M 100644 {blobs[source]} {path}\n".encode())
+        elif not isinstance(content, CopyOf):
+            body = to_bytes(content, None, path)
+            stream.write(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(body), body))
+
+
+def _one_line(text: str) -> str:
+    """Return text that cannot pose as another trailer: one line, no control characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:_MAX_LINE]
