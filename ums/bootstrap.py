@@ -215,16 +215,14 @@ def initialize(settings: Settings, seed: Seed) -> Initialized:
             _write_secret(settings.master_key, secrets.token_bytes(MASTER_BYTES))
     except OSError as error:
         raise StorageError(f"cannot write to {settings.data}: {error.strerror}") from error
-    offline = SSHStateSigner.generate(settings.offline_state_key)
+    offline = SSHStateSigner.load_or_generate(settings.offline_state_key)
     # Made under another name first: the state key in its place is what says that all before it succeeded.
     pending = settings.state_key.with_suffix(".pending")
-    pending.unlink(missing_ok=True)
-    signer = SSHStateSigner.generate(pending)
+    signer = SSHStateSigner.load_or_generate(pending)
     GitReleaseRepo.create(settings.release_repo)
     repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
-    clock = SystemClock()
     keys = (signer.public_key, offline.public_key)
-    Initialize(repo, clock)(seed_templates(), replace(seed, state_keys=keys), actor="ums init")
+    Initialize(repo, SystemClock())(seed_templates(), replace(seed, state_keys=keys), actor="ums init")
     store = SqlStore(settings.database)
     admin = Identity("admin", frozenset({"admin"}))
     token = IssueToken(store)(admin, expires=None, by=admin)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from ums.adapters._yaml import StrictModel, dump, dump_all, load, validate
+from ums.adapters._yaml import Duration, Name, StrictModel, dump, dump_all, load, parsed_by, validate
 from ums.domain import layout
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, SpecError
@@ -27,31 +27,12 @@ from ums.domain.fleet import (
     Registration,
 )
 from ums.domain.instants import parse_duration, parse_instant
-from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN, PDPName
+from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import Release
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 from ums.domain.version import Version
 from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, World
-
-
-def parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
-    """Return a check that text can be parsed, as pydantic wants it."""
-
-    def check(value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError("text was expected")  # noqa: TRY004 - pydantic reports ValueError
-        try:
-            parse(value)
-        except InvalidInputError as error:
-            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
-        return value
-
-    return BeforeValidator(check)
-
-
-Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_LENGTH)]
-Duration = Annotated[str, parsed_by(parse_duration), Field(description="A span of time: 30s, 5m, 7d or P7D.")]
 
 
 class FluxModel(StrictModel):

@@ -6,14 +6,16 @@ Shared by the adapters that read files; it knows no file of UMS.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from ums.domain.errors import SpecError
+from ums.domain.errors import InvalidInputError, SpecError
+from ums.domain.instants import parse_duration
+from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
@@ -30,6 +32,25 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
     )
+
+
+def parsed_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Return a check that text can be parsed, as pydantic wants it."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("text was expected")  # noqa: TRY004 - pydantic reports ValueError
+        try:
+            parse(value)
+        except InvalidInputError as error:
+            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+        return value
+
+    return BeforeValidator(check)
+
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", max_length=MAX_NAME_LENGTH)]
+Duration = Annotated[str, parsed_by(parse_duration), Field(description="A span of time: 30s, 5m, 7d or P7D.")]
 
 
 Model = TypeVar("Model", bound=BaseModel)

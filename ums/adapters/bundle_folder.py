@@ -16,8 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_folder, unpack
-from ums.adapters._release_files import Duration, Name, parsed_by
-from ums.adapters._yaml import StrictModel, dump, load, load_all, validate
+from ums.adapters._yaml import Duration, Name, StrictModel, dump, load, load_all, parsed_by, validate
 from ums.domain.artifact import Artifact, Blob
 from ums.domain.bundle import (
     BundleSpec,

@@ -237,9 +237,11 @@ class GitReleaseRepo:
 
         """
         try:
-            process = self._git.execute(
+            # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
+            running = self._git.execute(
                 ["git", *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
-            ).proc
+            )
+            process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for
             try:
                 output, problems = process.communicate(stdin, timeout=_TIMEOUT_SECONDS)

@@ -65,6 +65,16 @@ class SSHStateSigner:
         return cls(key)
 
     @classmethod
+    def load_or_generate(cls, path: Path) -> SSHStateSigner:
+        """Read the key at ``path``, or make it: so that what was interrupted can go on.
+
+        Raises:
+            InvalidInputError: what is there is no state key.
+            StorageError: the disk refused.
+        """
+        return cls.load(path) if path.exists() else cls.generate(path)
+
+    @classmethod
     def load(cls, path: Path) -> SSHStateSigner:
         """Read a key.
 

@@ -65,8 +65,11 @@ class Initialize:
         )
         try:
             return self.release_repo.commit(decision, base=Base())
-        except ConflictError as error:
-            raise ConflictError("the release repo is initialized already", hint="ums serve runs it") from error
+        except ConflictError:
+            world = self.release_repo.read()
+            if world.trust.state_keys == seed.state_keys:
+                return world.base
+            raise
 
 
 def _values(seed: Seed) -> dict[str, str]:

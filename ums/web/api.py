@@ -178,7 +178,7 @@ def _channel_routes(api: Blueprint, services: Services) -> None:
         )
 
     @api.post("/channels/<channel>/rollbacks")
-    def roll_back(channel: str) -> Response:
+    def roll_back_channel(channel: str) -> Response:
         by, body = identify(services, request), read_body(InstructBody)
         return _answer(
             services.instruct.roll_back_channel(
@@ -187,7 +187,7 @@ def _channel_routes(api: Blueprint, services: Services) -> None:
         )
 
     @api.post("/channels/<channel>/unholds")
-    def unhold(channel: str) -> Response:
+    def unhold_channel(channel: str) -> Response:
         by, body = identify(services, request), read_body(InstructBody)
         return _answer(services.instruct.unhold_channel(channel, body.subject, _why(by, body), dry_run=body.dry_run))
 
