@@ -1,0 +1,1 @@
+"""The tests of UMS; see README.md beside this file."""

@@ -1,0 +1,1 @@
+"""The whole path, on a real Kubernetes API and the real Flux controllers."""

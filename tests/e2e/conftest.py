@@ -1,0 +1,33 @@
+"""What the end-to-end tests share: one cluster a session, and a loud word where there can be none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import FLUX, Cluster
+from tests.e2e.toolchain import find_tool
+
+_NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "helm", *FLUX)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder, and skip it loudly where the tools could not be built."""
+    missing = [name for name in _NEEDED if find_tool(name) is None]
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+            if missing:
+                item.add_marker(
+                    pytest.mark.skip(reason=f"!!! NOT TESTED: not built: {', '.join(missing)} (Go is needed)")
+                )
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a running cluster with Flux."""
+    folder: Path = tmp_path_factory.mktemp("cluster")
+    with Cluster(folder) as running:
+        yield running

@@ -1,0 +1,126 @@
+"""The real parts, built from Go modules once into a cache outside the tree: ``python -m tests.e2e.toolchain``.
+
+Each folder under ``tools/`` pins one module and its dependencies (go.mod, go.sum). A binary is built again only when
+its pins change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TOOLS = Path(__file__).parent / "tools"
+PACKAGES = {
+    "crane": {"crane": "github.com/google/go-containerregistry/cmd/crane"},
+    "oras": {"oras": "oras.land/oras/cmd/oras"},
+    "etcd": {"etcd": "go.etcd.io/etcd/server/v3"},
+    "distribution": {"registry": "github.com/distribution/distribution/v3/cmd/registry"},
+    "cosign": {"cosign": "github.com/sigstore/cosign/v3/cmd/cosign"},
+    "helm": {"helm": "helm.sh/helm/v4/cmd/helm"},
+    "kubernetes": {
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+    },
+    "source-controller": {"source-controller": "github.com/fluxcd/source-controller"},
+    "kustomize-controller": {"kustomize-controller": "github.com/fluxcd/kustomize-controller"},
+    "helm-controller": {"helm-controller": "github.com/fluxcd/helm-controller"},
+    "notification-controller": {"notification-controller": "github.com/fluxcd/notification-controller"},
+    "kwok": {"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+}
+_FLAGS = {"kubernetes": " -X k8s.io/component-base/version.gitVersion=v1.36.2"}
+# What a module's folder has beside its binary: Flux's CRDs, and kwok's stages.
+_FILES = {
+    **{
+        name: (f"github.com/fluxcd/{name}", ("config/crd/bases",))
+        for name in ("source-controller", "kustomize-controller", "helm-controller", "notification-controller")
+    },
+    "kwok": ("sigs.k8s.io/kwok", ("kustomize/stage/pod/fast", "kustomize/stage/node/fast")),
+}
+
+
+def cache() -> Path:
+    """Return the folder that binaries are kept in."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("UMS_E2E_CACHE") or f"{home}/ums-e2e")
+
+
+def tool(name: str) -> Path:
+    """Return a binary's path.
+
+    Raises:
+        FileNotFoundError: it was not built, and is not on PATH.
+
+    """
+    path = find_tool(name)
+    if path is None:
+        raise FileNotFoundError(f"{name} is not built: python -m tests.e2e.toolchain")
+    return path
+
+
+def find_tool(name: str) -> Path | None:
+    """Return a binary's path, from the cache or PATH, or ``None``."""
+    built = cache() / "bin" / name
+    if built.exists():
+        return built
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def files_of(name: str) -> Path:
+    """Return the folder with what a module ships beside its binary."""
+    return cache() / "files" / name
+
+
+def build(folder: str) -> None:
+    """Build the binaries of one folder, unless those of the same pins are there."""
+    source, target = TOOLS / folder, cache() / "bin"
+    pins = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes()).hexdigest()
+    stamp = cache() / "stamps" / folder
+    binaries = PACKAGES[folder]
+    if stamp.exists() and stamp.read_text() == pins and all((target / name).exists() for name in binaries):
+        return
+    started = time.monotonic()
+    print(f"building {', '.join(binaries)} …", flush=True)  # noqa: T201 - a command
+    for path in (target, stamp.parent):
+        path.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"}
+    for name, package in binaries.items():
+        flags = f"-s -w{_FLAGS.get(folder, '')}"
+        command = ["go", "build", "-ldflags", flags, "-o", str(target / f".{name}"), package]
+        subprocess.run(command, cwd=source, env=env, check=True)
+        (target / f".{name}").rename(target / name)
+    if folder in _FILES:
+        module, paths = _FILES[folder]
+        where = subprocess.run(
+            ["go", "list", "-m", "-f", "{{.Dir}}", module],
+            cwd=source,
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        for path in paths:
+            copy = files_of(folder) / path
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(Path(where) / path, copy, copy_function=shutil.copyfile)
+    stamp.write_text(pins)
+    print(f"  {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - a command
+
+
+def main() -> int:
+    """Build all, or the folders named; without Go, say so loudly and go on."""
+    if shutil.which("go") is None:
+        print("!!! no Go here: the end-to-end tests will be skipped", flush=True)  # noqa: T201 - a command
+        return 0
+    for folder in sys.argv[1:] or PACKAGES:
+        build(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
