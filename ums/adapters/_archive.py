@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from ums.domain.digest import Digest
@@ -14,7 +15,10 @@ from ums.domain.errors import InvalidInputError
 MAX_FILES = 10_000
 MAX_FILE_BYTES = 16 << 20
 MAX_TOTAL_BYTES = 64 << 20
+_MAX_HEADER_BYTES = 4096  # of one file, extended headers and padding included
+_GZIP = 31  # zlib's *wbits* for a gzip frame
 _LEVEL = 6
+_OS_BYTE, _OS_UNKNOWN = 9, b"\xff"
 _SKIPPED = {".git", ".hg", ".svn", ".DS_Store"}
 
 
@@ -22,7 +26,8 @@ def read_folder(folder: Path, *, inside: Path) -> dict[str, bytes]:
     """Return the files below ``folder`` by relative path.
 
     Raises:
-        InvalidInputError: the folder is missing or leads outside ``inside``; a file is a link, a device or too large.
+        InvalidInputError: the folder is missing or leads outside ``inside``; a file is a link, a device, too large,
+            not readable, or has a name that is no UTF-8.
 
     """
     root = check_inside(folder, inside)
@@ -30,22 +35,49 @@ def read_folder(folder: Path, *, inside: Path) -> dict[str, bytes]:
         raise InvalidInputError(f"{folder} is not a folder")
     files: dict[str, bytes] = {}
     total = 0
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if _SKIPPED & set(relative.parts):
-            continue
-        if path.is_symlink():
-            raise InvalidInputError(f"{path} is a symbolic link", hint="put the file itself there")
-        if path.is_dir():
-            continue
-        if not path.is_file():
-            raise InvalidInputError(f"{path} is not a regular file")
-        total += path.stat().st_size
-        _check_size(str(path), path.stat().st_size, total, len(files))
-        files[relative.as_posix()] = path.read_bytes()
+    try:
+        for path in _walk(root):
+            name = path.relative_to(root).as_posix()
+            shown = f"{folder}/{name}".encode(errors="replace").decode()
+            if path.is_symlink():
+                raise InvalidInputError(f"{shown} is a symbolic link", hint="put the file itself there")
+            if not path.is_file():
+                raise InvalidInputError(f"{shown} is not a regular file")
+            if not name.isprintable():  # nor are the stand-ins for bytes that are no UTF-8
+                raise InvalidInputError(f"{shown!r} has a name that not every machine can write", hint="rename it")
+            files[name] = read_file(path, shown)
+            total += len(files[name])
+            _check_size(shown, len(files[name]), total, len(files))
+    except OSError as error:
+        raise InvalidInputError(f"{folder} cannot be read: {error.strerror}") from error
     if not files:
         raise InvalidInputError(f"{folder} is empty")
     return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield all that is no folder. ``Path.rglob`` would leave out, silently, what it may not read."""
+    for path in sorted(folder.iterdir()):
+        if path.name in _SKIPPED:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def read_file(path: Path, shown: str, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Return a file's content, or, where it is larger than ``max_bytes``, one byte more than that.
+
+    Raises:
+        InvalidInputError: it cannot be read.
+
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise InvalidInputError(f"{shown} cannot be read: {error.strerror}") from error
 
 
 def check_inside(path: Path, root: Path) -> Path:
@@ -55,24 +87,23 @@ def check_inside(path: Path, root: Path) -> Path:
         InvalidInputError: it, or a part of it, is missing, is a link, or leads outside ``root``.
 
     """
-    base = root.resolve()
-    absolute = base / path if not path.is_absolute() else path
-    try:
-        relative = absolute.relative_to(base) if not path.is_absolute() else None
-    except ValueError:
-        relative = None
-    if relative is None or ".." in relative.parts:
+    if path.is_absolute() or ".." in path.parts:
         raise InvalidInputError(
             f"{path} leads outside the bundle's folder", hint="write a path relative to bundle.yaml, without .."
         )
-    here = base
-    for part in relative.parts:
-        here /= part
-        if here.is_symlink():
-            raise InvalidInputError(f"{here} is a symbolic link", hint="put the file itself there")
-    if not here.exists():
-        raise InvalidInputError(f"{path} does not exist in the bundle's folder")
-    return here
+    here = root.resolve()
+    try:
+        for part in path.parts:
+            here /= part
+            if here.is_symlink():
+                raise InvalidInputError(
+                    f"{here.name} in {path} is a symbolic link", hint="put what it means itself there"
+                )
+        if here.exists():
+            return here
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
+    raise InvalidInputError(f"{path} does not exist in the bundle's folder")
 
 
 def pack(files: Mapping[str, bytes]) -> tuple[bytes, Digest]:
@@ -85,7 +116,7 @@ def pack(files: Mapping[str, bytes]) -> tuple[bytes, Digest]:
 
     """
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT, encoding="utf-8") as archive:
         for name in sorted(files, key=str.encode):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode, entry.mtime = len(files[name]), 0o644, 0
@@ -94,7 +125,9 @@ def pack(files: Mapping[str, bytes]) -> tuple[bytes, Digest]:
             except ValueError as error:
                 raise InvalidInputError(f"{name}: {error}", hint="use a shorter path") from error
     plain = buffer.getvalue()
-    return gzip.compress(plain, compresslevel=_LEVEL, mtime=0), Digest.of(plain)
+    packed = gzip.compress(plain, compresslevel=_LEVEL, mtime=0)
+    # Python 3.11 names the operating system in the header, later versions do not.
+    return packed[:_OS_BYTE] + _OS_UNKNOWN + packed[_OS_BYTE + 1 :], Digest.of(plain)
 
 
 def unpack(content: bytes, what: str) -> dict[str, bytes]:
@@ -107,26 +140,47 @@ def unpack(content: bytes, what: str) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     total = 0
     try:
-        # Streaming, so that a bomb is noticed while it grows and not after.
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
+        with tarfile.open(fileobj=io.BytesIO(_decompress(content, what)), mode="r:", encoding="utf-8") as archive:
             for entry in archive:
                 path = PurePosixPath(entry.name)
                 if entry.isdir():
                     continue
-                if not entry.isreg() or path.is_absolute() or ".." in path.parts:
-                    raise InvalidInputError(f"{what}: {entry.name} is a link, a device, or leads outside")
+                if not entry.isreg() or entry.size < 0 or path.is_absolute() or {"..", ""} & {path.name, *path.parts}:
+                    raise InvalidInputError(f"{what}: {entry.name!r} is a link, a device, or leads outside")
+                if path.as_posix() in files:
+                    raise InvalidInputError(f"{what}: {entry.name!r} is in it twice")
                 total += entry.size
-                _check_size(f"{what}: {entry.name}", entry.size, total, len(files))
+                _check_size(f"{what}: {entry.name!r}", entry.size, total, len(files) + 1)
                 body = archive.extractfile(entry)
                 files[path.as_posix()] = body.read() if body else b""
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise InvalidInputError(f"{what} is not a tar.gz: {error}") from error
     return files
 
 
+def _decompress(content: bytes, what: str) -> bytes:
+    """Return a gzip's content; what is larger than any archive we take is given up while it grows."""
+    limit = MAX_TOTAL_BYTES + MAX_FILES * _MAX_HEADER_BYTES
+    stream = zlib.decompressobj(wbits=_GZIP)
+    try:
+        plain = stream.decompress(content, limit)
+    except zlib.error as error:
+        raise InvalidInputError(f"{what} is not a tar.gz: {error}") from error
+    if stream.unconsumed_tail:
+        raise _too_large(what)
+    if not stream.eof or stream.unused_data:
+        # Readers differ on what a second gzip stream in one file means.
+        raise InvalidInputError(f"{what} is cut short, or has something after its end")
+    return plain
+
+
 def _check_size(what: str, size: int, total: int, count: int) -> None:
-    if size > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES or count >= MAX_FILES:
-        raise InvalidInputError(
-            f"{what} exceeds the limits of a component",
-            hint=f"at most {MAX_FILES:,} files, {MAX_FILE_BYTES >> 20} MiB each, {MAX_TOTAL_BYTES >> 20} MiB in all",
-        )
+    if size > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES or count > MAX_FILES:
+        raise _too_large(what)
+
+
+def _too_large(what: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{what} exceeds the limits of a component",
+        hint=f"at most {MAX_FILES:,} files, {MAX_FILE_BYTES >> 20} MiB each, {MAX_TOTAL_BYTES >> 20} MiB in all",
+    )

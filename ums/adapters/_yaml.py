@@ -6,8 +6,9 @@ Shared by the adapters that read files; it knows no file of UMS.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,12 +19,46 @@ from ums.domain.instants import parse_duration
 from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 40
+MAX_DEPTH = 100
 MAX_ALIASES = 50
 
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeDumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _Path = tuple[str | int, ...]
+
+# What a plain scalar is to the Go readers of Kubernetes and Helm (seen on Helm 4.2). PyYAML knows other rules: to it,
+# 1e3 and y are text, 22:22 is a number and 2026-12-01 a date. Of those that match, the first counts.
+_GO_SCALARS = (
+    ("bool", r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
+    ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    ("merge", "<<", "<"),
+    ("null", "~|null|Null|NULL|", "~nN\0"),
+)
+
+
+class _Loader(_SafeLoader):  # type: ignore[valid-type, misc]  # chosen at import
+    """Reads as Go does."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    bool_values: ClassVar[dict[str, bool]] = {**_SafeLoader.bool_values, "y": True, "n": False}
+
+
+class _Dumper(_SafeDumper):  # type: ignore[valid-type, misc]  # chosen at import
+    """Writes so that PyYAML and Go read the same: text that either takes for something else is quoted."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+for _tag, _pattern, _first in _GO_SCALARS:
+    for _class in (_Loader, _Dumper):
+        _characters = [character.strip("\0") for character in _first]
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), _characters)
 
 
 class StrictModel(BaseModel):
@@ -69,14 +104,14 @@ def load(content: bytes, file: str) -> Any:  # noqa: ANN401 - any YAML value
     return documents[0][0] if documents else None
 
 
-def load_all(content: bytes, file: str) -> list[Any]:
+def load_all(content: bytes, file: str, *, max_bytes: int = MAX_BYTES) -> list[Any]:
     """Return all documents, empty ones left out.
 
     Raises:
         SpecError: as ``load``.
 
     """
-    return [value for value, _ in _documents(content, file) if value is not None]
+    return [value for value, _ in _documents(content, file, max_bytes) if value is not None]
 
 
 def validate(model: type[Model], content: bytes, file: str) -> Model:
@@ -104,38 +139,50 @@ def dump(data: Mapping[str, Any]) -> bytes:
 def dump_all(items: Iterable[Mapping[str, Any]]) -> bytes:
     """Return several documents, always the same for the same data."""
     documents = [
-        yaml.dump(item, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=4096, default_flow_style=False)
+        yaml.dump(item, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096, default_flow_style=False)
         for item in items
     ]
     return "---\n".join(documents).encode()
 
 
-class _NoAliases(_Dumper):  # type: ignore[valid-type, misc]  # chosen at import
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _documents(content: bytes, file: str) -> list[tuple[Any, dict[_Path, int]]]:
-    if len(content) > MAX_BYTES:
-        raise SpecError(f"the file has {len(content):,} bytes, more than {MAX_BYTES:,}", file=file)
-    loader = _Loader(content)
+def _documents(content: bytes, file: str, max_bytes: int = MAX_BYTES) -> list[tuple[Any, dict[_Path, int]]]:
+    if len(content) > max_bytes:
+        raise SpecError(f"the file has {len(content):,} bytes, more than {max_bytes:,}", file=file)
     try:
-        documents = []
-        while loader.check_node():
-            node = loader.get_node()
-            lines: dict[_Path, int] = {}
-            if node is not None:
+        _check_depth(content, file)
+        loader = _Loader(content)
+        try:
+            documents = []
+            while loader.check_node():
+                node = loader.get_node()
+                lines: dict[_Path, int] = {}
                 _Walk(file, lines).visit(node, (), 0)
-            documents.append((loader.construct_document(node), lines))
+                documents.append((loader.construct_document(node), lines))
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise SpecError(f"not YAML: {problem}", file=file, line=mark.line + 1 if mark else 0) from error
     except (ValueError, RecursionError, TypeError) as error:
         raise SpecError(f"not YAML: {error}", file=file) from error
-    finally:
-        loader.dispose()
     return documents
+
+
+def _check_depth(content: bytes, file: str) -> None:
+    # Before anything recurses: the C parser's own recursion has no limit, and ends the process.
+    depth = 0
+    for event in yaml.parse(content, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _too_deep(file, event.start_mark.line + 1 if event.start_mark else 0)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _too_deep(file: str, line: int) -> SpecError:
+    return SpecError(f"nested more than {MAX_DEPTH} deep", file=file, line=line)
 
 
 class _Walk:
@@ -151,7 +198,7 @@ class _Walk:
         line = node.start_mark.line + 1
         self._lines.setdefault(path, line)
         if depth > MAX_DEPTH:
-            raise SpecError(f"nested more than {MAX_DEPTH} deep", file=self._file, line=line)
+            raise _too_deep(self._file, line)  # aliases can nest without it showing in the text
         if isinstance(node, yaml.ScalarNode):
             return
         if id(node) in self._seen:

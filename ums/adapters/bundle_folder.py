@@ -6,17 +6,18 @@ bundle declares; without, the declaration is what counts (ADR 0006). The artifac
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_folder, unpack
-from ums.adapters._yaml import Duration, Name, StrictModel, dump, load, load_all, parsed_by, validate
+from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_file, read_folder, unpack
+from ums.adapters._helm import render, with_values, without_ignored
+from ums.adapters._yaml import Duration, Name, StrictModel, load, load_all, parsed_by, validate
 from ums.domain.artifact import Artifact, Blob
 from ums.domain.bundle import (
     BundleSpec,
@@ -50,12 +51,33 @@ from ums.domain.version import Version, VersionRange
 from ums.ports import Registry
 
 FILE = "bundle.yaml"
-_HELM_TIMEOUT_SECONDS = 60
+_MAX_MANIFEST_BYTES = 4 << 20
 _WATCHED = {"Deployment", "StatefulSet", "DaemonSet", "Job"}
+_KUSTOMIZE = {"kustomization.yaml", "kustomization.yml", "Kustomization"}
+_CHART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _chart_source(text: str) -> str | Reference:
+    """Return where a chart comes from: a path, or a reference with a digest.
+
+    Raises:
+        InvalidInputError: it is neither.
+
+    """
+    if not text.startswith("oci://"):
+        return text
+    reference = Reference.parse(text)
+    if reference.digest is None:
+        raise InvalidInputError(
+            f"{text} has no digest, so what it means can change", hint="write oci://registry/repository@sha256:…"
+        )
+    return reference
+
 
 VersionText = Annotated[str, parsed_by(Version)]
 RangeText = Annotated[str, parsed_by(VersionRange)]
-ImageText = Annotated[str, parsed_by(split_image)]
+ImageText = Annotated[str, Field(min_length=1), parsed_by(split_image)]
+ChartText = Annotated[str, Field(min_length=1), parsed_by(_chart_source)]
 
 
 class WorkloadModel(StrictModel):
@@ -71,10 +93,12 @@ class ComponentModel(StrictModel):
     """One component: a Helm chart, or a folder of manifests."""
 
     name: Name = Field(description="Its name within the bundle.")
-    chart: str | None = Field(
+    chart: ChartText | None = Field(
         default=None, description="A chart: a folder or .tgz beside this file, or oci://registry/repository@sha256:…"
     )
-    manifests: str | None = Field(default=None, description="A folder of Kubernetes manifests beside this file.")
+    manifests: str | None = Field(
+        default=None, min_length=1, description="A folder of Kubernetes manifests beside this file."
+    )
     version: VersionText | None = Field(default=None, description="Of manifests; a chart brings its own.")
     namespace: Name = Field(description="Where it is installed.")
     release_name: Name | None = Field(
@@ -109,11 +133,10 @@ class ComponentModel(StrictModel):
 
     def to_domain(self) -> ComponentSpec:
         """Return the component's specification."""
-        source = self.chart or self.manifests or ""
         return ComponentSpec(
             name=self.name,
             kind=ComponentKind.CHART if self.chart is not None else ComponentKind.MANIFESTS,
-            source=Reference.parse(source) if source.startswith("oci://") else source,
+            source=self.manifests or _chart_source(self.chart or ""),
             namespace=self.namespace,
             version=Version(self.version) if self.version else None,
             release_name=self.release_name or "",
@@ -160,8 +183,12 @@ class BundleModel(StrictModel):
     image_lock: Literal["required", "relaxed"] = Field(
         default="required", description="Whether every image must carry a digest. Relaxed shows on every release."
     )
-    requires: RequiresModel = Field(default_factory=RequiresModel)
-    upgrade: UpgradeModel = Field(default_factory=UpgradeModel)
+    requires: RequiresModel = Field(
+        default_factory=RequiresModel, description="What must be there before this release may be installed."
+    )
+    upgrade: UpgradeModel = Field(
+        default_factory=UpgradeModel, description="From where one may come, and whether one may go back."
+    )
     removes: list[Name] = Field(default_factory=list, description="Components of earlier releases to uninstall.")
     components: list[ComponentModel] = Field(min_length=1, description="At least one component.")
 
@@ -210,11 +237,9 @@ class BundleFolder:
         """
         path = folder / FILE
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise SpecError(
-                f"cannot be read: {error.strerror}", file=str(path), hint="name a folder that holds a bundle.yaml"
-            ) from error
+            content = read_file(path, FILE)
+        except InvalidInputError as error:
+            raise SpecError(error.message, file=str(path), hint="name a folder that holds a bundle.yaml") from error
         model = validate(BundleModel, content, str(path))
         try:
             return model.to_domain()
@@ -236,11 +261,17 @@ class BundleFolder:
             raise InvalidInputError(f"component {component.name}: {error.message}", hint=error.hint) from error
 
     def _chart(self, folder: Path, component: ComponentSpec) -> PackagedComponent:
-        files = _merge_values(self._chart_files(folder, component), component.values)
-        metadata = load(files["Chart.yaml"], "Chart.yaml")
+        files = with_values(self._chart_files(folder, component), component.values)
+        metadata = load(files["Chart.yaml"], f"{component.source}/Chart.yaml")
+        if not isinstance(metadata, dict):
+            raise InvalidInputError(f"{component.source}/Chart.yaml is no mapping")
         name, version = metadata.get("name"), metadata.get("version")
-        if not isinstance(name, str) or "/" in name or not isinstance(version, str):
-            raise InvalidInputError("Chart.yaml lacks a name or a version")
+        if not isinstance(name, str) or not _CHART_NAME.fullmatch(name) or not isinstance(version, str):
+            raise InvalidInputError(
+                f"{component.source}/Chart.yaml lacks a name or a version that Helm accepts",
+                hint="name: letters, digits, dots and dashes; version: MAJOR.MINOR.PATCH, as text",
+            )
+        parsed = Version(version)
         layer, content_digest = pack({f"{name}/{path}": content for path, content in files.items()})
         artifact = Artifact.assemble(
             config=Blob.of(canonical_json(_plain(metadata)), HELM_CONFIG),
@@ -248,7 +279,7 @@ class BundleFolder:
             annotations={ANNOTATION_CREATED: EPOCH, ANNOTATION_TITLE: name, ANNOTATION_VERSION: version},
         )
         images, workloads = self._declared_or_rendered(component, name, files)
-        return PackagedComponent(artifact, Version(version), content_digest, images, workloads)
+        return PackagedComponent(artifact, parsed, content_digest, images, workloads)
 
     def _chart_files(self, folder: Path, component: ComponentSpec) -> dict[str, bytes]:
         """Return the chart's files, by path within the chart."""
@@ -256,21 +287,27 @@ class BundleFolder:
             return _without_top(unpack(self._pull(component.source), str(component.source)), str(component.source))
         path = check_inside(Path(component.source), folder)
         if path.is_file():
-            if path.stat().st_size > MAX_TOTAL_BYTES:
-                raise InvalidInputError(f"{component.source} is larger than {MAX_TOTAL_BYTES >> 20} MiB")
-            return _without_top(unpack(path.read_bytes(), component.source), component.source)
-        files = read_folder(Path(component.source), inside=folder)
+            packed = read_file(path, component.source, max_bytes=MAX_TOTAL_BYTES)
+            return _without_top(unpack(packed, component.source), component.source)
+        files = without_ignored(read_folder(Path(component.source), inside=folder))
         if "Chart.yaml" not in files:
             raise InvalidInputError(f"{component.source} holds no Chart.yaml", hint="is it a Helm chart?")
         return files
 
     def _pull(self, reference: Reference) -> bytes:
-        _, manifest = self._registry.get_manifest(reference.repository, str(reference.digest))
-        layers = [Descriptor.from_dict(layer) for layer in load(manifest, str(reference)).get("layers", [])]
-        chart = next((layer for layer in layers if layer.media_type == HELM_CHART), None)
-        if chart is None or chart.size > MAX_TOTAL_BYTES:
-            raise InvalidInputError(f"{reference} is no Helm chart, or too large")
-        with self._registry.open_blob(reference.repository, chart) as blob:
+        _, content = self._registry.get_manifest(reference.repository, str(reference.digest))
+        try:
+            manifest = json.loads(content)
+            media_type = manifest["config"]["mediaType"]
+            layers = [Descriptor.from_dict(layer) for layer in manifest["layers"]]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InvalidInputError(f"{reference} is no OCI image manifest: {error!r}") from error
+        charts = [layer for layer in layers if layer.media_type == HELM_CHART]
+        if media_type != HELM_CONFIG or len(charts) != 1:
+            raise InvalidInputError(f"{reference} is no Helm chart", hint="helm push makes one")
+        if charts[0].size > MAX_TOTAL_BYTES:
+            raise InvalidInputError(f"{reference} is larger than {MAX_TOTAL_BYTES >> 20} MiB")
+        with self._registry.open_blob(reference.repository, charts[0]) as blob:
             return blob.read()
 
     def _declared_or_rendered(
@@ -284,7 +321,8 @@ class BundleFolder:
                     hint="list them under images:, or install helm, which reads them from the chart",
                 )
             return declared_images, declared
-        objects = self._render(component, chart, files)
+        release = component.release_name or component.name
+        objects = render(self._helm, files, chart=chart, release=release, namespace=component.namespace)
         images = tuple(sorted(set(_images(objects))))
         workloads = tuple(sorted(set(_workloads(objects, component.namespace))))
         surplus = sorted(set(images) - set(declared_images))
@@ -300,43 +338,30 @@ class BundleFolder:
             )
         return declared_images or images, declared or workloads
 
-    def _render(self, component: ComponentSpec, chart: str, files: Mapping[str, bytes]) -> list[Any]:
-        with tempfile.TemporaryDirectory(prefix="ums-chart-") as scratch:
-            root = Path(scratch) / chart
-            for path, content in files.items():
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).write_bytes(content)
-            command = [str(self._helm), "template", component.release_name or component.name, str(root)]
-            command += ["--namespace", component.namespace, "--skip-tests"]
-            try:
-                done = subprocess.run(  # noqa: S603 - names are checked, and there is no shell
-                    command,
-                    capture_output=True,
-                    timeout=_HELM_TIMEOUT_SECONDS,
-                    check=False,
-                    env={"HOME": scratch, "PATH": "/usr/bin:/bin"},
-                )
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise InvalidInputError(f"helm could not render the chart: {error}") from error
-        if done.returncode:
-            raise InvalidInputError(
-                f"helm cannot render the chart: {done.stderr.decode(errors='replace').strip()[-600:]}"
-            )
-        return load_all(done.stdout, f"rendering of {component.name}")
-
 
 def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedComponent:
-    assert isinstance(component.source, str)  # noqa: S101 - only charts come from registries
-    assert component.version is not None  # noqa: S101 - the specification demands it
+    if not isinstance(component.source, str) or component.version is None:
+        raise InvalidInputError(
+            "manifests come from a folder and carry a version", hint="only charts come from a registry"
+        )
     files = read_folder(Path(component.source), inside=folder)
+    customized = sorted(path for path in files if path.rsplit("/", 1)[-1] in _KUSTOMIZE)
+    if customized:
+        # It could replace images, or fetch what nobody signed.
+        raise InvalidInputError(
+            f"{component.source}/{customized[0]} changes the manifests after they were signed",
+            hint="put the output of kustomize build there instead",
+        )
     objects = [
         document
         for path, content in sorted(files.items())
         if path.endswith((".yaml", ".yml"))
-        for document in load_all(content, f"{component.source}/{path}")
+        for document in load_all(content, f"{component.source}/{path}", max_bytes=_MAX_MANIFEST_BYTES)
     ]
     if not objects:
         raise InvalidInputError(f"{component.source} holds no manifests")
+    if not all(isinstance(each, dict) for each in objects):
+        raise InvalidInputError(f"{component.source} holds a document that is no Kubernetes object")
     layer, content_digest = pack(files)
     version = str(component.version)
     artifact = Artifact.assemble(
@@ -354,28 +379,6 @@ def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedC
     return PackagedComponent(artifact, component.version, content_digest, images, tuple(sorted(set(found))))
 
 
-def _merge_values(files: dict[str, bytes], values: Mapping[str, Any]) -> dict[str, bytes]:
-    if "Chart.yaml" not in files:
-        raise InvalidInputError("there is no Chart.yaml", hint="is it a Helm chart?")
-    if not values:
-        return files
-    defaults = load(files["values.yaml"], "values.yaml") if "values.yaml" in files else {}
-    return {**files, "values.yaml": dump(_merge(defaults or {}, values))}
-
-
-def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge as Helm does: mappings deeply, ``null`` deletes, everything else replaces."""
-    merged = dict(defaults)
-    for key, value in values.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def _without_top(files: Mapping[str, bytes], what: str) -> dict[str, bytes]:
     """Return a packed chart's files without the folder that all of them are in."""
     tops = {path.split("/", 1)[0] for path in files}
@@ -385,7 +388,7 @@ def _without_top(files: Mapping[str, bytes], what: str) -> dict[str, bytes]:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
-    """Return YAML as JSON has it: a chart's metadata may hold numbers and dates, which Helm keeps as text."""
+    """Return YAML as JSON has it: a chart's metadata may hold fractions, which canonical JSON does not."""
     match value:
         case dict():
             return {str(key): _plain(each) for key, each in value.items()}
@@ -423,8 +426,21 @@ def _images(objects: Iterable[Any]) -> Iterator[str]:
 
 def _workloads(objects: Iterable[Any], namespace: str) -> Iterator[Workload]:
     for each in objects:
-        if isinstance(each, dict) and each.get("kind") in _WATCHED:
-            metadata = each.get("metadata") or {}
-            if "helm.sh/hook" in (metadata.get("annotations") or {}):
-                continue
-            yield Workload(each["apiVersion"], each["kind"], metadata.get("namespace") or namespace, metadata["name"])
+        if not isinstance(each, dict):
+            continue
+        if each.get("kind") == "List":
+            yield from _workloads(each.get("items") or (), namespace)
+        if each.get("kind") in _WATCHED and not _vanishes(each):
+            match each:
+                case {"apiVersion": str(api_version), "metadata": {"name": str(name), **metadata}}:
+                    yield Workload(api_version, each["kind"], str(metadata.get("namespace") or namespace), name)
+                case _:
+                    raise InvalidInputError(f"a {each['kind']} lacks apiVersion or metadata.name")
+
+
+def _vanishes(workload: Mapping[str, Any]) -> bool:
+    """Return whether a workload is gone once it is done, so that waiting for it would fail."""
+    match workload:
+        case {"metadata": {"annotations": {"helm.sh/hook": _}}} | {"spec": {"ttlSecondsAfterFinished": int()}}:
+            return True
+    return False

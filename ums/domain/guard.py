@@ -12,7 +12,6 @@ from typing import Any
 
 from ums.domain.names import PDPName
 from ums.domain.rendering import (
-    DIGEST_ANNOTATION,
     HELM_RELEASE,
     KUSTOMIZATION,
     NAMESPACE,
@@ -144,14 +143,6 @@ def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
                     "buildMetadata",
                 )
                 + " && (!has(object.spec.force) || !object.spec.force)",
-            ),
-        ),
-        _rule(
-            f"a wrapper must say which digest it delivers, in annotation {DIGEST_ANNOTATION}",
-            _for(
-                "kustomizations",
-                f"!({outer}) || (has(object.spec.commonMetadata) && has(object.spec.commonMetadata.annotations)"
-                f" && '{DIGEST_ANNOTATION}' in object.spec.commonMetadata.annotations)",
             ),
         ),
         _rule(

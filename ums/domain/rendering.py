@@ -52,8 +52,15 @@ _OLD_GENERATION = "!has(status.observedGeneration) || status.observedGeneration 
 
 
 def render_objects(bundle: str, component: Component, settings: FleetSettings) -> tuple[dict[str, Any], ...]:
-    """Return the Flux objects of a component; they depend on the release and the registry, on no data plane."""
-    return _source(bundle, component, settings), _applier(bundle, component, settings)
+    """Return the Flux objects of a component; they depend on the release and the registry, on no data plane.
+
+    They carry their digest themselves: a wrapper sees a new revision before the root has brought it up to date, and
+    what it stamped on them would then be the old digest, which their health would never match (ADR 0007).
+    """
+    objects = _source(bundle, component, settings), _applier(bundle, component, settings)
+    for each in objects:
+        each["metadata"]["annotations"] = {DIGEST_ANNOTATION: str(component.digest)}
+    return objects
 
 
 def _metadata(name: str) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def render_wrapper(
             "commonMetadata": {
                 "annotations": {
                     **prune,
-                    DIGEST_ANNOTATION: str(component.digest),
+                    # Changes with every release, and so makes a new generation that the root waits for.
                     RELEASE_ANNOTATION: release.name,
                 }
             },
