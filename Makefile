@@ -34,7 +34,7 @@ fix: $(STAMP) ## Format, and repair what lint can
 
 e2e: $(STAMP) ## Real Kubernetes API, real Flux (builds the Go tools once, about 40 minutes)
 	@$(BIN)/python -m tests.e2e.toolchain
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
 
 bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
 	@$(BIN)/python -m tests.bench

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.processes import Process, free_port, listens
+from ums.adapters.service_client import ServiceClient
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -27,14 +28,14 @@ class RunningService:
     """
 
     def __init__(
-        self, folder: Path, *, registry: str | None = None, interval: str = "2s", validity: str = "7d"
+        self, folder: Path, *, registry: str | None = None, interval: str = "2s", reconcile: str = "1s"
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.key = folder / "release.key"
         self._registry = registry
         self._interval = interval
-        self._validity = validity
+        self._reconcile = reconcile
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = ""
@@ -44,7 +45,7 @@ class RunningService:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ums("keys", "generate", str(self.key))
         arguments = ["init", str(self.data), "--url", self.url, "--release-key", str(self.key.with_suffix(".pub"))]
-        arguments += ["--interval", self._interval, "--root-timeout", "60s", "--validity", self._validity, "-o", "json"]
+        arguments += ["--interval", self._interval, "--root-timeout", "60s", "-o", "json"]
         if self._registry:
             arguments += ["--registry", self._registry, "--plain-http"]
         self.token = json.loads(self.ums(*arguments))["token"]
@@ -59,7 +60,7 @@ class RunningService:
     def start(self) -> None:
         """Start the process."""
         command = [sys.executable, "-m", "ums", "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
-        env = {**self._env(), "UMS_RECONCILE_EVERY": "1s"}
+        env = {**self._env(), "UMS_RECONCILE_EVERY": self._reconcile}
         self._process = Process(command, log=self.folder / "serve.log", env=env)
         self._process.wait_until(listens(self.port))
 
@@ -99,6 +100,10 @@ class RunningService:
     def json(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON value
         """Run a command of ``ums`` that must succeed, and return its JSON."""
         return json.loads(self.ums(*arguments, "-o", "json"))
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what the API answers: cheaper than a command, for conditions that are asked often."""
+        return ServiceClient(self.url, self.token).get(path)
 
     def publish(self, folder: Path, version: str) -> None:
         """Publish a bundle."""

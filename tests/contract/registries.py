@@ -251,7 +251,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _run(command: list[str], address: str, environment: dict[str, str] | None = None) -> Iterator[None]:
     """Run a server until the end of the block; enter when it answers."""
-    with subprocess.Popen(  # noqa: S603 - tools that we name
+    with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
     ) as process:
         try:

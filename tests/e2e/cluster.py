@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import ssl
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tests.e2e.toolchain import files_of, tool
+from tests.e2e.toolchain import crds, tool
 from tests.processes import Process, eventually, free_port, listens
 
 _TOKEN = "e2e-admin"  # noqa: S105 - of a cluster that lives for a test
@@ -101,8 +101,7 @@ class Cluster:
         self.apply(json.dumps(node))
         self.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}}))
         for name in FLUX:
-            crds = files_of(name) / "config" / "crd" / "bases"
-            self.kubectl("apply", "--server-side", "-f", str(crds))
+            self.kubectl("apply", "--server-side", "-f", str(crds(name)))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         self.kubectl("taint", "node", "node-0", "node.kubernetes.io/not-ready-", check=False)
         self._start_flux()
@@ -182,25 +181,21 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl and return what it printed."""
-        done = subprocess.run(
-            [tool("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = self._tool("kubectl", arguments, stdin)
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout if check else done.stdout + done.stderr
 
     def helm(self, *arguments: str) -> str:
         """Run Helm, as somebody did before UMS came, and return what it printed."""
-        command = [tool("helm"), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = self._tool("helm", arguments, None)
         if done.returncode:
             raise AssertionError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def _tool(self, name: str, arguments: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        command = [str(tool(name)), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
     def apply(self, text: str) -> None:
         """Apply objects as an administrator would, server-side."""
@@ -229,16 +224,3 @@ class Cluster:
             return message if text in message else ""
 
         return eventually(says, timeout=timeout, what=f"{kind} {name} says {text!r}", every=0.5)
-
-    def reconcile(self, kind: str, name: str, namespace: str = "ums-system") -> None:
-        """Ask Flux to look at an object now."""
-        stamp = base64.b32encode(str(id(object())).encode()).decode().strip("=")
-        self.kubectl(
-            "annotate",
-            kind,
-            name,
-            "-n",
-            namespace,
-            "--overwrite",
-            f"reconcile.fluxcd.io/requestedAt={stamp}-{free_port()}",
-        )

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: one cluster a session, and a loud word where there can be none."""
+"""What the end-to-end tests share: one cluster a file, and a loud word where there can be none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a running cluster with Flux."""
     folder: Path = tmp_path_factory.mktemp("cluster")

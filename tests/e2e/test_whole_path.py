@@ -36,7 +36,7 @@ def deployed_image(cluster: Cluster, kind: str, name: str, namespace: str) -> st
 
 def reported(service: RunningService) -> dict[str, Any]:
     """Return what the service knows of the data plane."""
-    found: dict[str, Any] = service.json("pdp", "show", PDP)
+    found: dict[str, Any] = service.get(f"/pdps/{PDP}")
     return found
 
 

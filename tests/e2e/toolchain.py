@@ -33,14 +33,8 @@ PACKAGES = {
     "kwok": {"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
 }
 _FLAGS = {"kubernetes": " -X k8s.io/component-base/version.gitVersion=v1.36.2"}
-# What a module's folder has beside its binary: Flux's CRDs, and kwok's stages.
-_FILES = {
-    **{
-        name: (f"github.com/fluxcd/{name}", ("config/crd/bases",))
-        for name in ("source-controller", "kustomize-controller", "helm-controller", "notification-controller")
-    },
-    "kwok": ("sigs.k8s.io/kwok", ("kustomize/stage/pod/fast", "kustomize/stage/node/fast")),
-}
+# Flux's CRDs lie in the folder of each controller's module.
+_CRDS = "config/crd/bases"
 
 
 def cache() -> Path:
@@ -71,9 +65,9 @@ def find_tool(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def files_of(name: str) -> Path:
-    """Return the folder with what a module ships beside its binary."""
-    return cache() / "files" / name
+def crds(controller: str) -> Path:
+    """Return the folder with the CRDs of one of Flux's controllers."""
+    return cache() / "crds" / controller
 
 
 def build(folder: str) -> None:
@@ -94,20 +88,13 @@ def build(folder: str) -> None:
         command = ["go", "build", "-ldflags", flags, "-o", str(target / f".{name}"), package]
         subprocess.run(command, cwd=source, env=env, check=True)
         (target / f".{name}").rename(target / name)
-    if folder in _FILES:
-        module, paths = _FILES[folder]
-        where = subprocess.run(
-            ["go", "list", "-m", "-f", "{{.Dir}}", module],
-            cwd=source,
-            env=env,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        for path in paths:
-            copy = files_of(folder) / path
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(Path(where) / path, copy, copy_function=shutil.copyfile)
+    if (module := f"github.com/fluxcd/{folder}") in binaries.values():
+        command = ["go", "list", "-m", "-f", "{{.Dir}}", module]
+        found = subprocess.run(command, cwd=source, env=env, check=True, capture_output=True, text=True).stdout.strip()
+        copy = cache() / "crds" / folder
+        shutil.rmtree(copy, ignore_errors=True)
+        # Not their modes: what the module cache holds is read-only.
+        shutil.copytree(Path(found) / _CRDS, copy, copy_function=shutil.copyfile)
     stamp.write_text(pins)
     print(f"  {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - a command
 

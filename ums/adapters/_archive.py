@@ -91,13 +91,13 @@ def check_inside(path: Path, root: Path) -> Path:
         raise InvalidInputError(
             f"{path} leads outside the bundle's folder", hint="write a path relative to bundle.yaml, without .."
         )
-    here = root.resolve()
+    base = here = root.resolve()
     try:
         for part in path.parts:
             here /= part
             if here.is_symlink():
                 raise InvalidInputError(
-                    f"{here.name} in {path} is a symbolic link", hint="put what it means itself there"
+                    f"{here.relative_to(base)} is a symbolic link", hint="put what it points to there"
                 )
         if here.exists():
             return here

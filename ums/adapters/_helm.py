@@ -14,7 +14,7 @@ from ums.adapters._yaml import dump, load, load_all
 from ums.domain.errors import InvalidInputError
 
 MAX_RENDERING_BYTES = 4 << 20
-_TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 60
 _MAX_COMPLAINT = 600
 _DEFAULT_RULES = ("templates/.?*",)
 
@@ -116,7 +116,7 @@ def _run(command: list[str], home: str) -> bytes:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaint, env=environment
         ) as process,
     ):
-        timer = threading.Timer(_TIMEOUT_SECONDS, process.kill)
+        timer = threading.Timer(TIMEOUT_SECONDS, process.kill)
         timer.start()
         try:
             output = process.stdout.read(MAX_RENDERING_BYTES + 1) if process.stdout else b""
@@ -129,7 +129,7 @@ def _run(command: list[str], home: str) -> bytes:
         complaint.seek(0)
         text = complaint.read(_MAX_COMPLAINT).decode(errors="replace").strip()
     if code < 0:
-        raise InvalidInputError(f"helm was still rendering the chart after {_TIMEOUT_SECONDS} seconds, or was killed")
+        raise InvalidInputError(f"helm was still rendering the chart after {TIMEOUT_SECONDS} seconds, or was killed")
     if code:
         raise InvalidInputError(f"helm cannot render the chart: {text}", hint="see helm template and helm lint")
     return output

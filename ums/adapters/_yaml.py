@@ -239,7 +239,8 @@ def _field(path: _Path) -> str:
 
 def _spec_error(error: ValidationError, model: type[BaseModel], lines: dict[_Path, int], file: str) -> SpecError:
     problems = error.errors(include_url=False, include_input=False)
-    first = problems[0]
+    # A misspelt field is missing too, and its spelling is the better advice.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     path = tuple(part for part in first["loc"] if _known_part(part))
     line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 0)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

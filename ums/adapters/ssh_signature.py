@@ -71,6 +71,7 @@ class SSHStateSigner:
         Raises:
             InvalidInputError: what is there is no state key.
             StorageError: the disk refused.
+
         """
         return cls.load(path) if path.exists() else cls.generate(path)
 

@@ -12,12 +12,17 @@ def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """Return ``value`` as RFC 8785 bytes.
 
     Raises:
-        InvalidInputError: a float, a key that is no string, or a type that JSON lacks.
+        InvalidInputError: a float, a key that is no string, text that is no Unicode, or a type that JSON lacks.
 
     """
-    return json.dumps(
-        _ordered(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
-    ).encode()
+    try:
+        return json.dumps(
+            _ordered(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+        ).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"half a surrogate pair cannot stand in canonical JSON: {error.object!r:.60}"
+        ) from error
 
 
 def _ordered(value: Any) -> Any:  # noqa: ANN401 - any JSON value

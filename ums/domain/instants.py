@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from ums.domain.errors import InvalidInputError
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SHORT = re.compile(r"(?:\d+[smhdw])+")
-_ISO = re.compile(r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)S)?)?")
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
+_MAX_LENGTH = 40
+_SHORT = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASCII)
 
 
 def to_text(instant: datetime) -> str:
@@ -26,11 +27,11 @@ def parse_instant(text: str) -> datetime:
     """
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        if instant.tzinfo is None:
+            raise InvalidInputError(f"{text} names no time zone", hint="write 2026-12-01T06:00:00Z")
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidInputError(f"{text!r:.60} is not a time", hint="write 2026-12-01T06:00:00Z") from error
-    if instant.tzinfo is None:
-        raise InvalidInputError(f"{text} names no time zone", hint="write 2026-12-01T06:00:00Z")
-    return instant.astimezone(UTC)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -40,15 +41,11 @@ def parse_duration(text: str) -> timedelta:
         InvalidInputError: it is neither, or nothing at all.
 
     """
-    found: dict[str, int] = {}
-    if _SHORT.fullmatch(text):
-        found = {unit: int(number) for number, unit in re.findall(r"(\d+)([smhdw])", text)}
-    elif (match := _ISO.fullmatch(text)) and not text.endswith("T"):
-        found = {unit: int(number) for unit, number in match.groupdict().items() if number}
-    if not found:
+    match = None if len(text) > _MAX_LENGTH or text.endswith("T") else _SHORT.fullmatch(text) or _ISO.fullmatch(text)
+    if match is None or not any(match.groups()):
         raise InvalidInputError(f"{text!r:.60} is not a duration", hint="write 30m, 12h, 14d or P14D")
     try:
-        return timedelta(**{_UNITS[unit]: number for unit, number in found.items()})
+        return timedelta(**{unit: int(number or 0) for unit, number in zip(_UNITS, match.groups(), strict=True)})
     except OverflowError as error:
         raise InvalidInputError(f"{text!r:.60} is longer than time itself") from error
 

@@ -172,7 +172,7 @@ class Release:
                 image_lock=data["imageLock"] == "required",
                 notes_digest=Digest.parse(data["notesDigest"]) if data["notesDigest"] else None,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidInputError(f"not a release manifest: {type(error).__name__}: {error}") from error
 
     def to_artifact(self, notes: str = "") -> Artifact:

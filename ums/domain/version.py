@@ -23,7 +23,10 @@ _OPERATORS: dict[str, Callable[[semver.Version, semver.Version], bool]] = {
     "<": operator.lt,
     "=": operator.eq,
 }
-_TERM = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(-[0-9A-Za-z.-]+)?")
+_TERM = re.compile(
+    r"(>=|<=|>|<|=|\^|~)?\s*v?(\d+|[xX*])(?:\.(\d+|[xX*]))?(?:\.(\d+|[xX*]))?(-[0-9A-Za-z.-]+)?",
+    re.ASCII,
+)
 _MAX_LENGTH = 128
 
 

@@ -5,6 +5,8 @@ Good enough for one shared repository; views per data plane will not need a proc
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ class GitHTTP:
     def __init__(self, repository: Path, *, authorize: Callable[[str | None], bool]) -> None:
         self._repository = repository.resolve()
         self._authorize = authorize
+        self._git = shutil.which("git") or "git"
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -41,7 +44,7 @@ class GitHTTP:
 
     def _backend(self, environ: dict[str, Any], body: bytes, start_response: StartResponse) -> Iterable[bytes]:
         env = {
-            "PATH": environ.get("ums.path") or "/usr/bin:/bin:/usr/local/bin",
+            "PATH": os.pathsep.join([str(Path(self._git).parent), os.defpath]),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_PROJECT_ROOT": str(self._repository),
@@ -59,7 +62,7 @@ class GitHTTP:
             "GIT_CONFIG_VALUE_0": str(self._repository),
         }
         process = subprocess.Popen(
-            ["git", "http-backend"],  # noqa: S607 - the git of PATH, as everywhere
+            [self._git, "http-backend"],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,189 @@
+"""A data plane without a cluster: it does what Flux and the guard do, with the code of ``ums verify``.
+
+It fetches over HTTP with its own credential, checks the commit's signature, its state and every artifact's signature,
+pulls what it would apply, and sends HMAC-signed events. Only the applying is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from ums.adapters.cosign_bundle import CosignBundleVerifier
+from ums.adapters.oras_registry import OrasRegistry
+from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.domain.digest import Digest
+from ums.domain.instants import parse_instant, to_text
+from ums.domain.names import PDPName
+from ums.domain.oci import Descriptor, Repository
+from ums.domain.rendering import NAMESPACE, RELEASE_KEYS, ROOT, SOURCE, STATE_KEYS
+from ums.domain.trust import KeySigner
+from ums.usecases.verify import Verify
+
+_TIMEOUT = 30
+
+
+class RefusedError(Exception):
+    """What was offered is not what it should be; it is not applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the data plane runs."""
+
+    serial: int
+    commit_id: str
+    releases: dict[str, str]
+
+
+class SimulatedPlane:
+    """One data plane; ``poll`` is one round of Flux. ``fails_on`` names a component version that never gets ready."""
+
+    def __init__(self, name: PDPName, objects: list[dict[str, Any]], folder: Path, *, fails_on: str = "") -> None:
+        self.name = name
+        self.applied: Applied | None = None
+        self._fails_on = fails_on
+        self._folder = folder
+        secrets = {each["metadata"]["name"]: each["stringData"] for each in objects if each["kind"] == "Secret"}
+        kinds = {each["kind"]: each for each in objects}
+        login = secrets["ums-git"]
+        self._login = (login["username"], login["password"])
+        self._url = kinds["GitRepository"]["spec"]["url"]
+        self._events = kinds["Provider"]["spec"]["address"]
+        self._event_key = secrets["ums-events"]["token"].encode()
+        self._state_keys = list(secrets[STATE_KEYS].values())
+        self._signers = [KeySigner(key, text) for key, text in secrets[RELEASE_KEYS].items()]
+        registry = OrasRegistry(username=self._login[0], password=self._login[1], plain_http=True)
+        self._registry = registry
+        self._verify = Verify(registry, CosignBundleVerifier())
+        self._session = requests.Session()
+
+    def poll(self) -> bool:
+        """Fetch, verify and report what is new; return whether there was something."""
+        head = self._head()
+        if head is None or (self.applied is not None and head == self.applied.commit_id):
+            return False
+        try:
+            applied = self._apply(head)
+        except RefusedError as error:
+            self._report(head, "error", "ReconciliationFailed", str(error))
+            self.applied = self.applied and Applied(self.applied.serial, head, self.applied.releases)
+            return True
+        changed = self.applied is None or applied.serial != self.applied.serial
+        self.applied = applied
+        broken = [name for name in applied.releases.values() if self._fails_on and self._fails_on in name]
+        if broken:
+            self._report(head, "error", "HealthCheckFailed", f"timeout waiting for {broken[0]}", wrapper=True)
+        else:
+            self._report(head, "info", "ReconciliationSucceeded", f"applied serial {applied.serial}")
+        return changed
+
+    def _head(self) -> str | None:
+        answer = self._session.get(
+            f"{self._url}/info/refs", params={"service": "git-upload-pack"}, auth=self._login, timeout=_TIMEOUT
+        )
+        answer.raise_for_status()
+        for line in answer.text.splitlines():
+            if "refs/heads/delivery" in line:
+                return line.split(" refs/heads/delivery")[0][-40:]
+        return None
+
+    def _apply(self, head: str) -> Applied:
+        self._fetch()
+        self._check_commit(head)
+        state = yaml.safe_load(self._read(head, "state.yaml"))["data"]
+        serial, now = int(state["serial"]), datetime.now(UTC)
+        if self.applied is not None and serial == self.applied.serial:
+            return Applied(serial, head, self.applied.releases)
+        # What the guard demands of a new state.
+        if state["pdp"] != str(self.name):
+            raise RefusedError(f"the state must be that of {self.name}, not of {state['pdp']}")
+        if self.applied is not None and serial < self.applied.serial:
+            raise RefusedError("the serial must rise")
+        if now >= parse_instant(state["expires"]):
+            raise RefusedError("this offer has expired")
+        releases: dict[str, str] = {}
+        for bundle, content in json.loads(state["releases"]).items():
+            for component in content["components"]:
+                version = self._pull(head, f"{bundle}/{component}")
+                releases[f"{bundle}/{component}"] = f"{component}:{version}"
+        return Applied(serial, head, releases)
+
+    def _pull(self, head: str, component: str) -> str:
+        """Verify and pull one component; return its version."""
+        source = next(
+            each
+            for each in yaml.safe_load_all(self._read(head, f"{component}/objects.yaml"))
+            if each["kind"] == "OCIRepository"
+        )["spec"]
+        repository, digest = Repository.parse(source["url"]), Digest.parse(source["ref"]["digest"])
+        if not self._verify.signed_by(repository, digest, self._signers):
+            raise RefusedError(f"{component}@{digest.short} is signed by no key that this data plane trusts")
+        _, manifest = self._registry.get_manifest(repository, str(digest))
+        parsed = json.loads(manifest)
+        for layer in parsed["layers"]:
+            self._registry.open_blob(repository, Descriptor.from_dict(layer)).close()
+        return str(parsed["annotations"]["org.opencontainers.image.version"])
+
+    def _fetch(self) -> None:
+        if not self._folder.exists():
+            self._git("init", "--bare", "--quiet", str(self._folder), cwd=None)
+        login = base64.b64encode(":".join(self._login).encode()).decode()
+        header = f"http.extraHeader=Authorization: Basic {login}"
+        self._git("-c", header, "fetch", "--quiet", "--depth=1", self._url, "+refs/heads/delivery:refs/heads/delivery")
+
+    def _check_commit(self, head: str) -> None:
+        commit = self._git("cat-file", "commit", head)
+        before, _, rest = commit.partition("gpgsig ")
+        lines = rest.split("\n")
+        end = next((index for index, line in enumerate(lines[1:], start=1) if not line.startswith(" ")), len(lines))
+        signature = "\n".join(line.removeprefix(" ") for line in lines[:end])
+        payload = before + "\n".join(lines[end:])
+        if verify_ssh_signature(payload.encode(), signature, self._state_keys) is None:
+            raise RefusedError(f"commit {head[:12]} is not signed by a state key that this data plane trusts")
+
+    def _read(self, head: str, path: str) -> str:
+        return self._git("show", f"{head}:pdps/{self.name}/{path}")
+
+    def _git(self, *arguments: str, cwd: Path | None = Path()) -> str:
+        env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+        where = ["-C", str(self._folder)] if cwd is not None else []
+        done = subprocess.run(  # noqa: S603 - our own words
+            ["git", *where, *arguments],  # noqa: S607 - the git of PATH
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise RefusedError(f"git {arguments[0]}: {done.stderr.strip()[-200:]}")
+        return done.stdout
+
+    def _report(self, head: str, severity: str, reason: str, message: str, *, wrapper: bool = False) -> None:
+        """Send an event as notification-controller does (generic-hmac)."""
+        name = "platform-observability" if wrapper else ROOT
+        event = {
+            "involvedObject": {"kind": "Kustomization", "name": name, "namespace": NAMESPACE},
+            "severity": severity,
+            "timestamp": to_text(datetime.now(UTC)),
+            "message": message,
+            "reason": reason,
+            "metadata": {"revision": f"delivery@sha1:{head}"},
+            "reportingController": SOURCE,
+        }
+        body = json.dumps(event).encode()
+        signature = "sha256=" + hmac.new(self._event_key, body, hashlib.sha256).hexdigest()
+        headers = {"X-Signature": signature, "Content-Type": "application/json"}
+        self._session.post(self._events, data=body, headers=headers, timeout=_TIMEOUT).raise_for_status()

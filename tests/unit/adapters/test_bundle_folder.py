@@ -1,0 +1,700 @@
+"""Folders become bundles: what is read, what is refused, and that equal folders make equal artifacts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.doubles.memory_registry import MemoryRegistry
+from tests.e2e.toolchain import find_tool
+from tests.unit.adapters.test_archive import entry, tgz
+from ums.adapters import _helm
+from ums.adapters._archive import MAX_FILE_BYTES, pack, unpack
+from ums.adapters.bundle_folder import BundleFolder
+from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
+from ums.domain.bundle import BundleSpec, ComponentKind, ReleaseClass, Workload
+from ums.domain.digest import Digest
+from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
+from ums.domain.oci import FLUX_CONFIG, FLUX_CONTENT, HELM_CHART, HELM_CONFIG, Reference, Repository
+from ums.domain.packaging import PackagedComponent
+from ums.schemas.__main__ import FOLDER as SCHEMAS
+from ums.schemas.__main__ import schemas
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+BUNDLES = sorted(path.parent for path in EXAMPLES.glob("*/*/bundle.yaml"))
+HELM = find_tool("helm")
+needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not at hand")
+
+IMAGE = f"registry.example.com/app:1.0.0@{Digest.of(b'app')}"
+SIDECAR = f"registry.example.com/sidecar:1.0.0@{Digest.of(b'sidecar')}"
+DEPLOYMENT: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "app"},
+    "spec": {"template": {"spec": {"containers": [{"name": "app", "image": IMAGE}]}}},
+}
+CHART: dict[str, bytes] = {
+    "Chart.yaml": b"apiVersion: v2\nname: app\nversion: 1.2.3\n",
+    "values.yaml": b"# Kept, as long as nothing is merged.\nreplicas: 1\nnested: {a: 1, b: 2}\n",
+    "templates/app.yaml": yaml.safe_dump(DEPLOYMENT).encode(),
+}
+COMPONENT: dict[str, Any] = {"name": "app", "chart": "chart", "namespace": "apps", "images": [IMAGE]}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def bundle(folder: Path, *components: Mapping[str, Any], **fields: object) -> Path:
+    """Write a bundle of components, by default of one, and its chart; return its folder."""
+    spec = {"name": "platform", **fields, "components": list(components) or [COMPONENT]}
+    write(folder, {"bundle.yaml": yaml.safe_dump(spec, sort_keys=False).encode()})
+    write(folder / "chart", CHART)
+    return folder
+
+
+def packager(*, registry: MemoryRegistry | None = None, helm: Path | None = None) -> BundleFolder:
+    """Return a packager, by default without Helm, whatever this machine has."""
+    return BundleFolder(registry=registry or MemoryRegistry(), helm=str(helm) if helm else None)
+
+
+def build(folder: Path, made_by: BundleFolder | None = None) -> dict[str, PackagedComponent]:
+    """Return every component of a folder."""
+    made_by = made_by or packager()
+    spec = made_by.read(folder)
+    return {each.name: made_by.package(folder, spec.name, each) for each in spec.components}
+
+
+def files_of(packaged: PackagedComponent) -> dict[str, bytes]:
+    """Return what an artifact's layer holds."""
+    layer = packaged.artifact.blobs[1].content
+    assert isinstance(layer, bytes)
+    return unpack(layer, "layer")
+
+
+def script(folder: Path, body: str) -> Path:
+    """Return a program that stands where Helm would."""
+    path = folder / "helm"
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+# --- what the examples show
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_examples_fit_the_schema_that_they_name(folder: Path) -> None:
+    """The first line of an example leads an editor to the schema, and the schema agrees with the reader."""
+    text = (folder / "bundle.yaml").read_text(encoding="utf-8")
+    first = text.splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    schema = json.loads((folder / first.partition("=")[2]).read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(text), schema)
+    spec = packager().read(folder)
+    assert isinstance(spec, BundleSpec)
+    assert spec.name == folder.parent.name
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_every_image_of_an_example_has_a_digest(folder: Path) -> None:
+    """Examples keep the rule that they are to teach, and name what is to be watched."""
+    for each in build(folder).values():
+        assert each.workloads
+        assert all("@sha256:" in image for image in each.images)
+
+
+def test_components_that_did_not_change_keep_their_digest() -> None:
+    """A release that changes one component leaves the bytes of all others as they were."""
+    digests = {
+        version: {
+            name: (each.artifact.descriptor.digest, each.content_digest)
+            for name, each in build(EXAMPLES / "platform" / version).items()
+        }
+        for version in ("1.0.0", "1.1.0", "1.2.0")
+    }
+
+    def changed(before: str, after: str) -> set[str]:
+        return {name for name, digest in digests[after].items() if digests[before][name] != digest}
+
+    assert changed("1.0.0", "1.1.0") == {"gateway", "observability"}
+    assert changed("1.1.0", "1.2.0") == {"cilium"}
+
+
+def test_the_security_release_says_what_it_fixes() -> None:
+    """Class and fixes of a release stand in its bundle."""
+    spec = packager().read(EXAMPLES / "platform" / "1.2.0")
+    assert (spec.release_class, spec.fixes) == (ReleaseClass.SECURITY, ("CVE-2026-0001",))
+
+
+@needs_helm
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_helm_changes_nothing(folder: Path) -> None:
+    """With Helm the declarations are checked; the result is the same."""
+    assert build(folder, packager(helm=HELM)) == build(folder)
+
+
+# --- the schema
+
+
+def test_schemas_are_up_to_date() -> None:
+    """The schemas beside the code are what the models generate: run ``make schemas``."""
+    assert {path.name: path.read_text(encoding="utf-8") for path in SCHEMAS.glob("*.json")} == schemas()
+
+
+def test_every_field_of_a_bundle_is_described() -> None:
+    """An editor can say what each field means."""
+    schema = json.loads(schemas()["bundle.schema.json"])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    models = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
+    assert [name for each in models for name, field in each["properties"].items() if "description" not in field] == []
+
+
+# --- reading
+
+
+def test_a_bundle_is_read_with_its_defaults(tmp_path: Path) -> None:
+    """What is not said has the meaning that is documented."""
+    spec = packager().read(bundle(tmp_path))
+    component = spec.components[0]
+    assert (spec.release_class, spec.image_lock, spec.removes, str(spec.notes)) == (ReleaseClass.FEATURE, True, (), "")
+    assert (component.kind, component.source, component.timeout.total_seconds()) == (ComponentKind.CHART, "chart", 120)
+
+
+def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
+    """Every field reaches the specification."""
+    reference = f"oci://registry.example.com/charts/app@{Digest.of(b'x')}"
+    first = {
+        **COMPONENT,
+        "chart": reference,
+        "releaseName": "release",
+        "storageNamespace": "storage",
+        "values": {"a": {"b": None}},
+        "workloads": [
+            {"kind": "Deployment", "name": "x"},
+            {"apiVersion": "b/v1", "kind": "J", "name": "z", "namespace": "o"},
+        ],
+        "timeout": "5m",
+    }
+    second = {"name": "second", "manifests": "m", "version": "1.0.0", "namespace": "o", "needs": ["app"]}
+    folder = bundle(
+        tmp_path,
+        first,
+        second,
+        schema=1,
+        fixes=["CVE-2026-0001"],
+        notes="# Notes",
+        imageLock="relaxed",
+        requires={"kubernetes": ">=1.30", "flux": "~2.9", "bundles": {"flux": ">=2.9"}},
+        upgrade={"from": ">=1.0", "barrier": "new CRDs", "irreversible": True},
+        removes=["old"],
+        **{"class": "bugfix"},
+    )
+    spec = packager().read(folder)
+    assert spec.requires.to_dict() == {"kubernetes": ">=1.30", "flux": "~2.9", "bundles": {"flux": ">=2.9"}}
+    assert spec.upgrade.to_dict() == {"from": ">=1.0", "barrier": "new CRDs", "irreversible": True}
+    assert (spec.release_class, spec.fixes, spec.notes, spec.image_lock, spec.removes) == (
+        ReleaseClass.BUGFIX,
+        ("CVE-2026-0001",),
+        "# Notes",
+        False,
+        ("old",),
+    )
+    app, other = spec.components
+    assert app.source == Reference.parse(reference)
+    assert (app.release_name, app.storage_namespace, app.values) == ("release", "storage", {"a": {"b": None}})
+    assert app.workloads == (Workload("apps/v1", "Deployment", "apps", "x"), Workload("b/v1", "J", "o", "z"))
+    assert (other.kind, other.needs, str(other.version)) == (ComponentKind.MANIFESTS, ("app",), "1.0.0")
+
+
+def changed(**fields: object) -> dict[str, Any]:
+    """Return the component with fields replaced; ``None`` leaves one out."""
+    return {key: value for key, value in {**COMPONENT, **fields}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("components", "fields", "field", "says"),
+    [
+        ([changed(relaseName="x")], {}, "components[0].relaseName", "not known"),
+        ([changed(namespace=None)], {}, "components[0].namespace", "missing"),
+        ([changed(name="App")], {}, "components[0].name", "pattern"),
+        ([changed(manifests="m")], {}, "components[0]", "give either chart or manifests"),
+        ([changed(chart=None)], {}, "components[0]", "give either chart or manifests"),
+        ([changed(chart="")], {}, "components[0].chart", "at least 1 character"),
+        ([changed(chart=None, manifests="m")], {}, "components[0]", "add version"),
+        ([changed(chart=None, manifests="m", version="1.0")], {}, "components[0].version", "not a semantic version"),
+        ([changed(chart=None, manifests="m", version=1.0)], {}, "components[0].version", "text was expected"),
+        ([changed(version="1.0.0")], {}, "components[0]", "a chart brings its own version"),
+        ([changed(chart=None, manifests="m", version="1.0.0", values={"a": 1})], {}, "components[0]", "are for charts"),
+        ([changed(chart="oci://registry.example.com/app:1")], {}, "components[0].chart", "has no digest"),
+        ([changed(chart="oci://registry.example.com")], {}, "components[0].chart", "not an OCI repository"),
+        ([changed(images=["app@sha256:abc"])], {}, "components[0].images[0]", "not a digest"),
+        ([changed(timeout="soon")], {}, "components[0].timeout", "not a duration"),
+        ([changed(workloads=[{"kind": "Deployment"}])], {}, "components[0].workloads[0].name", "missing"),
+        ([changed(needs=["nobody"])], {}, "", "needs nobody"),
+        ([changed(needs=["b"]), changed(name="b", needs=["app"])], {}, "", "in a circle"),
+        ([COMPONENT, COMPONENT], {}, "", "lists app twice"),
+        ([COMPONENT], {"removes": ["app"]}, "", "listed under removes"),
+        ([COMPONENT], {"name": "../x"}, "name", "pattern"),
+        ([COMPONENT], {"schema": 2}, "schema", "should be 1"),
+        ([COMPONENT], {"class": "urgent"}, "class", "'security'"),
+        ([COMPONENT], {"fixes": ["everything"]}, "fixes[0]", "pattern"),
+        ([COMPONENT], {"requires": {"flux": "new"}}, "requires.flux", "not a version range"),
+        ([COMPONENT], {"upgrade": {"from": "old"}}, "upgrade.from", "not a version range"),
+        ([COMPONENT], {"imageLock": "off"}, "imageLock", "'required' or 'relaxed'"),
+    ],
+)
+def test_wrong_bundles_are_refused(
+    components: list[dict[str, Any]], fields: dict[str, Any], field: str, says: str, tmp_path: Path
+) -> None:
+    """A refusal names the file, the field and what was expected there."""
+    folder = bundle(tmp_path, *components, **fields)
+    with pytest.raises(SpecError) as caught:
+        packager().read(folder)
+    assert (caught.value.file, caught.value.field) == (str(folder / "bundle.yaml"), field)
+    assert says in caught.value.message
+    assert bool(field) == bool(caught.value.line)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        (b"name: a\nname: b\n", 2, "stands here twice"),
+        (b"a: &a [x, x]\nb: &b [*a, *a]\n" + b"c: [" + b"*b, " * 60 + b"]\n", 2, "aliases"),
+        (b"name: " + b"x" * (1 << 20), 0, "bytes, more than"),
+        (b"name: platform\ncomponents: []\n", 2, "at least 1 item"),
+        (b"", 1, "one mapping was expected"),
+        (b"name: [", 2, "not YAML"),
+    ],
+)
+def test_wrong_yaml_is_refused(content: bytes, line: int, says: str, tmp_path: Path) -> None:
+    """What is no bundle at all is refused by line."""
+    write(tmp_path, {"bundle.yaml": content})
+    with pytest.raises(SpecError, match=says) as caught:
+        packager().read(tmp_path)
+    assert caught.value.line == line
+
+
+def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
+    """What is missing is named, and what to do."""
+    with pytest.raises(SpecError, match=r"bundle\.yaml.* cannot be read") as caught:
+        packager().read(tmp_path)
+    assert "holds a bundle.yaml" in caught.value.hint
+
+
+# --- charts
+
+
+def test_a_chart_becomes_a_helm_artifact(tmp_path: Path) -> None:
+    """Config, layer and annotations are those that Helm and Flux read."""
+    packaged = build(bundle(tmp_path))["app"]
+    manifest = json.loads(packaged.artifact.manifest)
+    config, layer = packaged.artifact.blobs
+    assert (config.descriptor.media_type, layer.descriptor.media_type) == (HELM_CONFIG, HELM_CHART)
+    assert config.content == b'{"apiVersion":"v2","name":"app","version":"1.2.3"}'
+    assert files_of(packaged) == {f"app/{name}": content for name, content in CHART.items()}
+    assert manifest["annotations"] == {
+        "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
+        "org.opencontainers.image.title": "app",
+        "org.opencontainers.image.version": "1.2.3",
+    }
+    assert (str(packaged.version), packaged.images) == ("1.2.3", (IMAGE,))
+
+
+def test_only_names_and_contents_count(tmp_path: Path) -> None:
+    """Times, modes and the folder's own place do not reach the artifact."""
+    one, two = bundle(tmp_path / "one"), bundle(tmp_path / "elsewhere" / "two")
+    for path in (two / "chart").rglob("*"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700)
+    assert build(one) == build(two)
+
+
+@pytest.mark.parametrize(
+    ("values", "merged"),
+    [
+        ({"replicas": 2}, {"replicas": 2, "nested": {"a": 1, "b": 2}}),
+        ({"nested": {"b": 3, "c": {"d": 4}}}, {"replicas": 1, "nested": {"a": 1, "b": 3, "c": {"d": 4}}}),
+        ({"nested": {"a": None}}, {"replicas": 1, "nested": {"b": 2}}),
+        ({"nested": None}, {"replicas": 1}),
+        ({"nested": [1]}, {"replicas": 1, "nested": [1]}),
+        ({"replicas": {"x": 1}}, {"replicas": {"x": 1}, "nested": {"a": 1, "b": 2}}),
+        ({"sub": {"x": None}}, {"replicas": 1, "nested": {"a": 1, "b": 2}, "sub": {"x": None}}),
+    ],
+)
+def test_values_are_merged_as_helm_merges(values: dict[str, Any], merged: dict[str, Any], tmp_path: Path) -> None:
+    """Mappings merge, null deletes, all else replaces; without values the file stays byte for byte."""
+    packaged = build(bundle(tmp_path, changed(values=values)))["app"]
+    assert yaml.safe_load(files_of(packaged)["app/values.yaml"]) == merged
+
+
+def test_a_chart_without_values_gets_those_of_the_bundle(tmp_path: Path) -> None:
+    """A chart need not have values of its own."""
+    folder = bundle(tmp_path, changed(values={"a": 1}))
+    (folder / "chart" / "values.yaml").unlink()
+    assert files_of(build(folder)["app"])["app/values.yaml"] == b"a: 1\n"
+
+
+@needs_helm
+def test_merging_leaves_other_values_what_helm_reads(tmp_path: Path) -> None:
+    """Values that are not touched are, to Helm, of the same kind and content as before."""
+    texts = [
+        "1e3",
+        "'1e3'",
+        "y",
+        "'y'",
+        "on",
+        "0o14",
+        "'0o14'",
+        "0755",
+        "22:22",
+        "2026-12-01",
+        "~",
+        "1.0",
+        "'08'",
+        "08",
+    ]
+    show = (
+        "{{ range .Values.all }}\n# {{ kindOf . }} {{ . }}{{ end }}\nkind: A\napiVersion: b/v1\nmetadata: {name: c}\n"
+    )
+    write(tmp_path / "chart", {**CHART, "values.yaml": f"all: [{', '.join(texts)}]\n".encode()})
+    (tmp_path / "chart" / "templates" / "app.yaml").write_text(show, encoding="utf-8")
+    write(
+        tmp_path / "merged",
+        {
+            name.removeprefix("app/"): content
+            for name, content in files_of(build(_only(tmp_path, changed(values={"other": 1})))["app"]).items()
+        },
+    )
+
+    def rendering(chart: Path) -> str:
+        command = [str(HELM), "template", "x", str(chart)]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout  # noqa: S603
+
+    assert rendering(tmp_path / "merged") == rendering(tmp_path / "chart")
+    assert "# float64 1000" in rendering(tmp_path / "merged")
+
+
+def _only(folder: Path, component: Mapping[str, Any]) -> Path:
+    """Write a ``bundle.yaml`` beside a chart that is there."""
+    write(folder, {"bundle.yaml": yaml.safe_dump({"name": "platform", "components": [component]}).encode()})
+    return folder
+
+
+IGNORED: dict[str, bytes] = {
+    ".helmignore": b"# comment\n*.bak\n/docs\nci/\ntests/*.yaml\n[^a-z]*.tmp\n",
+    "a.bak": b"",
+    "templates/b.bak": b"",
+    "docs/x": b"",
+    "sub/docs/x": b"",
+    "ci/x": b"",
+    "sub/ci/x": b"",
+    "tests/x.yaml": b"",
+    "tests/deep/x.yaml": b"",
+    "templates/.hidden": b"",
+    "templates/.hidden.d/x": b"",
+    ".visible": b"",
+    "0.tmp": b"",
+    "a.tmp": b"",
+}
+KEPT = {".helmignore", "sub/docs/x", "tests/deep/x.yaml", ".visible", "a.tmp", *CHART}
+
+
+def test_what_helm_ignores_is_left_out(tmp_path: Path) -> None:
+    """A chart's ``.helmignore`` decides what is packed."""
+    folder = bundle(tmp_path)
+    write(folder / "chart", IGNORED)
+    assert set(files_of(build(folder)["app"])) == {f"app/{name}" for name in KEPT}
+
+
+@needs_helm
+@pytest.mark.parametrize("rules", [IGNORED[".helmignore"], b"", b"sub/*/x\n", b"!*.yaml\n", b"!ci/\n", b"/sub/ci/\n"])
+def test_the_artifact_holds_what_helm_packs(rules: bytes, tmp_path: Path) -> None:
+    """Helm and UMS agree on which files a chart has."""
+    folder = bundle(tmp_path)
+    write(folder / "chart", {**IGNORED, ".helmignore": rules})
+    command = [str(HELM), "package", str(folder / "chart"), "--destination", str(tmp_path)]
+    packed = subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0  # noqa: S603
+    if not packed:  # a rule that leaves out Chart.yaml
+        with pytest.raises(InvalidInputError, match=r"no Chart\.yaml"):
+            build(folder)
+        return
+    with tarfile.open(tmp_path / "app-1.2.3.tgz") as archive:
+        assert set(files_of(build(folder)["app"])) == set(archive.getnames())
+
+
+def test_a_packed_chart_is_repacked(tmp_path: Path) -> None:
+    """However a chart was packed, its artifact is that of its files."""
+    folder = bundle(tmp_path / "folder")
+    packed = bundle(tmp_path / "packed", changed(chart="app.tgz"))
+    write(packed, {"app.tgz": tgz(*(entry(f"app/{name}", content) for name, content in CHART.items()))})
+    assert build(packed) == build(folder)
+
+
+def in_registry(registry: MemoryRegistry, files: Mapping[str, bytes], *, config: Blob | None = None) -> Reference:
+    """Push a chart and return its reference."""
+    repository = Repository("registry.example.com", "charts/app")
+    layer = Blob.of(pack({f"app/{name}": content for name, content in files.items()})[0], HELM_CHART)
+    artifact = Artifact.assemble(config=config or Blob.of(b"{}", HELM_CONFIG), layers=(layer,), annotations={})
+    for blob in artifact.blobs:
+        registry.push_blob(repository, blob)
+    registry.push_manifest(repository, artifact)
+    return Reference(repository, None, artifact.descriptor.digest)
+
+
+def test_a_chart_in_a_registry_is_repacked(tmp_path: Path) -> None:
+    """A chart by digest is fetched, and its artifact is that of its files."""
+    registry = MemoryRegistry()
+    reference = in_registry(registry, CHART)
+    fetched = build(bundle(tmp_path, changed(chart=f"oci://{reference}")), packager(registry=registry))
+    assert fetched == build(bundle(tmp_path / "folder"))
+
+
+def test_a_registry_without_the_chart_says_so(tmp_path: Path) -> None:
+    """What is not there is not found."""
+    reference = f"oci://registry.example.com/charts/app@{Digest.of(b'x')}"
+    with pytest.raises(NotFoundError):
+        build(bundle(tmp_path, changed(chart=reference)))
+
+
+def test_an_artifact_that_is_no_chart_is_refused(tmp_path: Path) -> None:
+    """Media types are checked before anything is unpacked."""
+    registry = MemoryRegistry()
+    reference = in_registry(registry, CHART, config=EMPTY_BLOB)
+    with pytest.raises(InvalidInputError, match="is no Helm chart"):
+        build(bundle(tmp_path, changed(chart=f"oci://{reference}")), packager(registry=registry))
+
+
+def _without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "chart" / name).unlink()
+
+
+def _with(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: write(folder, {name: content})
+
+
+def _linked(folder: Path) -> None:
+    (folder / "chart" / "templates" / "link.yaml").symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("component", "spoil", "says"),
+    [
+        (changed(chart="missing"), None, "missing does not exist"),
+        (changed(chart="../chart"), None, "leads outside"),
+        (changed(chart="/etc"), None, "leads outside"),
+        (changed(chart="bundle.yaml"), None, "not a tar.gz"),
+        (COMPONENT, _linked, "templates/link.yaml is a symbolic link"),
+        (COMPONENT, _without("Chart.yaml"), "holds no Chart.yaml"),
+        (COMPONENT, _with("chart/Chart.yaml", b"- a"), "is no mapping"),
+        (COMPONENT, _with("chart/Chart.yaml", b""), "is no mapping"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: [\n"), "chart/Chart.yaml:2: not YAML"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\n"), "lacks a name or a version"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: 1.2\n"), "lacks a name or a version"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: ..\nversion: 1.2.3\n"), "lacks a name or a version"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: a/b\nversion: 1.2.3\n"), "lacks a name or a version"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: v1.2\n"), "not a semantic version"),
+        (COMPONENT, _with("chart/.helmignore", b"a/**\n"), r"rule with \*\*"),
+        (COMPONENT, _with("chart/big", bytes(MAX_FILE_BYTES + 1)), "exceeds the limits"),
+        (changed(values={"a": 1}), _with("chart/values.yaml", b"- a"), "values.yaml is no mapping"),
+        (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("app/../../x"))), "leads outside"),
+        (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("app/values.yaml"))), "not a packed Helm chart"),
+        (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("Chart.yaml"))), "not a packed Helm chart"),
+        (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("a/Chart.yaml"), entry("b/x"))), "not a packed Helm chart"),
+        (changed(images=None), None, "what images the chart runs is not known"),
+    ],
+)
+def test_wrong_charts_are_refused(
+    component: dict[str, Any], spoil: Callable[[Path], None] | None, says: str, tmp_path: Path
+) -> None:
+    """A refusal names the component and what is wrong with it."""
+    folder = bundle(tmp_path, component)
+    if spoil:
+        spoil(folder)
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        build(folder)
+    assert caught.value.message.startswith("component app: ")
+
+
+# --- the lock, where Helm is at hand
+
+
+@needs_helm
+def test_helm_reads_what_is_not_declared(tmp_path: Path) -> None:
+    """With Helm nothing has to be declared."""
+    packaged = build(bundle(tmp_path, changed(images=None)), packager(helm=HELM))["app"]
+    assert packaged.images == (IMAGE,)
+    assert packaged.workloads == (Workload("apps/v1", "Deployment", "apps", "app"),)
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("component", "files", "says"),
+    [
+        (changed(images=[SIDECAR]), {}, f"images that are not listed: {IMAGE}"),
+        (
+            changed(workloads=[{"kind": "Deployment", "name": "b"}]),
+            {},
+            "does not make what workloads: lists: Deployment b",
+        ),
+        (COMPONENT, {"templates/bad.yaml": b"{{ .Values.a.b.c }}"}, "helm cannot render the chart: Error: "),
+        (COMPONENT, {"templates/bad.yaml": b"{{ fail `no` }}"}, "no"),
+    ],
+)
+def test_a_declaration_that_is_wrong_is_refused(
+    component: dict[str, Any], files: dict[str, bytes], says: str, tmp_path: Path
+) -> None:
+    """What the chart does decides, not what is said about it."""
+    folder = bundle(tmp_path, component)
+    write(folder / "chart", files)
+    with pytest.raises(InvalidInputError) as caught:
+        build(folder, packager(helm=HELM))
+    assert says in caught.value.message
+
+
+@needs_helm
+def test_an_image_may_be_declared_that_no_template_names(tmp_path: Path) -> None:
+    """A controller may start images of its own, which only its author knows."""
+    packaged = build(bundle(tmp_path, changed(images=[SIDECAR, IMAGE])), packager(helm=HELM))["app"]
+    assert packaged.images == tuple(sorted((IMAGE, SIDECAR)))
+
+
+def test_helm_is_asked_about_this_release(tmp_path: Path) -> None:
+    """The rendering is that of the release name and namespace, and sees nothing of this user's settings."""
+    asked = tmp_path / "asked"
+    helm = script(tmp_path, f'echo "$*" >{asked}; echo "$HOME" >>{asked}')
+    component = changed(releaseName="release")
+    build(bundle(tmp_path, component), packager(helm=helm))
+    arguments, home = asked.read_text(encoding="utf-8").splitlines()
+    assert arguments == f"template release {home}/app --namespace apps --skip-tests"
+    assert home != os.environ.get("HOME")
+    assert not Path(home).exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("echo no >&2; exit 1", "helm cannot render the chart: no"),
+        ("while :; do echo '# flood'; done", "renders to more than"),
+        ("exec sleep 60", "still rendering the chart"),
+        ("echo 'a: ['", "rendering of app:2: not YAML"),
+        ("echo 'kind: Deployment'", "a Deployment lacks apiVersion or metadata.name"),
+    ],
+)
+def test_a_helm_that_fails_is_no_success(body: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rendering that breaks, floods or never ends is an error with a reason."""
+    monkeypatch.setattr(_helm, "TIMEOUT_SECONDS", 1 if "sleep" in body else 60)
+    with pytest.raises(InvalidInputError) as caught:
+        build(bundle(tmp_path, changed(images=None)), packager(helm=script(tmp_path, body)))
+    assert says in caught.value.message
+
+
+# --- manifests
+
+MANIFESTS = {"name": "agent", "manifests": "manifests", "version": "0.9.0", "namespace": "agents"}
+
+
+def manifests(folder: Path, *documents: object, **fields: object) -> Path:
+    """Write a bundle of one component of manifests."""
+    component = {**MANIFESTS, **fields}
+    write(folder, {"manifests/all.yaml": yaml.safe_dump_all(documents).encode()})
+    return _only(folder, component)
+
+
+def test_manifests_become_a_flux_artifact(tmp_path: Path) -> None:
+    """Config, layer and annotations are those that Flux reads."""
+    packaged = build(manifests(tmp_path, DEPLOYMENT))["agent"]
+    manifest = json.loads(packaged.artifact.manifest)
+    config, layer = packaged.artifact.blobs
+    assert (config.descriptor.media_type, layer.descriptor.media_type) == (FLUX_CONFIG, FLUX_CONTENT)
+    assert manifest["annotations"] == {
+        "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
+        "org.opencontainers.image.revision": "0.9.0",
+        "org.opencontainers.image.source": "ums:platform/agent",
+        "org.opencontainers.image.version": "0.9.0",
+    }
+    assert set(files_of(packaged)) == {"all.yaml"}
+    assert (packaged.images, str(packaged.version)) == ((IMAGE,), "0.9.0")
+    assert packaged.workloads == (Workload("apps/v1", "Deployment", "agents", "app"),)
+
+
+def pod(*images: str, kind: str = "containers") -> dict[str, Any]:
+    """Return a pod template."""
+    return {"spec": {"containers": [], kind: [{"image": image} for image in images]}}
+
+
+def named(kind: str, spec: object, **metadata: object) -> dict[str, Any]:
+    """Return an object."""
+    return {"apiVersion": "x/v1", "kind": kind, "metadata": {"name": kind.lower(), **metadata}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("document", "images", "workloads"),
+    [
+        (named("StatefulSet", {"template": pod(IMAGE, SIDECAR)}), {IMAGE, SIDECAR}, {"StatefulSet agents"}),
+        (named("DaemonSet", {"template": pod(IMAGE)}, namespace="other"), {IMAGE}, {"DaemonSet other"}),
+        (named("Deployment", {"template": pod(IMAGE, kind="initContainers")}), {IMAGE}, {"Deployment agents"}),
+        (named("Pod", pod(IMAGE, kind="ephemeralContainers")["spec"]), {IMAGE}, set()),
+        (named("CronJob", {"jobTemplate": {"spec": {"template": pod(IMAGE)}}}), {IMAGE}, set()),
+        (named("Rollout", {"template": pod(IMAGE)}), {IMAGE}, set()),
+        (named("Job", {"template": pod(IMAGE)}), {IMAGE}, {"Job agents"}),
+        (named("Job", {"template": pod(IMAGE), "ttlSecondsAfterFinished": 60}), {IMAGE}, set()),
+        (named("Job", {"template": pod(IMAGE)}, annotations={"helm.sh/hook": "x"}), {IMAGE}, set()),
+        ({"kind": "List", "items": [DEPLOYMENT]}, {IMAGE}, {"Deployment agents"}),
+        (named("CustomResourceDefinition", {"template": pod(IMAGE)}), set(), set()),
+        ({"kind": "ConfigMap", "data": {"image": IMAGE}}, set(), set()),
+    ],
+)
+def test_images_and_workloads_are_read_off_manifests(
+    document: dict[str, Any], images: set[str], workloads: set[str], tmp_path: Path
+) -> None:
+    """Every container of every kind counts; what stays and can be waited for is watched."""
+    packaged = build(manifests(tmp_path, document))["agent"]
+    assert set(packaged.images) == images
+    assert {f"{each.kind} {each.namespace}" for each in packaged.workloads} == workloads
+
+
+def test_declared_images_are_added_to_those_found(tmp_path: Path) -> None:
+    """An operator's images, which no manifest names, can be locked too."""
+    packaged = build(manifests(tmp_path, DEPLOYMENT, images=[SIDECAR]))["agent"]
+    assert packaged.images == tuple(sorted((IMAGE, SIDECAR)))
+
+
+def test_declared_workloads_stand_for_those_found(tmp_path: Path) -> None:
+    """Who declares workloads says which of them matter."""
+    packaged = build(manifests(tmp_path, DEPLOYMENT, workloads=[{"kind": "Deployment", "name": "other"}]))["agent"]
+    assert [each.name for each in packaged.workloads] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"manifests/readme.md": b"x"}, "holds no manifests"),
+        ({"manifests/a.yaml": b"# nothing\n"}, "holds no manifests"),
+        ({"manifests/a.yaml": b"- a\n"}, "no Kubernetes object"),
+        ({"manifests/a.yaml": b"a: [\n"}, "manifests/a.yaml:2: not YAML"),
+        ({"manifests/a.yaml": b"kind: Deployment\nmetadata: {generateName: x}\n"}, "a Deployment lacks apiVersion or"),
+        ({"manifests/a.yaml": b"kind: Job\nmetadata: x\n"}, "a Job lacks apiVersion or"),
+        ({"manifests/deep/kustomization.yaml": b"images: []\n"}, "changes the manifests after they were signed"),
+        ({"manifests": b"a file"}, "is not a folder"),
+        ({}, "manifests does not exist"),
+    ],
+)
+def test_wrong_manifests_are_refused(files: dict[str, bytes], says: str, tmp_path: Path) -> None:
+    """A refusal names the component and what is wrong with it."""
+    write(tmp_path, files)
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        build(_only(tmp_path, MANIFESTS))
+    assert caught.value.message.startswith("component agent: ")

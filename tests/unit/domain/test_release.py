@@ -1,0 +1,147 @@
+"""A release is one value with one spelling."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.domain.worlds import make_component, make_release
+from ums.domain.bundle import ComponentKind, ReleaseClass, Requires, UpgradeRules, Workload
+from ums.domain.digest import Digest
+from ums.domain.errors import InvalidInputError
+from ums.domain.names import NAME_PATTERN
+from ums.domain.oci import NOTES, RELEASE, Descriptor
+from ums.domain.release import Component, Release, ReleaseName, diff_releases
+from ums.domain.version import Version, VersionRange
+
+NAMES = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 20)
+DIGESTS = st.binary(max_size=8).map(Digest.of)
+VERSIONS = st.sampled_from(["1.0.0", "2.3.4-rc.1", "0.1.0+build.7"]).map(Version)
+RANGES = st.none() | st.sampled_from(["~1.4", ">=1.2 <2 || 3.x", "*"]).map(VersionRange)
+TEXT = st.text(max_size=20)
+
+
+@st.composite
+def releases(draw: st.DrawFn) -> Release:
+    """Return any release whose components need only those before them."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
+    components = tuple(
+        Component(
+            name=name,
+            kind=draw(st.sampled_from(ComponentKind)),
+            version=draw(VERSIONS),
+            digest=draw(DIGESTS),
+            content_digest=draw(DIGESTS),
+            namespace=draw(NAMES),
+            release_name=draw(NAMES),
+            storage_namespace=draw(NAMES),
+            needs=tuple(draw(st.sets(st.sampled_from(names[:index])))) if index else (),
+            images=tuple(f"registry.example.com/{name}@{digest}" for digest in draw(st.sets(DIGESTS, max_size=2))),
+            workloads=tuple(draw(st.lists(st.builds(Workload, TEXT, TEXT, NAMES, NAMES), max_size=2))),
+            timeout=timedelta(seconds=draw(st.integers(1, 10_000))),
+        )
+        for index, name in enumerate(names)
+    )
+    return Release(
+        bundle=draw(NAMES),
+        version=draw(VERSIONS),
+        components=components,
+        removes=tuple(draw(st.sets(NAMES.filter(lambda name: name not in names), max_size=2))),
+        requires=Requires(
+            draw(RANGES), draw(RANGES), draw(st.dictionaries(NAMES, st.just(VersionRange("^1")), max_size=2))
+        ),
+        upgrade=UpgradeRules(draw(RANGES), draw(TEXT), draw(st.booleans())),
+        release_class=draw(st.sampled_from(ReleaseClass)),
+        fixes=tuple(draw(st.lists(TEXT, max_size=2))),
+        image_lock=draw(st.booleans()),
+        notes_digest=draw(st.none() | DIGESTS),
+    )
+
+
+@given(releases())
+def test_a_release_reads_as_it_is_written(release: Release) -> None:
+    """The wire form holds everything, and is the same after a round trip."""
+    content = release.to_bytes()
+    assert Release.from_bytes(content) == release
+    assert Release.from_bytes(content).to_bytes() == content
+
+
+def test_a_newer_field_is_ignored() -> None:
+    """An older UMS reads what a newer one wrote, as long as the schema is the same."""
+    release = make_release("1.0.0", {"cilium": "1.16.0"})
+    data = {**json.loads(release.to_bytes()), "new": 1}
+    assert Release.from_bytes(json.dumps(data).encode()) == release
+
+
+WIRE: dict[str, Any] = json.loads(make_release("1.0.0", {"cilium": "1.16.0"}).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a release manifest"),
+        (b"[]", "not a release manifest"),
+        (b"null", "not a release manifest"),
+        (b"\xff", "not a release manifest"),
+        (b"[" * 100_000, "not a release manifest"),
+        (json.dumps({**WIRE, "schema": 2}).encode(), "schema 2, this UMS reads 1"),
+        (json.dumps({**WIRE, "version": "1"}).encode(), "not a semantic version"),
+        (json.dumps({**WIRE, "class": "urgent"}).encode(), "not a release manifest"),
+        (json.dumps({**WIRE, "components": [{}]}).encode(), "not a release manifest"),
+        (json.dumps({**WIRE, "bundle": "../x"}).encode(), "not a valid bundle name"),
+        (json.dumps({**WIRE, "removes": ["cilium"]}).encode(), "listed under removes"),
+    ],
+)
+def test_what_is_no_release_is_refused(content: bytes, says: str) -> None:
+    """Content from a registry that is no release ends in one kind of error."""
+    with pytest.raises(InvalidInputError, match=says):
+        Release.from_bytes(content)
+
+
+def test_a_locked_release_has_no_loose_image() -> None:
+    """Only a release that says so may run an image without a digest."""
+    loose = replace(make_component("cilium", "1.16.0"), images=("cilium:1.16",))
+    with pytest.raises(InvalidInputError, match="images without a digest"):
+        Release("platform", Version("1.0.0"), (loose,))
+    assert Release("platform", Version("1.0.0"), (loose,), image_lock=False).image_lock is False
+
+
+def test_notes_are_a_layer_of_the_artifact() -> None:
+    """The artifact holds the release, and the notes where there are any."""
+    release = make_release("1.0.0", {"cilium": "1.16.0"})
+    assert [blob.descriptor.media_type for blob in release.to_artifact("# Notes").blobs][1:] == [RELEASE, NOTES]
+    assert [blob.descriptor for blob in release.to_artifact().blobs][1:] == [Descriptor.of(release.to_bytes(), RELEASE)]
+
+
+def test_a_difference_names_every_component() -> None:
+    """What was added, removed, changed or left is listed, the new release's components first."""
+    before = make_release("1.0.0", {"cilium": "1.16.0", "gateway": "2.0.0", "old": "1.0.0"})
+    after = make_release("1.1.0", {"cilium": "1.16.0", "gateway": "2.1.0", "new": "1.0.0"}, removes=("old",))
+    changes = diff_releases(before, after)
+    assert {each.name: each.kind for each in changes} == {
+        "cilium": "same",
+        "gateway": "changed",
+        "new": "added",
+        "old": "removed",
+    }
+    assert [each.kind for each in diff_releases(None, before)] == ["added"] * 3
+    assert changes[-1].to_dict()["after"] is None
+
+
+@pytest.mark.parametrize("text", ["platform", "platform@", "@1.0.0", "platform@1", "Platform@1.0.0", "a/b@1.0.0"])
+def test_a_release_is_named_by_bundle_and_version(text: str) -> None:
+    """Anything but ``bundle@version`` is refused."""
+    with pytest.raises(InvalidInputError):
+        ReleaseName.parse(text)
+
+
+def test_a_release_name_reads_as_it_prints() -> None:
+    """Parsing the text of a name gives the name."""
+    assert str(ReleaseName.parse("platform@1.2.3-rc.1")) == "platform@1.2.3-rc.1"
+    assert make_release("1.0.0", {"cilium": "1.16.0"}).name == "platform@1.0.0"
