@@ -142,8 +142,9 @@ def test_a_component_suspended_by_hand_is_not_reported_green(cluster: Cluster, s
     wait_healthy(service)
 
 
+@pytest.mark.usefixtures("cluster")
 def test_a_release_that_never_becomes_ready_is_reported_failed_with_its_component(
-    cluster: Cluster, service: RunningService, tmp_path: Path
+    service: RunningService, tmp_path: Path
 ) -> None:
     """``--wait`` ends with exit code 12, the service names the component, and the fix goes through."""
     broken = variant(

@@ -32,7 +32,7 @@ _TYPE = "ENCRYPTED SIGSTORE PRIVATE KEY"
 _TYPES = (_TYPE, "ENCRYPTED COSIGN PRIVATE KEY")
 _PUBLIC = ".pub"
 _COST, _BLOCK, _PARALLEL = 1 << 16, 8, 1
-_MAX_COST, _MAX_BLOCK, _MAX_PARALLEL = 1 << 20, 8, 4
+_MAX_COST = 1 << 20
 _MAX_FILE = 64 << 10
 
 
@@ -123,7 +123,7 @@ def _decrypt(envelope: dict[str, Any], password: bytes) -> bytes | None:
     if (kdf["name"], cipher["name"]) != ("scrypt", "nacl/secretbox"):
         raise ValueError(f"encrypted with {kdf['name']!s:.40} and {cipher['name']!s:.40}")
     cost, block, parallel = (kdf["params"][name] for name in ("N", "r", "p"))
-    bounds = ((cost, _MAX_COST), (block, _MAX_BLOCK), (parallel, _MAX_PARALLEL))
+    bounds = ((cost, _MAX_COST), (block, _BLOCK), (parallel, _PARALLEL))
     # A key file from elsewhere may not make us compute, or allocate, without bound.
     if not all(type(value) is int and 1 <= value <= most for value, most in bounds):
         raise ValueError("its key derivation parameters are out of bounds")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from ums.domain.errors import ConflictError, InvalidInputError, StorageError
+from ums.adapters._new_file import write_new
+from ums.domain.errors import InvalidInputError
 
 _MAGIC = b"SSHSIG"
 _VERSION = 1
@@ -53,15 +53,7 @@ class SSHStateSigner:
 
         """
         key = Ed25519PrivateKey.generate()
-        content = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-        except FileExistsError as error:
-            raise ConflictError(f"{path} exists already", hint="move it away first, if it is to be replaced") from error
-        except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), mode=0o600)
         return cls(key)
 
     @classmethod

@@ -61,7 +61,7 @@ class GitHTTP:
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": str(self._repository),
         }
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - two words of ours
             [self._git, "http-backend"],
             env=env,
             stdin=subprocess.PIPE,
