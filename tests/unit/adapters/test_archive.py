@@ -90,6 +90,7 @@ def test_a_path_too_long_for_ustar_is_refused() -> None:
         (tgz(entry("a"))[:-4], "cut short"),
         (tgz(entry("a")) + tgz(entry("b")), "something after its end"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "archive",
 )
 def test_archives_that_could_do_harm_are_refused(content: bytes, says: str) -> None:
     """Links, devices, ways out and what readers could take for different things end the reading."""
