@@ -115,8 +115,8 @@ class SimulatedPlane:
             raise RefusedError("this offer has expired")
         releases: dict[str, str] = {}
         for bundle, content in json.loads(state["releases"]).items():
-            for component in content["components"]:
-                version = self._pull(head, f"{bundle}/{component}")
+            for component, release in content["components"].items():
+                version = self._pull(head, f"{bundle}/{component}/{release}")
                 releases[f"{bundle}/{component}"] = f"{component}:{version}"
         return Applied(serial, head, releases)
 
@@ -129,7 +129,7 @@ class SimulatedPlane:
         )["spec"]
         repository, digest = Repository.parse(source["url"]), Digest.parse(source["ref"]["digest"])
         if not self._verify.signed_by(repository, digest, self._signers):
-            raise RefusedError(f"{component}@{digest.short} is signed by no key that this data plane trusts")
+            raise RefusedError(f"{component} ({digest.short}) is signed by no key that this data plane trusts")
         _, manifest = self._registry.get_manifest(repository, str(digest))
         parsed = json.loads(manifest)
         for layer in parsed["layers"]:

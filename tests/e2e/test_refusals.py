@@ -43,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Itera
         yield running
 
 
-def small_bundle(folder: Path) -> Path:
+def small_bundle(folder: Path, value: str = "1") -> Path:
     """Write a bundle of one component of manifests."""
     bundle = folder / "small"
     (bundle / "manifests").mkdir(parents=True)
@@ -53,7 +53,7 @@ def small_bundle(folder: Path) -> Path:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "small", "namespace": "small"},
-            "data": {"v": "1"},
+            "data": {"v": value},
         },
     ]
     (bundle / "manifests" / "all.yaml").write_text(yaml.safe_dump_all(objects))
@@ -297,6 +297,25 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
     assert cluster.get("configmap", "small", "small")["data"] == {"v": "1"}
 
 
+def test_an_older_commit_however_validly_signed_brings_nothing_back(
+    cluster: Cluster, service: RunningService, tmp_path: Path
+) -> None:
+    """The branch forced back to an earlier commit of ours: neither the root nor a wrapper follows it."""
+    attacker = Attacker(service)
+    old = attacker.git("rev-parse", "delivery")
+    service.publish(small_bundle(tmp_path, value="2"), "1.1.0")
+    for channel in ("edge", "candidate", "stable"):
+        service.ums("promote", "small@1.1.0", "--to", channel)
+    eventually(lambda: health(service) == "healthy", timeout=60, what="1.1.0 is healthy", every=0.5)
+    new = attacker.git("rev-parse", "delivery")
+    attacker.restore(old)
+    cluster.wait_message("kustomization", "ums-root", "serial must rise")
+    cluster.wait_message("kustomization", "small-config", "no such file or directory")
+    assert cluster.get("configmap", "small", "small")["data"] == {"v": "2"}
+    attacker.restore(new)
+    eventually(lambda: root(cluster)[0] == "True", timeout=60, what="the root is well again", every=0.5)
+
+
 def test_an_unsigned_artifact_is_refused_and_the_service_knows(cluster: Cluster, service: RunningService) -> None:
     """A digest that no release key signed is not run, even at the state key's word; the event says so.
 
@@ -304,15 +323,15 @@ def test_an_unsigned_artifact_is_refused_and_the_service_knows(cluster: Cluster,
     """
     attacker = Attacker(service)
     unsigned = service.json("build", str(EXAMPLES / "flux" / "2.9.0"), "--version", "1.0.0")["components"][0]["digest"]
-    objects = list(yaml.safe_load_all(attacker.git("show", f"delivery:{FOLDER}/small/config/objects.yaml")))
+    objects = list(yaml.safe_load_all(attacker.git("show", f"delivery:{FOLDER}/small/config/1.1.0/objects.yaml")))
     objects[0]["spec"]["ref"]["digest"] = unsigned
     text = yaml.safe_dump_all(objects).encode()
-    attacker.commit(lambda _: None, {f"{FOLDER}/small/config/objects.yaml": Raw(text)})
+    attacker.commit(lambda _: None, {f"{FOLDER}/small/config/1.1.0/objects.yaml": Raw(text)})
     eventually(
         lambda: cluster.ready("ocirepository", "small-config")[0] == "False",
         timeout=60,
         what="the source is refused",
         every=0.5,
     )
-    assert cluster.get("configmap", "small", "small")["data"] == {"v": "1"}
+    assert cluster.get("configmap", "small", "small")["data"] == {"v": "2"}
     eventually(lambda: health(service) == "failed", timeout=120, what="the service says so", every=0.5)

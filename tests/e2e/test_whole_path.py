@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.cluster import Cluster
 from tests.processes import eventually
@@ -165,3 +166,29 @@ def test_a_release_that_never_becomes_ready_is_reported_failed_with_its_componen
     service.ums("rollback", PDP, "platform", "--to", "1.2.0", "--reason", "observability does not start")
     wait_healthy(service, timeout=180)
     service.ums("unhold", PDP, "platform", "--dry-run")
+
+
+def test_a_component_that_a_release_removes_is_uninstalled(
+    cluster: Cluster, service: RunningService, tmp_path: Path
+) -> None:
+    """Marked in one state, left out in the next: Helm uninstalls it, and everything else stays."""
+    folder = variant(tmp_path, "1.2.0")
+    bundle = yaml.safe_load((folder / "bundle.yaml").read_text())
+    bundle["components"] = [each for each in bundle["components"] if each["name"] != "observability"]
+    bundle["removes"] = ["observability"]
+    (folder / "bundle.yaml").write_text(yaml.safe_dump(bundle))
+    service.publish(folder, "2.0.0")
+    service.promote("platform@2.0.0")
+    service.ums("unhold", PDP, "platform")
+    eventually(
+        lambda: not cluster.exists("deployment", "observability-api", "observability"),
+        timeout=120,
+        what="the Deployment is gone",
+        every=0.5,
+    )
+    eventually(
+        lambda: not cluster.exists("kustomization", "platform-observability"), timeout=60, what="the wrapper is gone"
+    )
+    plane = wait_healthy(service)
+    assert set(plane["desired"]["bundles"]["platform"]["components"]) == {"cilium", "gateway", "pdp-agent"}
+    assert deployed_image(cluster, "deployment", "gateway-router", "gateway") == "gateway-router:3.2.0"

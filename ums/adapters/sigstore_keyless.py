@@ -1,27 +1,40 @@
 """Keyless signatures: an OIDC identity, vouched for by Fulcio, logged by Rekor. sigstore-python does the work.
 
-Its import takes 0.3 s, so this module is imported only where keyless signatures are asked for.
+Its import takes 0.3 s, so this module is imported only where keyless signatures are asked for. Bundles made with a
+key are another adapter's: here they are signed by nobody.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import NoReturn, TypeVar
 
-from sigstore.dsse import StatementBuilder, Subject
-from sigstore.errors import Error, NetworkError, TUFError
+from requests import HTTPError
+from sigstore.dsse import Statement, StatementBuilder, Subject
+from sigstore.errors import Error, MetadataError, VerificationError
 from sigstore.models import Bundle as SigstoreBundle
 from sigstore.models import ClientTrustConfig
 from sigstore.oidc import ExpiredIdentity, IdentityError, IdentityToken, detect_credential
-from sigstore.sign import SigningContext
+from sigstore.sign import Signer, SigningContext
 from sigstore.verify import Verifier
-from sigstore.verify.policy import Identity
+from sigstore.verify.policy import AllOf, Identity, OIDCIssuer
 
 from ums.domain.digest import Digest
-from ums.domain.errors import InvalidInputError, UnauthenticatedError, UnavailableError
+from ums.domain.errors import InvalidInputError, IntegrityError, UnauthenticatedError, UnavailableError
 from ums.domain.oci import COSIGN_PREDICATE
 from ums.domain.trust import KeylessSigner, Signatory
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+MAX_BUNDLE_BYTES = 1 << 20
+SIGNING_TIMEOUT_SECONDS = 120.0
+_REFUSALS = frozenset({400, 401, 403})
+
+Value = TypeVar("Value")
 
 
 def load_trust_config(text: str | None) -> ClientTrustConfig:
@@ -32,23 +45,32 @@ def load_trust_config(text: str | None) -> ClientTrustConfig:
         UnavailableError: the public one cannot be fetched.
 
     """
+    if text is not None:
+        try:
+            return ClientTrustConfig.from_json(text)
+        except (Error, ValueError) as error:
+            _raise_bad_config(error)
     try:
-        return ClientTrustConfig.from_json(text) if text is not None else ClientTrustConfig.production()
-    except (NetworkError, TUFError, OSError) as error:
+        return ClientTrustConfig.production()
+    except (Error, OSError, ValueError) as error:
         raise UnavailableError(
             f"the public sigstore trust root cannot be fetched: {error}",
             hint="give --trust-config for a private instance",
         ) from error
-    except (Error, ValueError) as error:
-        raise InvalidInputError(f"not a client trust configuration: {error}") from error
 
 
 class SigstoreSigner:
     """Implements ``ports.Signer`` with an OIDC identity."""
 
-    def __init__(self, trust_config: ClientTrustConfig, token: IdentityToken) -> None:
-        self._context = SigningContext.from_trust_config(trust_config)
+    def __init__(
+        self, trust_config: ClientTrustConfig, token: IdentityToken, *, timeout: float = SIGNING_TIMEOUT_SECONDS
+    ) -> None:
+        try:
+            self._context = SigningContext.from_trust_config(trust_config)
+        except (Error, ValueError) as error:
+            _raise_bad_config(error)
         self._token = token
+        self._timeout = timeout
 
     @classmethod
     def from_environment(cls, trust_config: str | None) -> SigstoreSigner:
@@ -57,18 +79,41 @@ class SigstoreSigner:
         Raises:
             UnauthenticatedError: there is none, or it cannot be used.
             InvalidInputError: the trust configuration is wrong.
+            UnavailableError: the public trust root cannot be fetched.
 
         """
         try:
-            raw = detect_credential()
-            token = IdentityToken(raw) if raw else None
+            token = detect_credential()
         except IdentityError as error:
-            raise UnauthenticatedError(f"the ambient OIDC identity cannot be used: {error}") from error
+            raise UnauthenticatedError(
+                f"the ambient OIDC identity cannot be had: {error}",
+                hint="give the CI job permission to ask for an id-token, or sign by --key",
+            ) from error
         if token is None:
             raise UnauthenticatedError(
                 "there is no ambient OIDC identity here", hint="run in CI with an id-token permission, or sign by --key"
             )
-        return cls(load_trust_config(trust_config), token)
+        return cls.from_token(token, trust_config)
+
+    @classmethod
+    def from_token(cls, token: str, trust_config: str | None) -> SigstoreSigner:
+        """Use an OIDC token that is at hand; its audience must be ``sigstore``.
+
+        Raises:
+            UnauthenticatedError: it is none, has expired or is for another audience.
+            InvalidInputError: the trust configuration is wrong.
+            UnavailableError: the public trust root cannot be fetched.
+
+        """
+        try:
+            identity = IdentityToken(token)
+        except IdentityError as error:
+            # Its own message says little; the cause knows which claim is wrong.
+            raise UnauthenticatedError(
+                f"the OIDC token cannot be used: {error.__cause__ or error}",
+                hint="ask for a fresh token with audience sigstore",
+            ) from error
+        return cls(load_trust_config(trust_config), identity)
 
     def signatory(self) -> Signatory:
         """Return whose signature this makes."""
@@ -79,7 +124,7 @@ class SigstoreSigner:
 
         Raises:
             UnavailableError: Fulcio, Rekor or the timestamp authority did not answer.
-            UnauthenticatedError: the identity expired.
+            UnauthenticatedError: the identity expired, or Fulcio does not accept it.
 
         """
         statement = (
@@ -89,49 +134,116 @@ class SigstoreSigner:
             .predicate({})
             .build()
         )
+        return _within(self._timeout, lambda: self._sign(statement))
+
+    def _sign(self, statement: Statement) -> bytes:
+        # The library's network errors are private and share no base with its others: hence ``Exception``.
         try:
-            with self._context.signer(self._token) as signer:
-                return signer.sign_dsse(statement).to_json().encode()
-        except ExpiredIdentity as error:
-            raise UnauthenticatedError(
-                "the OIDC identity expired while signing", hint="run the command again"
-            ) from error
-        except (Error, OSError) as error:
+            signer = Signer(self._token, self._context)
+        except Exception as error:
+            _raise_fulcio_failure(error)
+        try:
+            return signer.sign_dsse(statement).to_json().encode()
+        except Exception as error:
             raise UnavailableError(
-                f"keyless signing failed: {error}", hint="try again; what was done is kept"
+                f"the signature could not be logged: {_describe(error)}", hint="try again; what was done is kept"
             ) from error
 
 
 class SigstoreVerifier:
-    """Implements ``ports.Verifier`` for signatories that are identities."""
+    """Implements ``ports.Verifier`` for signatories that are identities. It asks nothing of the network."""
 
     def __init__(self, trust_config: str | None = None) -> None:
-        self._verifier = Verifier(trusted_root=load_trust_config(trust_config).trusted_root)
+        config = load_trust_config(trust_config)
+        try:
+            self._verifier = Verifier(trusted_root=config.trusted_root)
+        except (Error, ValueError) as error:
+            _raise_bad_config(error)
 
     def verify(self, signature: bytes, digest: Digest, signatories: Sequence[Signatory]) -> str | None:
-        """Return the name of the identity that signed, or ``None``; what is malformed is signed by nobody."""
-        try:
-            bundle = SigstoreBundle.from_json(signature)
-        except (Error, ValueError):
+        """Return the name of the identity that signed, or ``None``; what is malformed is signed by nobody.
+
+        Raises:
+            InvalidInputError: the trust configuration lacks the keys to look with.
+
+        """
+        if len(signature) > MAX_BUNDLE_BYTES:
             return None
         for signatory in signatories:
-            if not isinstance(signatory, KeylessSigner):
-                continue
-            policy = Identity(identity=signatory.identity, issuer=signatory.issuer)
-            try:
-                _, payload = self._verifier.verify_dsse(bundle, policy)
-            except (Error, ValueError):
-                continue
-            if _is_about(payload, digest):
+            if isinstance(signatory, KeylessSigner) and self._is_by(signatory, signature, digest):
                 return signatory.name
         return None
+
+    def _is_by(self, signatory: KeylessSigner, signature: bytes, digest: Digest) -> bool:
+        # Not by ``Identity(issuer=…)``: it takes an empty issuer for any issuer.
+        policy = AllOf([OIDCIssuer(signatory.issuer), Identity(identity=signatory.identity)])
+        try:
+            kind, payload = self._verifier.verify_dsse(SigstoreBundle.from_json(signature), policy)
+        except MetadataError as error:
+            _raise_bad_config(error)
+        except Exception:  # noqa: BLE001 - certificates and log entries are a stranger's: all that fails is they
+            return False
+        return kind == PAYLOAD_TYPE and _is_about(payload, digest)
 
 
 def _is_about(payload: bytes, digest: Digest) -> bool:
     try:
         statement = json.loads(payload)
         (subject,) = statement["subject"]
-        claimed = str(subject["digest"][digest.algorithm])
-    except (ValueError, KeyError, TypeError):
+        claimed = subject["digest"][digest.algorithm]
+        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] != COSIGN_PREDICATE:
+            return False
+        return hmac.compare_digest(claimed.encode(), digest.hex.encode())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-    return statement.get("predicateType") == COSIGN_PREDICATE and hmac.compare_digest(claimed, digest.hex)
+
+
+def _within(seconds: float, work: Callable[[], Value]) -> Value:
+    """Return what ``work`` returns. The library's requests know no timeout, so that the whole of it gets one."""
+    future: Future[Value] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="keyless-signing", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        raise UnavailableError(
+            f"Fulcio or Rekor did not answer within {seconds:g} s", hint="try again; what was done is kept"
+        ) from error
+
+
+def _raise_fulcio_failure(error: Exception) -> NoReturn:
+    cause = error.__cause__
+    status = cause.response.status_code if isinstance(cause, HTTPError) and cause.response is not None else 0
+    if isinstance(error, ExpiredIdentity) or status in _REFUSALS:
+        raise UnauthenticatedError(
+            f"Fulcio gives this OIDC identity no certificate: {_describe(error)}",
+            hint="ask for a fresh token with audience sigstore, from an issuer that this Fulcio knows",
+        ) from error
+    if isinstance(error, VerificationError | MetadataError):
+        raise IntegrityError(
+            f"Fulcio's certificate is not what the trust configuration expects: {error}",
+            hint="does --trust-config belong to this instance?",
+        ) from error
+    raise UnavailableError(
+        f"no certificate could be had from Fulcio: {_describe(error)}", hint="try again; what was done is kept"
+    ) from error
+
+
+def _raise_bad_config(error: Exception) -> NoReturn:
+    raise InvalidInputError(
+        f"not a usable client trust configuration: {error!s:.300}",
+        hint="--trust-config takes sigstore's ClientTrustConfig (JSON, v0.1), with trusted root and signing config",
+    ) from error
+
+
+def _describe(error: Exception) -> str:
+    """Return what is known: some of the library's errors say nothing themselves."""
+    if isinstance(error, ExpiredIdentity):
+        return "it has expired"
+    return str(error) or str(error.__cause__ or type(error).__name__)

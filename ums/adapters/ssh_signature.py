@@ -1,6 +1,7 @@
 """Signatures of Git commits: SSHSIG with Ed25519, made in process.
 
-Source: OpenSSH PROTOCOL.sshsig (version 1), as ``git`` reads it in the header ``gpgsig``.
+Source: OpenSSH PROTOCOL.sshsig (version 1), as ``git`` reads it in the header ``gpgsig``. What a commit is, and where
+the signature goes in it, is not known here.
 """
 
 from __future__ import annotations
@@ -142,7 +143,10 @@ def _parse(armored: str) -> tuple[bytes, bytes]:
     text = armored.strip()
     if len(text) > _MAX_ARMOR or not text.startswith(_BEGIN) or not text.endswith(_END):
         raise ValueError("not armored")
-    blob = base64.b64decode("".join(text[len(_BEGIN) : -len(_END)].split()), validate=True)
+    body = "".join(text[len(_BEGIN) : -len(_END)].split())
+    blob = base64.b64decode(body, validate=True)
+    if base64.b64encode(blob).decode() != body:
+        raise ValueError("not canonical base64")
     if blob[:6] != _MAGIC or struct.unpack(">I", blob[6:10])[0] != _VERSION:
         raise ValueError("not an SSHSIG of version 1")
     key, namespace, reserved, algorithm, signature = _strings(blob[10:], 5)

@@ -80,11 +80,14 @@ def plane_wrapper(pdp: PDPName, component: ComponentName) -> str:
     return f"{plane_folder(pdp)}{component.object_name}.yaml"
 
 
-def plane_component(pdp: PDPName, component: ComponentName) -> str:
-    """Return the folder of a component's objects."""
-    return f"{plane_folder(pdp)}{component.bundle}/{component.component}"
+def plane_component(pdp: PDPName, component: ComponentName, version: Version) -> str:
+    """Return the folder of a component's objects, as a release provides them.
+
+    The release is part of the path, so that what stands there never changes (ADR 0007).
+    """
+    return f"{plane_folder(pdp)}{component.bundle}/{component.component}/{version}"
 
 
-def plane_objects(pdp: PDPName, component: ComponentName) -> str:
+def plane_objects(pdp: PDPName, component: ComponentName, version: Version) -> str:
     """Return the path of a component's objects."""
-    return f"{plane_component(pdp, component)}/objects.yaml"
+    return f"{plane_component(pdp, component, version)}/objects.yaml"

@@ -19,6 +19,7 @@ from ums.domain.instants import duration_text, to_text
 from ums.domain.names import ComponentName, PDPName
 from ums.domain.oci import HELM_CHART
 from ums.domain.release import Component, Release
+from ums.domain.version import Version
 from ums.domain.world import Content, CopyOf, Document, FleetSettings, World
 
 RENDERER = 1
@@ -54,8 +55,7 @@ _OLD_GENERATION = "!has(status.observedGeneration) || status.observedGeneration 
 def render_objects(bundle: str, component: Component, settings: FleetSettings) -> tuple[dict[str, Any], ...]:
     """Return the Flux objects of a component; they depend on the release and the registry, on no data plane.
 
-    They carry their digest themselves: a wrapper sees a new revision before the root has brought it up to date, and
-    what it stamped on them would then be the old digest, which their health would never match (ADR 0007).
+    They carry their digest themselves, for their health to be compared with, whoever applies them.
     """
     objects = _source(bundle, component, settings), _applier(bundle, component, settings)
     for each in objects:
@@ -154,7 +154,7 @@ def render_wrapper(
             "interval": duration_text(settings.interval),
             "retryInterval": duration_text(settings.interval),
             "timeout": duration_text(component.timeout + _GRACE),
-            "path": f"./{layout.plane_component(pdp, name)}",
+            "path": f"./{layout.plane_component(pdp, name, release.version)}",
             "prune": True,
             "serviceAccountName": ROOT,
             "sourceRef": {"kind": "GitRepository", "name": SOURCE},
@@ -211,11 +211,18 @@ def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, ser
 def render_plane(world: World, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:
     """Return the whole folder of a data plane on ``delivery``, replacing what was there.
 
+    Objects of the state before stay for this once: a wrapper sees the new revision before the root has brought it up
+    to date, and must still find what it reads (ADR 0007).
+
     Raises:
         NotFoundError: a release in the state is not in the catalog.
 
     """
     files: dict[str, Content | None] = {layout.plane_folder(pdp): None}
+    before = world.plane(pdp).desired
+    for bundle, state in before.bundles.items() if before else ():
+        for name, release in components_of(world, bundle, state):
+            _add_objects(files, pdp, ComponentName(bundle, name), release.version)
     resources = ["state.yaml"]
     files[layout.plane_state(pdp)] = Document(render_state(pdp, desired))
     for bundle, state in sorted(desired.bundles.items()):
@@ -227,8 +234,13 @@ def render_plane(world: World, pdp: PDPName, desired: Desired) -> dict[str, Cont
             files[layout.plane_wrapper(pdp, full_name)] = Document(
                 render_wrapper(pdp, release, component, state, world.settings)
             )
-            files[layout.plane_objects(pdp, full_name)] = CopyOf(layout.catalog_objects(bundle, release.version, name))
+            _add_objects(files, pdp, full_name, release.version)
     files[layout.plane_kustomization(pdp)] = Document(
         {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(resources)}
     )
     return files
+
+
+def _add_objects(files: dict[str, Content | None], pdp: PDPName, component: ComponentName, version: Version) -> None:
+    source = layout.catalog_objects(component.bundle, version, component.component)
+    files[layout.plane_objects(pdp, component, version)] = CopyOf(source)
