@@ -56,14 +56,14 @@ class Demo:
         self.planes: list[SimulatedPlane] = []
         self._service: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        self._fleet = threading.Thread(target=self._run_fleet, daemon=True)
 
     def run(self, *, once: bool) -> int:
         """Run all of it; with ``once``, end when the fleet has settled."""
         started = time.monotonic()
         try:
             self._prepare()
-            fleet = threading.Thread(target=self._run_fleet, daemon=True)
-            self._publish_and_promote(fleet)
+            self._publish_and_promote()
             settled = self._wait_settled()
             self._say(f"\nready after {time.monotonic() - started:.0f} s")
             if once:
@@ -74,6 +74,8 @@ class Demo:
             self._say("\nstopping")
         finally:
             self._stopping.set()
+            if self._fleet.is_alive():
+                self._fleet.join(30)
             if self._service is not None:
                 self._service.terminate()
                 self._service.wait(15)
@@ -105,7 +107,7 @@ class Demo:
             )
         self._wait(self._is_up, "the service answers")
 
-    def _publish_and_promote(self, fleet: threading.Thread) -> None:
+    def _publish_and_promote(self) -> None:
         self._title("A bundle of four components, published three times")
         for version in ("1.0.0", "1.1.0", "1.2.0"):
             self._ums("publish", str(EXAMPLES / version), "--version", version)
@@ -115,7 +117,7 @@ class Demo:
             self._ums("promote", "platform@1.0.0", "--to", channel, quiet=True)
         count = self._register()
         self._say(f"  {count} data planes registered and bootstrapped; {OFFLINE} stays offline")
-        fleet.start()
+        self._fleet.start()
         self._wait_settled()
         self._title("1.1.0 goes through the channels; 1.2.0, a security fix, as far as candidate")
         for channel in ("edge", "candidate", "stable", "lts"):

@@ -38,6 +38,7 @@ _LOG_FORMAT = (
     "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)%x01"
 )
 _MAX_LINE = 500
+_DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 _Filter = Callable[[str], bool]
 
 
@@ -255,7 +256,7 @@ class GitReleaseRepo:
             raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
         if check and process.returncode:
             text = problems.decode(errors="replace").strip()[-400:]
-            if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system", "quota")):
+            if any(sign in text for sign in _DISK_REFUSED):
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
             raise UnavailableError(f"git {arguments[0]} failed: {text}")
         return bytes(output)

@@ -24,7 +24,7 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import AllOf, Identity, OIDCIssuer
 
 from ums.domain.digest import Digest
-from ums.domain.errors import InvalidInputError, IntegrityError, UnauthenticatedError, UnavailableError
+from ums.domain.errors import IntegrityError, InvalidInputError, UmsError, UnauthenticatedError, UnavailableError
 from ums.domain.oci import COSIGN_PREDICATE
 from ums.domain.trust import KeylessSigner, Signatory
 
@@ -125,6 +125,7 @@ class SigstoreSigner:
         Raises:
             UnavailableError: Fulcio, Rekor or the timestamp authority did not answer.
             UnauthenticatedError: the identity expired, or Fulcio does not accept it.
+            IntegrityError: Fulcio's certificate is not by the instance of the trust configuration.
 
         """
         statement = (
@@ -141,7 +142,7 @@ class SigstoreSigner:
         try:
             signer = Signer(self._token, self._context)
         except Exception as error:
-            _raise_fulcio_failure(error)
+            raise _fulcio_failure(error) from error
         try:
             return signer.sign_dsse(statement).to_json().encode()
         except Exception as error:
@@ -217,22 +218,22 @@ def _within(seconds: float, work: Callable[[], Value]) -> Value:
         ) from error
 
 
-def _raise_fulcio_failure(error: Exception) -> NoReturn:
+def _fulcio_failure(error: Exception) -> UmsError:
     cause = error.__cause__
     status = cause.response.status_code if isinstance(cause, HTTPError) and cause.response is not None else 0
     if isinstance(error, ExpiredIdentity) or status in _REFUSALS:
-        raise UnauthenticatedError(
+        return UnauthenticatedError(
             f"Fulcio gives this OIDC identity no certificate: {_describe(error)}",
             hint="ask for a fresh token with audience sigstore, from an issuer that this Fulcio knows",
-        ) from error
+        )
     if isinstance(error, VerificationError | MetadataError):
-        raise IntegrityError(
+        return IntegrityError(
             f"Fulcio's certificate is not what the trust configuration expects: {error}",
             hint="does --trust-config belong to this instance?",
-        ) from error
-    raise UnavailableError(
+        )
+    return UnavailableError(
         f"no certificate could be had from Fulcio: {_describe(error)}", hint="try again; what was done is kept"
-    ) from error
+    )
 
 
 def _raise_bad_config(error: Exception) -> NoReturn:

@@ -1,0 +1,105 @@
+"""A release repo in memory: the same files, the same reading, no Git."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from ums.adapters._release_files import File, ReleaseFiles, desired_from_state, to_bytes
+from ums.adapters._yaml import load
+from ums.domain import layout
+from ums.domain.errors import ConflictError, InvalidInputError
+from ums.domain.names import PDPName
+from ums.domain.world import Base, Content, CopyOf, Decision, LogEntry, World
+
+
+class MemoryReleaseRepo:
+    """Implements ``ports.ReleaseRepo``.
+
+    Attributes:
+        losing: how many of the next commits lose the race to somebody else.
+
+    """
+
+    def __init__(self) -> None:
+        self._main: dict[str, dict[str, bytes]] = {"": {}}
+        self._delivery: dict[str, dict[str, bytes]] = {"": {}}
+        self._base = Base()
+        self._entries: list[tuple[LogEntry, frozenset[str]]] = []
+        self._files = ReleaseFiles()
+        self.losing = 0
+
+    def read(self) -> World:
+        """Return the state at the heads."""
+        return self._files.read(
+            self._base, _with_ids(self._main[self._base.main]), _with_ids(self._delivery[self._base.delivery])
+        )
+
+    def file(self, branch: str, path: str) -> bytes | None:
+        """Return a file at a head."""
+        commits, head = (
+            (self._main, self._base.main) if branch == layout.MAIN else (self._delivery, self._base.delivery)
+        )
+        return commits[head].get(path)
+
+    def commit(self, decision: Decision, *, base: Base) -> Base:
+        """Record a decision; both branches move, or neither."""
+        if self.losing:
+            self.losing -= 1
+            raise ConflictError("somebody else was faster")
+        if base != self._base:
+            raise ConflictError("the release repo moved since it was read")
+        main = _applied(self._main[base.main], decision.main, {})
+        number = str(len(self._entries))
+        commit_id = hashlib.sha1(number.encode(), usedforsecurity=False).hexdigest()
+        delivery_id = base.delivery
+        if decision.delivery:
+            delivery_id = hashlib.sha1(f"delivery{number}".encode(), usedforsecurity=False).hexdigest()
+            self._delivery[delivery_id] = _applied(self._delivery[base.delivery], decision.delivery, main)
+        self._main[commit_id] = main
+        self._base = Base(commit_id, delivery_id)
+        words = {
+            name: " ".join(text.split()) or "-"
+            for name, text in (("actor", decision.actor), ("action", decision.action), ("reason", decision.reason))
+        }
+        entry = LogEntry(commit_id, decision.at.replace(microsecond=0), " ".join(decision.subject.split()), **words)
+        self._entries.append((entry, frozenset(decision.main)))
+        return self._base
+
+    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+        """Return the newest decisions, newest first."""
+        found = [
+            entry
+            for entry, paths in reversed(self._entries)
+            if not path or any(each == path or each.startswith(f"{path.rstrip('/')}/") for each in paths)
+        ]
+        return found[:limit]
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
+        path = layout.plane_state(pdp)
+        content = self._delivery.get(commit_id, {}).get(path)
+        return desired_from_state(load(content, path)).serial if content is not None else None
+
+
+def _applied(
+    before: Mapping[str, bytes], changes: Mapping[str, Content | None], main: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    after = dict(before)
+    for path, content in changes.items():
+        if content is None:
+            gone = [each for each in after if each == path or (path.endswith("/") and each.startswith(path))]
+            for each in gone:
+                del after[each]
+    for path, content in changes.items():
+        if isinstance(content, CopyOf):
+            if content.path not in main:
+                raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
+            after[path] = main[content.path]
+        elif content is not None:
+            after[path] = to_bytes(content, before.get(path), path)
+    return after
+
+
+def _with_ids(files: Mapping[str, bytes]) -> dict[str, File]:
+    return {path: (hashlib.sha256(content).hexdigest(), content) for path, content in files.items()}

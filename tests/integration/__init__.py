@@ -1,0 +1,1 @@
+"""Tests that talk to real programs: registries, Git, cosign, Helm."""
