@@ -28,9 +28,10 @@ def instruction(*, ends: bool) -> Callable[[Callable[..., Any]], Callable[..., A
                 )
             )
         command = click.option("--dry-run", is_flag=True, help="Show whom it touches; record nothing.")(command)
-        return click.option("--reason", required=ends, default=None if ends else "", help="Why; it stands in the log.")(
-            command
-        )
+        text = "Why; it stands in the log."
+        if ends:
+            return click.option("--reason", required=True, help=text)(command)
+        return click.option("--reason", default="", help=text)(command)
 
     return decorate
 
@@ -46,7 +47,7 @@ def send(
     """Send an instruction, print what it does, and wait if asked; return the exit code."""
     dry_run = bool(options["dry_run"])
     until = until_text(options.get("until"), options.get("duration"))
-    data = client.post(path, {**body, "reason": options["reason"] or "", "until": until, "dryRun": dry_run})
+    data = client.post(path, {**body, "reason": options["reason"], "until": until, "dryRun": dry_run})
     emit(data, options["output"], lambda: print_outcome(data, done, dry_run=dry_run))
     return wait_for(client, data["serials"], options["timeout"]) if options["wait"] and not dry_run else 0
 

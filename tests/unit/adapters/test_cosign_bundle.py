@@ -26,6 +26,8 @@ from ums.domain.oci import COSIGN_PREDICATE, SIGSTORE_BUNDLE
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory
 
 DIGEST = Digest.of(b"a release")
+SIGNER = CosignBundleSigner(ec.derive_private_key(7, ec.SECP256R1()), "seven")
+SIGNED = SIGNER.sign(DIGEST)
 Bundle = dict[str, Any]
 Change = Callable[[Bundle], object]
 
@@ -318,6 +320,16 @@ def test_base64_has_one_form(signer: CosignBundleSigner) -> None:
     varied = signature[:position] + bytes([signature[position] + 1]) + signature[position + 1 :]
     assert base64.b64decode(json.loads(varied)["dsseEnvelope"]["signatures"][0]["sig"])
     assert not verified(varied, signer)
+
+
+def test_no_flipped_bit_verifies() -> None:
+    """Whichever bit is flipped outside the hint, which is only a hint, the bundle is by nobody."""
+    start = SIGNED.index(b'"hint":"') + len(b'"hint":"')
+    hint = range(start, SIGNED.index(b'"', start))
+    flips = [(place, bit) for place in range(len(SIGNED)) if place not in hint for bit in range(8)]
+    altered = (SIGNED[:place] + bytes([SIGNED[place] ^ 1 << bit]) + SIGNED[place + 1 :] for place, bit in flips)
+    assert verified(SIGNED, SIGNER)
+    assert not [each for each in altered if verified(each, SIGNER)]
 
 
 STATEMENT = {
