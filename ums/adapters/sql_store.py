@@ -23,6 +23,7 @@ _REPORTS = sa.Table(
     sa.Column("pdp", sa.String(40), primary_key=True),
     sa.Column("serial", sa.BigInteger, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
+    sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("heard", sa.Float, nullable=False),
     sa.Column("health", sa.String(16), nullable=False),
     sa.Column("component", sa.String(64), nullable=False),
@@ -64,15 +65,15 @@ class SqlStore:
         values = {
             "serial": report.serial,
             "at": report.at.timestamp(),
+            "rank": report.rank,
             "heard": report.heard.timestamp(),
             "health": report.health.value,
             "component": report.component,
             "message": report.message,
         }
         mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
-        older = (_REPORTS.c.serial < report.serial) | (
-            (_REPORTS.c.serial == report.serial) & (_REPORTS.c.at < report.at.timestamp())
-        )
+        known = sa.tuple_(_REPORTS.c.serial, _REPORTS.c.at, _REPORTS.c.rank)
+        older = known < sa.tuple_(report.serial, report.at.timestamp(), report.rank)
         with self._transaction() as connection:
             if connection.execute(sa.update(_REPORTS).where(mine & older).values(**values)).rowcount:
                 return True

@@ -97,7 +97,7 @@ def supersedes(new: Report, known: Report) -> bool:
 
     A wrapper's failure and the root's, of one cause, follow each other: the one that names the component stays.
     """
-    if (new.serial, new.at) <= (known.serial, known.at):
+    if not new.is_newer_than(known):
         return False
     same_failure = new.serial == known.serial and new.health is known.health is Health.FAILED
     return not (same_failure and known.component and not new.component)

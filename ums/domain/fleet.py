@@ -279,6 +279,18 @@ class Report:
     at: datetime
     heard: datetime
 
+    @property
+    def rank(self) -> int:
+        """Return what decides between two reports of one second, which is as fine as Flux's clock is.
+
+        Whatever order they come in, and however often, the same one wins; a failure that lasts is reported again.
+        """
+        return (Health.UPDATING, Health.FAILED, Health.HEALTHY).index(self.health)
+
+    def is_newer_than(self, other: Report) -> bool:
+        """Return whether this is to be believed instead of ``other``, of the same data plane."""
+        return (self.serial, self.at, self.rank) > (other.serial, other.at, other.rank)
+
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.oidc import IdentityToken
 
 from tests.doubles.sigstore_instance import SigstoreInstance
+from tests.processes import eventually
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.sigstore_keyless import MAX_BUNDLE_BYTES, SigstoreSigner, SigstoreVerifier, load_trust_config
 from ums.domain.digest import Digest
@@ -189,7 +190,7 @@ def test_a_config_without_services_cannot_sign(instance: SigstoreInstance, servi
 @pytest.mark.parametrize(
     ("token", "why"),
     [
-        (lambda it: "no token", "Not enough segments"),
+        (lambda _: "no token", "Not enough segments"),
         (lambda it: it.token(WHO, audience="other"), "Audience"),
         (lambda it: it.token(WHO, lifetime=-60), "expired"),
     ],
@@ -224,10 +225,9 @@ def test_a_ci_job_without_permission_is_said(instance: SigstoreInstance, monkeyp
 
 def test_a_token_that_expires_before_it_is_used_is_said(instance: SigstoreInstance) -> None:
     """The token was good when the command started; Fulcio is not asked any more."""
-    token = IdentityToken(instance.token(WHO, lifetime=1))
+    token = IdentityToken(instance.token(WHO, lifetime=2))
     signer = SigstoreSigner(load_trust_config(instance.trust_config()), token)
-    while token.in_validity_period():
-        pass
+    eventually(lambda: not token.in_validity_period(), timeout=10, what="the token has expired", every=0.05)
     with pytest.raises(UnauthenticatedError, match="it has expired"):
         signer.sign(DIGEST)
 
