@@ -125,7 +125,7 @@ def _decrypt(envelope: dict[str, Any], password: bytes) -> bytes | None:
     cost, block, parallel = (kdf["params"][name] for name in ("N", "r", "p"))
     bounds = ((cost, _MAX_COST), (block, _BLOCK), (parallel, _PARALLEL))
     # A key file from elsewhere may not make us compute, or allocate, without bound.
-    if not all(type(value) is int and 1 <= value <= most for value, most in bounds):
+    if not all(1 <= value <= most for value, most in bounds):
         raise ValueError("its key derivation parameters are out of bounds")
     salt, nonce, ciphertext = (
         base64.b64decode(text, validate=True) for text in (kdf["salt"], cipher["nonce"], envelope["ciphertext"])

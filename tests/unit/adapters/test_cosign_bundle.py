@@ -158,7 +158,7 @@ def test_the_legacy_header_is_read(key_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda key: key["kdf"]["params"].update(N=1 << 21),
+        lambda key: key["kdf"]["params"].update(N=1 << 21, r=1),
         lambda key: key["kdf"]["params"].update(N=3),
         lambda key: key["kdf"]["params"].update(N=0),
         lambda key: key["kdf"]["params"].update(N=65536.0),
@@ -379,6 +379,13 @@ def test_a_key_of_another_kind_signs_nothing(private: ec.EllipticCurvePrivateKey
     assert CosignBundleVerifier().verify(signature, DIGEST, others) is None
     right = KeySigner("right", public_pem(private))
     assert CosignBundleVerifier().verify(signature, DIGEST, [*others, right]) == "right"
+
+
+def test_another_curve_signs_nothing() -> None:
+    """A true signature by a P-384 key is not believed: Flux would not believe it either."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    signature = signed(key, json.dumps(STATEMENT).encode())
+    assert CosignBundleVerifier().verify(signature, DIGEST, [KeySigner("p384", public_pem(key))]) is None
 
 
 def test_the_hash_is_sha256(private: ec.EllipticCurvePrivateKey, signer: CosignBundleSigner) -> None:

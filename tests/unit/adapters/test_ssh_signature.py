@@ -250,6 +250,15 @@ def test_something_after_the_signature_is_refused(signer: SSHStateSigner) -> Non
     assert verify_ssh_signature(PAYLOAD, armor(assemble(parts(signer)) + b"\0"), [signer.public_key]) is None
 
 
+def test_base64_has_one_form(signer: SSHStateSigner) -> None:
+    """Left-over bits in the last character must be zero, so that a signature cannot be varied."""
+    text = signer.sign(PAYLOAD)
+    position = text.rindex("=\n") - 1
+    varied = text[:position] + chr(ord(text[position]) + 1) + text[position + 1 :]
+    assert base64.b64decode("".join(varied.splitlines()[1:-1])) == assemble(parts(signer))
+    assert verify_ssh_signature(PAYLOAD, varied, [signer.public_key]) is None
+
+
 def test_every_truncation_is_by_nobody(signer: SSHStateSigner) -> None:
     """A signature cut short anywhere gives no signer, and no exception."""
     blob, text = assemble(parts(signer)), signer.sign(PAYLOAD).rstrip()
