@@ -1,7 +1,6 @@
-"""The composition root: every adapter is made here and put where a port is asked for. Read it top to bottom.
+"""The service's composition root: its adapters are made here and put where a port is asked for. Read it top to bottom.
 
-Two roots: ``make_services`` for the service, ``make_publisher`` for whoever publishes and verifies. They share no
-key: the service holds the state key, the publisher the release key.
+The other root is ``publisher``. They share no key: the service holds the state key, the publisher the release key.
 """
 
 from __future__ import annotations
@@ -17,12 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ums.adapters.bundle_folder import BundleFolder
-from ums.adapters.cosign_bundle import CosignBundleVerifier
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
-from ums.adapters.signature_verifier import SignatureVerifier
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
@@ -31,15 +27,13 @@ from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, Stor
 from ums.domain.identity import Identity, Permission
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
-from ums.ports import Registrar, Signer, Verifier
+from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.authenticate_plane import AuthenticatePlane
-from ums.usecases.build import Build
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.initialize import Initialize, Seed
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
-from ums.usecases.publish import Publish, ReadBase
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
@@ -75,7 +69,7 @@ def make_services(settings: Settings) -> Services:
     if fleet.registry_login and login == (None, None):
         login = (_SERVICE_USER, _service_password(settings))
     registry = OrasRegistry(username=login[0], password=login[1], plain_http=fleet.plain_http)
-    verify = Verify(registry, _make_verifier())
+    verify = Verify(registry, make_verifier())
     record = Record(release_repo, store, clock)
     return Services(
         clock=clock,
@@ -92,16 +86,6 @@ def make_services(settings: Settings) -> Services:
         record_event=RecordEvent(release_repo, store, clock),
         reconcile=Reconcile(record),
     )
-
-
-def _make_verifier() -> Verifier:
-    def keyless() -> Verifier:
-        # sigstore takes 0.3 s to import, and most installations never need it.
-        from ums.adapters.sigstore_keyless import SigstoreVerifier  # noqa: PLC0415
-
-        return SigstoreVerifier()
-
-    return SignatureVerifier(CosignBundleVerifier(), keyless)
 
 
 def make_wsgi(settings: Settings, services: Services) -> WSGI:
@@ -247,32 +231,3 @@ def _write_secret(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-
-
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """What a publisher has: no service's secret, but maybe a release key."""
-
-    build: Build
-    verify: Verify
-    publish: Publish | None
-    read_base: ReadBase
-
-
-def make_publisher(
-    *,
-    signer: Signer | None,
-    registrar: Registrar | None,
-    login: tuple[str, str] | None = None,
-    plain_http: bool = False,
-) -> Publisher:
-    """Wire building, publishing and verifying. Without ``login``, Docker's own configuration is used."""
-    username, password = login or (None, None)
-    registry = OrasRegistry(username=username, password=password, plain_http=plain_http)
-    verify = Verify(registry, _make_verifier())
-    return Publisher(
-        build=Build(BundleFolder(registry=registry)),
-        verify=verify,
-        publish=Publish(registry, signer, verify, registrar) if signer else None,
-        read_base=ReadBase(registry, verify),
-    )

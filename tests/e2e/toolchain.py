@@ -79,7 +79,7 @@ def build(folder: str) -> None:
     if stamp.exists() and stamp.read_text() == pins and all((target / name).exists() for name in binaries):
         return
     started = time.monotonic()
-    print(f"building {', '.join(binaries)} …", flush=True)  # noqa: T201 - a command
+    print(f"building {', '.join(binaries)} …", flush=True)
     for path in (target, stamp.parent):
         path.mkdir(parents=True, exist_ok=True)
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"}
@@ -96,13 +96,13 @@ def build(folder: str) -> None:
         # Not their modes: what the module cache holds is read-only.
         shutil.copytree(Path(found) / _CRDS, copy, copy_function=shutil.copyfile)
     stamp.write_text(pins)
-    print(f"  {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - a command
+    print(f"  {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main() -> int:
     """Build all, or the folders named; without Go, say so loudly and go on."""
     if shutil.which("go") is None:
-        print("!!! no Go here: the end-to-end tests will be skipped", flush=True)  # noqa: T201 - a command
+        print("!!! no Go here: the end-to-end tests will be skipped", flush=True)
         return 0
     for folder in sys.argv[1:] or PACKAGES:
         build(folder)

@@ -24,8 +24,8 @@ from ums.cli.output import emit, output_option, print_table, short_digest
 def build(folder: Path, version_text: str, target: Path | None, plain_http: bool, output: str) -> None:
     """Build the bundle in FOLDER (its bundle.yaml). The same input gives the same digests, on any machine."""
     from ums.adapters.image_layout import write_layout
-    from ums.bootstrap import make_publisher
     from ums.domain.version import Version
+    from ums.publisher import make_publisher
 
     built = make_publisher(signer=None, registrar=None, plain_http=plain_http).build(folder, Version(version_text))
     if target is not None:

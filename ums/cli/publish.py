@@ -16,9 +16,9 @@ from ums.cli.output import emit, output_option
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
-    from ums.bootstrap import Publisher
     from ums.domain.oci import Repository
     from ums.ports import Progress, Signer
+    from ums.publisher import Publisher
     from ums.usecases.build import Built, PatchOf
 
 
@@ -80,8 +80,8 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     A patch reuses every other component by digest:
       ums publish --base platform@1.4.2 --replace cilium=charts/cilium --version 1.4.3
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    from ums.bootstrap import make_publisher
     from ums.domain.version import Version
+    from ums.publisher import make_publisher
 
     version = Version(version_text)
     client = None

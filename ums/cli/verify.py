@@ -47,9 +47,9 @@ def verify(
     """
     from urllib.parse import urlsplit
 
-    from ums.bootstrap import make_publisher
     from ums.domain.oci import Repository
     from ums.domain.release import ReleaseName
+    from ums.publisher import make_publisher
 
     name = ReleaseName.parse(release)
     login, plain_http = None, options["plain_http"]

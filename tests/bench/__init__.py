@@ -1,0 +1,1 @@
+"""Figures against the tools that people use now: ``make bench``."""
