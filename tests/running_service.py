@@ -28,7 +28,7 @@ class RunningService:
     """
 
     def __init__(
-        self, folder: Path, *, registry: str | None = None, interval: str = "2s", reconcile: str = "1s"
+        self, folder: Path, *, registry: str | None = None, interval: str = "3s", reconcile: str = "1s"
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -45,7 +45,7 @@ class RunningService:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ums("keys", "generate", str(self.key))
         arguments = ["init", str(self.data), "--url", self.url, "--release-key", str(self.key.with_suffix(".pub"))]
-        arguments += ["--interval", self._interval, "--root-timeout", "60s", "-o", "json"]
+        arguments += ["--interval", self._interval, "--root-timeout", "2m", "-o", "json"]
         if self._registry:
             arguments += ["--registry", self._registry, "--plain-http"]
         self.token = json.loads(self.ums(*arguments))["token"]

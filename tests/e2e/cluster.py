@@ -120,7 +120,12 @@ class Cluster:
                 f"--storage-addr={address}",
                 f"--storage-adv-addr={address}",
             ],
-            "kustomize-controller": [*sender, "--requeue-dependency=2s"],
+            # As our docs recommend: a fix does not wait for the health check of what it fixes.
+            "kustomize-controller": [
+                *sender,
+                "--requeue-dependency=2s",
+                "--feature-gates=CancelHealthCheckOnNewRevision=true",
+            ],
             "helm-controller": [*sender, "--requeue-dependency=2s"],
             "notification-controller": [
                 f"--events-addr=127.0.0.1:{events}",
@@ -216,7 +221,7 @@ class Cluster:
         found = next((each for each in conditions if each["type"] == "Ready"), {"status": "?", "message": ""})
         return found["status"], f"{found.get('reason', '')}: {found['message']}"
 
-    def wait_message(self, kind: str, name: str, text: str, *, timeout: float = 60) -> str:
+    def wait_message(self, kind: str, name: str, text: str, *, timeout: float = 180) -> str:
         """Wait until an object's condition Ready says something, and return all of it."""
 
         def says() -> str:

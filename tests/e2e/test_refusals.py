@@ -39,7 +39,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Itera
         running.ums("pdp", "add", NAME, "--channel", "stable", "--bundle", "small")
         running.ums("pdp", "bootstrap", NAME, "--file", "bootstrap.yaml")
         cluster.apply((running.folder / "bootstrap.yaml").read_text())
-        eventually(lambda: health(running) == "healthy", timeout=90, what="healthy before the attack", every=0.5)
+        eventually(lambda: health(running) == "healthy", timeout=180, what="healthy before the attack", every=0.5)
         yield running
 
 
@@ -110,7 +110,7 @@ def attacker(service: RunningService, cluster: Cluster) -> Iterator[Attacker]:
     before = found.git("rev-parse", "delivery")
     yield found
     found.restore(before)
-    eventually(lambda: root(cluster)[0] == "True", timeout=60, what="the root is well again", every=0.5)
+    eventually(lambda: root(cluster)[0] == "True", timeout=180, what="the root is well again", every=0.5)
 
 
 def root(cluster: Cluster) -> tuple[str, str]:
@@ -289,7 +289,7 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
     revision = attacker.git("rev-parse", "delivery")
     eventually(
         lambda: revision in json.dumps(cluster.get("kustomization", "ums-root")["status"]),
-        timeout=60,
+        timeout=180,
         what="the root has seen the empty tree",
         every=0.5,
     )
@@ -306,14 +306,14 @@ def test_an_older_commit_however_validly_signed_brings_nothing_back(
     service.publish(small_bundle(tmp_path, value="2"), "1.1.0")
     for channel in ("edge", "candidate", "stable"):
         service.ums("promote", "small@1.1.0", "--to", channel)
-    eventually(lambda: health(service) == "healthy", timeout=60, what="1.1.0 is healthy", every=0.5)
+    eventually(lambda: health(service) == "healthy", timeout=180, what="1.1.0 is healthy", every=0.5)
     new = attacker.git("rev-parse", "delivery")
     attacker.restore(old)
     cluster.wait_message("kustomization", "ums-root", "serial must rise")
     cluster.wait_message("kustomization", "small-config", "no such file or directory")
     assert cluster.get("configmap", "small", "small")["data"] == {"v": "2"}
     attacker.restore(new)
-    eventually(lambda: root(cluster)[0] == "True", timeout=60, what="the root is well again", every=0.5)
+    eventually(lambda: root(cluster)[0] == "True", timeout=180, what="the root is well again", every=0.5)
 
 
 def test_an_unsigned_artifact_is_refused_and_the_service_knows(cluster: Cluster, service: RunningService) -> None:
@@ -329,9 +329,9 @@ def test_an_unsigned_artifact_is_refused_and_the_service_knows(cluster: Cluster,
     attacker.commit(lambda _: None, {f"{FOLDER}/small/config/1.1.0/objects.yaml": Raw(text)})
     eventually(
         lambda: cluster.ready("ocirepository", "small-config")[0] == "False",
-        timeout=60,
+        timeout=180,
         what="the source is refused",
         every=0.5,
     )
     assert cluster.get("configmap", "small", "small")["data"] == {"v": "2"}
-    eventually(lambda: health(service) == "failed", timeout=120, what="the service says so", every=0.5)
+    eventually(lambda: health(service) == "failed", timeout=180, what="the service says so", every=0.5)

@@ -94,7 +94,7 @@ def test_a_promotion_reaches_the_cluster(cluster: Cluster, service: RunningServi
     """1.1.0 goes through the channels, and ``--wait`` returns when the cluster said that it is healthy."""
     service.publish(EXAMPLES / "platform" / "1.1.0", "1.1.0")
     service.promote("platform@1.1.0", "edge", "candidate")
-    service.ums("promote", "platform@1.1.0", "--to", "stable", "--wait", "--timeout", "2m")
+    service.ums("promote", "platform@1.1.0", "--to", "stable", "--wait", "--timeout", "5m")
     assert deployed_image(cluster, "deployment", "gateway-router", "gateway") == "gateway-router:3.2.0"
     assert deployed_image(cluster, "deployment", "observability-api", "observability") == "observability:2.5.0"
 
@@ -110,20 +110,20 @@ def test_a_pin_holds_one_component_while_the_others_move(
     assert plane["desired"]["bundles"]["platform"]["components"]["cilium"] == "1.1.0"
     assert deployed_image(cluster, "daemonset", "cilium-agent", "kube-system") == "cilium:1.16.3"
     assert deployed_image(cluster, "deployment", "observability-api", "observability") == "observability:2.5.1"
-    service.ums("unpin", PDP, "platform/cilium", "--wait", "--timeout", "2m")
+    service.ums("unpin", PDP, "platform/cilium", "--wait", "--timeout", "5m")
     assert deployed_image(cluster, "daemonset", "cilium-agent", "kube-system") == "cilium:1.16.4"
 
 
 def test_a_rollback_goes_back_and_stays_back(cluster: Cluster, service: RunningService) -> None:
     """The channel's head stays newer; the loop runs on; the data plane stays where it was taken."""
-    service.ums("rollback", PDP, "platform", "--to", "1.0.0", "--reason", "latency", "--wait", "--timeout", "2m")
+    service.ums("rollback", PDP, "platform", "--to", "1.0.0", "--reason", "latency", "--wait", "--timeout", "5m")
     assert deployed_image(cluster, "deployment", "gateway-router", "gateway") == "gateway-router:3.1.0"
     serial = reported(service)["desired"]["serial"]
     service.ums("plan")
     plane = reported(service)
     assert plane["desired"]["serial"] == serial
     assert plane["withheld"][0]["reasons"][0]["code"] == "held"
-    service.ums("unhold", PDP, "platform", "--wait", "--timeout", "2m")
+    service.ums("unhold", PDP, "platform", "--wait", "--timeout", "5m")
     assert deployed_image(cluster, "deployment", "gateway-router", "gateway") == "gateway-router:3.2.0"
 
 
@@ -132,11 +132,13 @@ def test_a_component_suspended_by_hand_is_not_reported_green(cluster: Cluster, s
     patch = json.dumps({"spec": {"suspend": True}})
     cluster.kubectl("patch", "helmrelease", "platform-gateway", "-n", "ums-system", "--type=merge", "-p", patch)
     try:
-        plane = eventually(
-            lambda: (p := reported(service))["health"] == "failed" and p, timeout=90, what="reported failed", every=0.5
+        eventually(
+            lambda: (reported(service)["reported"] or {}).get("component") == "platform-gateway",
+            timeout=240,
+            what="the suspended component is named",
+            every=0.5,
         )
-        assert isinstance(plane, dict)
-        assert plane["reported"]["component"] == "platform-gateway"
+        assert reported(service)["health"] == "failed"
     finally:
         patch = json.dumps({"spec": {"suspend": None}})
         cluster.kubectl("patch", "helmrelease", "platform-gateway", "-n", "ums-system", "--type=merge", "-p", patch)
@@ -160,11 +162,11 @@ def test_a_release_that_never_becomes_ready_is_reported_failed_with_its_componen
     )
     service.publish(broken, "1.3.0")
     service.promote("platform@1.3.0", "edge", "candidate")
-    done = service.run("promote", "platform@1.3.0", "--to", "stable", "--wait", "--timeout", "3m")
+    done = service.run("promote", "platform@1.3.0", "--to", "stable", "--wait", "--timeout", "5m")
     assert done.returncode == 12, done.stdout + done.stderr
     assert "platform-observability" in done.stdout
     service.ums("rollback", PDP, "platform", "--to", "1.2.0", "--reason", "observability does not start")
-    wait_healthy(service, timeout=180)
+    wait_healthy(service, timeout=240)
     service.ums("unhold", PDP, "platform", "--dry-run")
 
 
@@ -182,12 +184,12 @@ def test_a_component_that_a_release_removes_is_uninstalled(
     service.ums("unhold", PDP, "platform")
     eventually(
         lambda: not cluster.exists("deployment", "observability-api", "observability"),
-        timeout=120,
+        timeout=240,
         what="the Deployment is gone",
         every=0.5,
     )
     eventually(
-        lambda: not cluster.exists("kustomization", "platform-observability"), timeout=60, what="the wrapper is gone"
+        lambda: not cluster.exists("kustomization", "platform-observability"), timeout=120, what="the wrapper is gone"
     )
     plane = wait_healthy(service)
     assert set(plane["desired"]["bundles"]["platform"]["components"]) == {"cilium", "gateway", "pdp-agent"}
