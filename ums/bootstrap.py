@@ -220,9 +220,10 @@ def seed_templates() -> Mapping[str, str]:
     packaged = resources.files("ums") / "seed"
     root = Path(str(packaged)) if packaged.is_dir() else Path(__file__).parent.parent
     found: dict[str, str] = {}
-    for folder, prefix in ((root / "release-repo", ""), (root / "channels", "channels/")):
+    schemas = Path(str(resources.files("ums") / "schemas"))
+    for folder, prefix in ((root / "release-repo", ""), (root / "channels", "channels/"), (schemas, "schemas/")):
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
+            if path.suffix in {".yaml", ".json", ".md"}:
                 found[prefix + path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8")
     return found
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,6 +33,7 @@ SEED: dict[str, Content | None] = {
     "channels/edge/policy.yaml": Raw(b"description: first\n"),
 }
 REGISTRATION = Raw(b"channel: stable\nbundles: [platform]\n")
+EMPTY_BLOB = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 PDP_STATE = b"""\
 data: {pdp: acme/prod, channel: stable, serial: "7", issued: 2026-11-23T12:00:00Z, expires: 2026-11-30T12:00:00Z,
   releases: '{}'}
@@ -51,6 +54,47 @@ def repo(request: pytest.FixtureRequest, tmp_path: Path) -> ReleaseRepo:
     """Return an empty release repo of each kind."""
     makers: dict[str, Callable[[], ReleaseRepo]] = {"memory": MemoryReleaseRepo, "git": lambda: git_repo(tmp_path)}
     return makers[request.param]()
+
+
+def git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Run git on the repository in a folder, with the developer's configuration shut out."""
+    env = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+    command = ["git", "-C", str(folder / "repo.git"), "-c", "user.name=p", "-c", "user.email=p@example.com", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, env=env, check=True, timeout=60).stdout
+
+
+def merge_by_hand(folder: Path, *, entry: bytes = b"", message: bytes = b"by hand") -> None:
+    """Move ``main`` as a person may: past us, with a tree entry and a message of any kind."""
+    tree = git(folder, "mktree", "-z", "--missing", stdin=git(folder, "ls-tree", "-z", "main") + entry).decode().strip()
+    commit = git(folder, "commit-tree", tree, "-p", "main", "-F", "-", stdin=message).decode().strip()
+    git(folder, "update-ref", "refs/heads/main", commit)
+
+
+class DyingSigner:
+    """Signs as a state signer does, and takes the whole process with it the n-th time."""
+
+    def __init__(self, signer: SSHStateSigner, *, signatures: int) -> None:
+        self._signer = signer
+        self._left = signatures
+
+    @property
+    def public_key(self) -> str:
+        """Return the key."""
+        return self._signer.public_key
+
+    def sign(self, payload: bytes) -> str:
+        """Return the signature, or end."""
+        self._left -= 1
+        if not self._left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._signer.sign(payload)
+
+
+def commit_and_die(folder: Path, signatures: int) -> None:
+    """Begin a decision about both branches, and be killed at one of its signatures."""
+    signer = DyingSigner(SSHStateSigner.load(folder / "state.key"), signatures=signatures)
+    repo = GitReleaseRepo(folder / "repo.git", signer, author="UMS <ums@localhost>")
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": Raw(b"x")}), base=repo.read().base)
 
 
 def decide(
@@ -114,6 +158,32 @@ def test_a_copy_is_the_content_on_main(repo: ReleaseRepo) -> None:
         repo.commit(decide({}, {state: CopyOf("nowhere.yaml")}), base=base)
 
 
+def test_a_copy_is_of_what_main_will_be(repo: ReleaseRepo) -> None:
+    """What the same decision deletes cannot be copied any more."""
+    base = repo.commit(decide({**SEED, "old.yaml": Raw(PDP_STATE)}), base=Base())
+    with pytest.raises(InvalidInputError, match=r"old\.yaml"):
+        repo.commit(decide({"old.yaml": None}, {"pdps/x.yaml": CopyOf("old.yaml")}), base=base)
+    assert repo.read().base == base
+
+
+def test_what_people_put_on_main_does_not_replace_what_is_delivered(repo: ReleaseRepo) -> None:
+    """A path of ``delivery`` that exists on ``main`` too gets what was decided, not what was merged."""
+    state = "pdps/acme/prod/state.yaml"
+    base = repo.commit(decide({**SEED, state: Raw(PDP_STATE.replace(b'"7"', b'"666"'))}), base=Base())
+    base = repo.commit(decide({}, {state: Raw(PDP_STATE)}), base=base)
+    assert repo.serial_at(base.delivery, PDP) == 7
+
+
+def test_a_deleted_file_is_gone(repo: ReleaseRepo) -> None:
+    """With the registration goes the data plane; what the path does not name stays."""
+    path = "fleet/acme/prod/registration.yaml"
+    base = repo.commit(decide({**SEED, path: REGISTRATION}), base=Base())
+    assert PDP in repo.read().planes
+    repo.commit(decide({path: None, "fleet/acme/prod/never-there.yaml": None}), base=base)
+    assert PDP not in repo.read().planes
+    assert list(repo.read().channels) == ["edge", "stable"]
+
+
 def test_a_folder_is_replaced_as_a_whole(repo: ReleaseRepo) -> None:
     """A path that ends in a slash empties the folder before the new files come."""
     base = repo.commit(decide(SEED, {"pdps/acme/prod/old": Raw(b"x")}), base=Base())
@@ -124,7 +194,7 @@ def test_a_folder_is_replaced_as_a_whole(repo: ReleaseRepo) -> None:
     assert repo.serial_at(again.delivery, PDP) is None
 
 
-def test_fields_that_a_newer_version_wrote_are_kept(repo: ReleaseRepo) -> None:
+def test_fields_that_a_newer_version_wrote_are_kept(repo: ReleaseRepo, tmp_path: Path) -> None:
     """A document is rewritten without losing what we do not know."""
     path = "channels/stable/state.yaml"
     base = repo.commit(decide({**SEED, path: Raw(b"schema: 1\nholds: []\nfuture: kept\n")}), base=Base())
@@ -133,8 +203,15 @@ def test_fields_that_a_newer_version_wrote_are_kept(repo: ReleaseRepo) -> None:
     if isinstance(repo, MemoryReleaseRepo):
         assert b"future: kept" in (repo.file("main", path) or b"")
     else:
-        assert isinstance(repo, GitReleaseRepo)
-        assert b"future: kept" in repo._run("show", f"main:{path}")
+        assert b"future: kept" in git(tmp_path, "show", f"main:{path}")
+
+
+def test_what_is_delivered_depends_on_the_decision_alone(repo: ReleaseRepo) -> None:
+    """Fields of the state before are not kept on ``delivery``: equal decisions give equal trees."""
+    state = "pdps/acme/prod/state.yaml"
+    base = repo.commit(decide(SEED, {state: Raw(PDP_STATE)}), base=Base())
+    base = repo.commit(decide({}, {state: Document({"kind": "ConfigMap"})}), base=base)
+    assert repo.serial_at(base.delivery, PDP) is None
 
 
 def test_a_wrong_file_is_a_problem_and_what_it_describes_is_left_out(repo: ReleaseRepo) -> None:
@@ -183,6 +260,94 @@ def test_a_serial_is_known_only_at_commits_that_were_offered(repo: ReleaseRepo, 
     assert repo.serial_at(commit_id, PDP) is None
 
 
+@pytest.mark.parametrize("content", [b"data: {}\n", b"[]\n", b"a: [\n", b"data: {serial: seven}\n", b"\xff"])
+def test_a_state_that_is_none_has_no_serial(repo: ReleaseRepo, content: bytes) -> None:
+    """A wrong file is no error of whoever reports about it."""
+    base = repo.commit(decide(SEED, {"pdps/acme/prod/state.yaml": Raw(content)}), base=Base())
+    assert repo.serial_at(base.delivery, PDP) is None
+
+
+def test_commits_of_main_are_no_offers(tmp_path: Path) -> None:
+    """A serial is known at commits of ``delivery``, and at none that only lies in the repository."""
+    repo = git_repo(tmp_path)
+    state: dict[str, Content | None] = {"pdps/acme/prod/state.yaml": Raw(PDP_STATE)}
+    base = repo.commit(decide({**SEED, **state}, state), base=Base())
+    loose = git(tmp_path, "commit-tree", "delivery^{tree}", "-m", "never offered").decode().strip()
+    assert repo.serial_at(base.delivery, PDP) == 7
+    assert repo.serial_at(base.main, PDP) is None
+    assert repo.serial_at(loose, PDP) is None
+
+
+def test_a_copy_is_the_same_blob(tmp_path: Path) -> None:
+    """Content is stored once, however many data planes have it."""
+    repo = git_repo(tmp_path)
+    files: dict[str, Content | None] = {"pdps/a/x": CopyOf("new.yaml"), "pdps/b/x": CopyOf("new.yaml")}
+    repo.commit(decide({**SEED, "new.yaml": Raw(b"a: 1\n")}, files), base=Base())
+    blobs = git(tmp_path, "rev-parse", "main:new.yaml", "delivery:pdps/a/x", "delivery:pdps/b/x").split()
+    assert len(set(blobs)) == 1
+
+
+def test_delivery_names_the_decision_it_follows(tmp_path: Path) -> None:
+    """From what a cluster runs one finds who decided it."""
+    base = git_repo(tmp_path).commit(decide(SEED, {"pdps/x": Raw(b"x")}), base=Base())
+    trailer = git(tmp_path, "log", "-1", "--format=%(trailers:key=UMS-Decision,valueonly)", "delivery")
+    assert trailer.decode().strip() == base.main
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(b"160000 commit " + b"1" * 40 + b"\tmodule.yaml\0", id="submodule"),
+        pytest.param(b"100644 blob " + EMPTY_BLOB + b"\tf\xff.yaml\0", id="path that is not UTF-8"),
+        pytest.param(b"120000 blob " + EMPTY_BLOB + b"\tlink.yaml\0", id="link"),
+        pytest.param(b"100644 blob " + EMPTY_BLOB + b'\t"a\nD trust.yaml\0', id="path of two lines"),
+    ],
+)
+def test_whatever_people_merge_the_repo_is_read_and_written(tmp_path: Path, entry: bytes) -> None:
+    """A strange entry on ``main`` stops nobody, and stays."""
+    repo = git_repo(tmp_path)
+    repo.commit(decide({**SEED, "empty": Raw(b"")}), base=Base())
+    merge_by_hand(tmp_path, entry=entry)
+    base = repo.read().base
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": CopyOf("ums.yaml")}), base=base)
+    assert list(repo.read().channels) == ["edge", "stable"]
+    changed = git(tmp_path, "diff", "--name-only", "-z", base.main, "main")
+    assert changed == b"a.yaml\0"
+
+
+@pytest.mark.parametrize("message", [b"hid\x01den", b"two\x00lines", b"caf\xe9", b"", b"\n\n", b"a\x1b[31mb"])
+def test_no_commit_hides_from_the_log(tmp_path: Path, message: bytes) -> None:
+    """What people merge is listed too, whatever its message holds, and none of it reaches a terminal as a command."""
+    repo = git_repo(tmp_path)
+    repo.commit(decide(SEED), base=Base())
+    head, _, _ = git(tmp_path, "cat-file", "commit", "main").partition(b"\ngpgsig")
+    raw = head + b"\n\n" + message
+    commit = git(tmp_path, "hash-object", "--literally", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
+    git(tmp_path, "update-ref", "refs/heads/main", commit)
+    base = repo.read().base
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, reason="after"), base=base)
+    newest, by_hand = repo.log(limit=2)
+    assert (newest.reason, by_hand.commit_id) == ("after", commit)
+    assert by_hand.subject.isprintable()
+
+
+@pytest.mark.parametrize("signatures", [1, 2])
+def test_a_killed_writer_leaves_everything_as_it_was(tmp_path: Path, signatures: int) -> None:
+    """Killed with its objects written and no branch moved: nothing is seen of it, and the next one writes."""
+    repo = git_repo(tmp_path)
+    base = repo.commit(decide(SEED, {"pdps/y": Raw(b"y")}), base=Base())
+    refs = git(tmp_path, "for-each-ref")
+    script = "import sys, pathlib, tests.contract.test_release_repo as t; "
+    script += "t.commit_and_die(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
+    command = [sys.executable, "-c", script, str(tmp_path), str(signatures)]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert git(tmp_path, "for-each-ref") == refs
+    assert repo.read().base == base
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": Raw(b"x")}), base=base)
+    git(tmp_path, "fsck", "--strict", "--no-dangling")
+
+
 def test_git_accepts_the_signatures_of_both_branches(tmp_path: Path) -> None:
     """``git verify-commit`` knows the state key, and refuses another."""
     repo = git_repo(tmp_path)
@@ -199,7 +364,7 @@ def test_git_accepts_the_signatures_of_both_branches(tmp_path: Path) -> None:
 
 
 def test_of_many_writers_each_acknowledged_decision_is_there_once(tmp_path: Path) -> None:
-    """Threads with repositories of their own race; none is lost, none doubled, and no scratch ref stays."""
+    """Threads with repositories of their own race; none is lost, none doubled, and no other ref appears."""
     git_repo(tmp_path).commit(decide(SEED), base=Base())
     done: list[str] = []
 
@@ -223,7 +388,7 @@ def test_of_many_writers_each_acknowledged_decision_is_there_once(tmp_path: Path
     repo = git_repo(tmp_path)
     recorded = [entry.reason for entry in repo.log(limit=100)]
     assert sorted(recorded) == sorted([*done, "because"])
-    assert repo._run("for-each-ref", "refs/ums").decode() == ""
+    assert git(tmp_path, "for-each-ref", "--format=%(refname)") == b"refs/heads/main\n"
 
 
 def test_a_disk_that_refuses_is_said_so_and_nothing_is_recorded(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ class MemoryRegistry:
         self._manifests: dict[tuple[Repository, Digest], tuple[str, bytes]] = {}
         self._tags: dict[tuple[Repository, str], Digest] = {}
         self._failures = 0
+        self._calls_left: int | None = None
 
     def corrupt(self, repository: Repository, digest: Digest, content: bytes) -> None:
         """Serve other bytes under a digest from now on."""
@@ -53,6 +54,11 @@ class MemoryRegistry:
         """Be unavailable for this many calls."""
         with self._lock:
             self._failures = calls
+
+    def fail_after(self, calls: int | None) -> None:
+        """Answer this many calls, then be unavailable until told otherwise; ``None`` is always well."""
+        with self._lock:
+            self._calls_left = calls
 
     def find(self, repository: Repository, reference: str) -> Descriptor | None:
         """Return the descriptor at a tag or digest, or ``None``."""
@@ -153,6 +159,10 @@ class MemoryRegistry:
 
     def _answer(self) -> None:
         with self._lock:
+            if self._calls_left is not None:
+                if self._calls_left == 0:
+                    raise UnavailableError("the registry is down (as it was told)")
+                self._calls_left -= 1
             if self._failures:
                 self._failures -= 1
                 raise UnavailableError("the registry did not answer (as it was told)")

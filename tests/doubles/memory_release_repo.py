@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from ums.adapters._release_files import File, ReleaseFiles, desired_from_state, to_bytes
-from ums.adapters._yaml import load
+from ums.adapters._release_files import File, ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError
 from ums.domain.names import PDPName
@@ -49,13 +48,14 @@ class MemoryReleaseRepo:
             raise ConflictError("somebody else was faster")
         if base != self._base:
             raise ConflictError("the release repo moved since it was read")
-        main = _applied(self._main[base.main], decision.main, {})
+        before = self._main[base.main]
+        main = _applied(before, decision.main, {}, keep_from=before)
         number = str(len(self._entries))
         commit_id = hashlib.sha1(number.encode(), usedforsecurity=False).hexdigest()
         delivery_id = base.delivery
         if decision.delivery:
             delivery_id = hashlib.sha1(f"delivery{number}".encode(), usedforsecurity=False).hexdigest()
-            self._delivery[delivery_id] = _applied(self._delivery[base.delivery], decision.delivery, main)
+            self._delivery[delivery_id] = _applied(self._delivery[base.delivery], decision.delivery, main, keep_from={})
         self._main[commit_id] = main
         self._base = Base(commit_id, delivery_id)
         words = {
@@ -79,11 +79,15 @@ class MemoryReleaseRepo:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         path = layout.plane_state(pdp)
         content = self._delivery.get(commit_id, {}).get(path)
-        return desired_from_state(load(content, path)).serial if content is not None else None
+        return serial_of(content, path) if content is not None else None
 
 
 def _applied(
-    before: Mapping[str, bytes], changes: Mapping[str, Content | None], main: Mapping[str, bytes]
+    before: Mapping[str, bytes],
+    changes: Mapping[str, Content | None],
+    main: Mapping[str, bytes],
+    *,
+    keep_from: Mapping[str, bytes],
 ) -> dict[str, bytes]:
     after = dict(before)
     for path, content in changes.items():
@@ -97,7 +101,7 @@ def _applied(
                 raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
             after[path] = main[content.path]
         elif content is not None:
-            after[path] = to_bytes(content, before.get(path), path)
+            after[path] = to_bytes(content, keep_from.get(path), path)
     return after
 
 

@@ -27,7 +27,7 @@ from ums.domain.fleet import (
     Registration,
 )
 from ums.domain.instants import parse_duration, parse_instant
-from ums.domain.names import PDPName
+from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
 from ums.domain.release import Release
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
@@ -228,6 +228,11 @@ class _Reading:
         return World(base, settings, trust, ordered, catalog, planes, tuple(self._problems))
 
     def _channel(self, name: str) -> Channel | None:
+        try:
+            check_name(name, "channel name")
+        except InvalidInputError as error:
+            self._problems.append(SpecError(error.message, file=f"channels/{name}", hint=error.hint))
+            return None
         policy = self._find(self._main, layout.channel_policy(name), _policy)
         state = self._find(self._main, layout.channel_state(name), _channel_state, absent=Channel(name))
         if policy is None or state is None:
@@ -308,7 +313,11 @@ def _registration(content: bytes, path: str) -> RegistrationModel:
 
 
 def _channel_state(content: bytes, path: str) -> Channel:
-    return Channel("").with_state(load(content, path))
+    channel = Channel("").with_state(load(content, path))
+    empty = sorted(bundle for bundle, track in channel.tracks.items() if not track.history)
+    if empty:
+        raise ValueError(f"{', '.join(empty)} without a history")
+    return channel
 
 
 def _release(content: bytes, _path: str) -> Release:
@@ -352,6 +361,14 @@ def desired_from_state(document: Mapping[str, Any]) -> Desired:
     )
 
 
+def serial_of(content: bytes, path: str) -> int | None:
+    """Return the serial of the offer in a file, or ``None`` where the file holds none."""
+    try:
+        return desired_from_state(load(content, path)).serial
+    except (InvalidInputError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def _feeders_first(channels: Mapping[str, Channel]) -> list[str]:
     """Return channel names so that each comes after its feeder; those in a circle come last."""
     order: list[str] = []
@@ -377,4 +394,5 @@ def to_bytes(content: Document | Objects | Raw, before: bytes | None, path: str)
             unknown = (
                 {key: value for key, value in old.items() if key not in content.data} if isinstance(old, dict) else {}
             )
-            return dump({**content.data, **unknown})
+            first = f"# {content.comment}\n".encode() if content.comment else b""
+            return first + dump({**content.data, **unknown})

@@ -2,6 +2,7 @@
 
 No work tree, no index: ``fast-import`` writes trees, commits are made and signed in process, and both branches
 move in one ``update-ref`` transaction. Text from users is never an option, a ref or a path of a command line.
+People push to ``main`` too: whatever stands there, by whatever name, is read as data and may be wrong.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import errno
 import io
 import re
-import secrets
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,8 +18,7 @@ from threading import Lock
 
 import git
 
-from ums.adapters._release_files import File, ReleaseFiles, desired_from_state, to_bytes
-from ums.adapters._yaml import load
+from ums.adapters._release_files import File, ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.names import PDPName
@@ -31,12 +30,14 @@ _ZERO = "0" * 40
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
-_SCRATCH = "refs/ums/scratch"
+_UNBORN_REF = "refs/ums/unborn"
+"""Names the commits of one import; it is reset before Git would create it."""
 _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 _LOG_FORMAT = (
     "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
-    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)%x01"
+    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
 )
+_LOG_FIELDS = 6
 _MAX_LINE = 500
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 _Filter = Callable[[str], bool]
@@ -67,9 +68,10 @@ class GitReleaseRepo:
         settings = {
             "http.receivepack": "false",
             "receive.denyNonFastForwards": "true",
-            "transfer.hideRefs": "refs/ums",
             "uploadpack.allowFilter": "true",
             "gc.auto": "0",
+            # Two writers meet: the later one waits for the earlier, to be told that it lost.
+            "core.filesRefLockTimeout": "5000",
             "core.fsync": "committed",
         }
         try:
@@ -88,7 +90,7 @@ class GitReleaseRepo:
         with self._lock:
             if self._world is not None and self._world.base == base:
                 return self._world
-            main = self._load(base.main, lambda path: not path.endswith(".md") and "/objects/" not in path)
+            main = self._load(base.main, lambda path: path.endswith((".yaml", ".json")) and "/objects/" not in path)
             delivery = self._load(base.delivery, lambda path: path.endswith("/state.yaml"))
             self._blobs = {blob: content for files in (main, delivery) for blob, content in files.values()}
             self._world = self._files.read(base, main, delivery)
@@ -96,26 +98,17 @@ class GitReleaseRepo:
 
     def commit(self, decision: Decision, *, base: Base) -> Base:
         """Record a decision; both branches move, or neither."""
-        scratch = f"{_SCRATCH}/{secrets.token_hex(8)}"
-        refs = {
-            f"{scratch}/main": (base.main, decision.main),
-            f"{scratch}/delivery": (base.delivery, decision.delivery),
-        }
         if self._heads() != base:
             raise ConflictError("the release repo moved since it was read", hint="read it again")
-        try:
-            trees = self._write_trees(refs)
-            # Where only states are issued, an empty commit on main still says who and why.
-            main = self._write_commit(trees[f"{scratch}/main"], base.main, decision, {})
-            updates = [(_MAIN_REF, main, base.main)]
-            delivery = base.delivery
-            if decision.delivery:
-                trailers = {"UMS-Decision": main}
-                delivery = self._write_commit(trees[f"{scratch}/delivery"], base.delivery, decision, trailers)
-                updates.append((_DELIVERY_REF, delivery, base.delivery))
-            self._move(updates)
-        finally:
-            self._run("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in refs).encode(), check=False)
+        main_tree, delivery_tree = self._write_trees(base, decision)
+        # Where only states are issued, an empty commit on main still says who and why.
+        main = self._write_commit(main_tree, base.main, decision, {})
+        updates = [(_MAIN_REF, main, base.main)]
+        delivery = base.delivery
+        if decision.delivery:
+            delivery = self._write_commit(delivery_tree, base.delivery, decision, {"UMS-Decision": main})
+            updates.append((_DELIVERY_REF, delivery, base.delivery))
+        self._move(updates)
         return Base(main, delivery)
 
     def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
@@ -123,15 +116,13 @@ class GitReleaseRepo:
         if not self._heads().main:
             return ()
         paths = ["--", f":(literal){path}"] if path else []
-        text = self._run("log", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths).decode()
+        output = self._run("log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths)
+        # Git cuts a message at a NUL, so no commit can add a field; people's may hold anything else.
+        fields = [_one_line(field) for field in output.decode(errors="replace").split("\x00")]
         entries = []
-        for record in text.split("\x01"):
-            fields = record.strip("\n").split("\x00")
-            if len(fields) != 6:  # noqa: PLR2004 - as many as the format has
-                continue
-            commit_id, seconds, subject, actor, action, reason = (field.strip() for field in fields)
-            at = datetime.fromtimestamp(int(seconds), UTC)
-            entries.append(LogEntry(commit_id, at, subject, actor, action, reason))
+        for start in range(0, len(fields) - 1, _LOG_FIELDS):
+            commit_id, seconds, *words = fields[start : start + _LOG_FIELDS]
+            entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
         return entries
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
@@ -145,7 +136,7 @@ class GitReleaseRepo:
             content = self._run("cat-file", "blob", f"{commit_id}:{path}")
         except UmsError:
             return None
-        return desired_from_state(load(content, path)).serial
+        return serial_of(content, path)
 
     def _heads(self) -> Base:
         """Return both heads, read at once."""
@@ -154,11 +145,12 @@ class GitReleaseRepo:
         return Base(heads.get(_MAIN_REF, ""), heads.get(_DELIVERY_REF, ""))
 
     def _list(self, commit: str) -> dict[str, str]:
-        """Return the blob id of every path at a commit."""
+        """Return the blob id of every path at a commit; a submodule has no blob."""
         if not commit:
             return {}
-        entries = self._run("ls-tree", "-r", "-z", commit).decode().split("\x00")
-        return {path: meta.split(" ")[2] for meta, _, path in (entry.partition("\t") for entry in entries if entry)}
+        entries = self._run("ls-tree", "-r", "-z", commit).decode(errors="replace").split("\x00")
+        listed = ((meta.split(" "), path) for meta, _, path in (entry.partition("\t") for entry in entries if entry))
+        return {path: blob for (_mode, kind, blob), path in listed if kind == "blob"}
 
     def _load(self, commit: str, wanted: _Filter) -> dict[str, File]:
         paths = {path: blob for path, blob in self._list(commit).items() if wanted(path)}
@@ -177,34 +169,33 @@ class GitReleaseRepo:
             output.read(1)
         return found
 
-    def _write_trees(self, refs: Mapping[str, tuple[str, Mapping[str, Content | None]]]) -> dict[str, str]:
-        """Write the new trees, by way of unsigned commits under scratch refs, and return their ids.
-
-        The first ref is that of ``main``; whatever the other copies is looked up there.
-        """
-        (main_ref, (main_start, main_files)), *others = refs.items()
-        blobs = self._list(main_start)
+    def _write_trees(self, base: Base, decision: Decision) -> tuple[str, str]:
+        """Write the new trees of both branches and return their ids; no ref changes, even where this is cut off."""
         stream = io.BytesIO()
-        self._stream_main(stream, main_files, blobs)
-        _stream_commit(stream, main_ref, main_start, main_files, blobs)
-        for ref, (start, files) in others:
-            _stream_commit(stream, ref, start, files, blobs)
+        blobs = self._stream_blobs(stream, base.main, decision.main)
+        written = {path: CopyOf(path) if content else None for path, content in decision.main.items()}
+        _stream_tree(stream, base.main, written, blobs)
+        _stream_tree(stream, base.delivery, decision.delivery, blobs)
         stream.write(b"done\n")
-        self._run("fast-import", "--quiet", "--done", "--force", stdin=stream.getvalue())
-        trees = self._run("rev-parse", *(f"{ref}^{{tree}}" for ref in refs)).decode().split()
-        return dict(zip(refs, trees, strict=True))
+        output = self._run("fast-import", "--quiet", "--done", stdin=stream.getvalue()).decode()
+        main, delivery = (line.split()[2] for line in output.splitlines())
+        return main, delivery
 
-    def _stream_main(self, stream: io.BytesIO, files: Mapping[str, Content | None], blobs: dict[str, str]) -> None:
-        """Stream the blobs of ``main`` with marks, and put the marks in place of the old blobs."""
+    def _stream_blobs(self, stream: io.BytesIO, start: str, files: Mapping[str, Content | None]) -> dict[str, str]:
+        """Stream new content of ``main``; return the blob, or its mark, of every path on ``main`` as it will be."""
+        blobs = self._list(start)
         written = {path: content for path, content in files.items() if content is not None}
         documents = {path for path, content in written.items() if isinstance(content, Document)}
         old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
+        for path in files.keys() - written.keys():
+            blobs.pop(path, None)
         for mark, (path, content) in enumerate(sorted(written.items()), start=1):
             if isinstance(content, CopyOf):
                 raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
             body = to_bytes(content, old.get(blobs.get(path, "")), path)
             stream.write(b"blob\nmark :%d\ndata %d\n%b\n" % (mark, len(body), body))
             blobs[path] = f":{mark}"
+        return blobs
 
     def _write_commit(self, tree: str, parent: str, decision: Decision, trailers: Mapping[str, str]) -> str:
         seconds = int(decision.at.timestamp())
@@ -262,11 +253,12 @@ class GitReleaseRepo:
         return bytes(output)
 
 
-def _stream_commit(
-    stream: io.BytesIO, ref: str, start: str, files: Mapping[str, Content | None], blobs: Mapping[str, str]
-) -> None:
-    """Stream a commit of files; on ``main`` their content was streamed before, and stands in ``blobs``."""
-    stream.write(f"commit {ref}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode())
+def _stream_tree(stream: io.BytesIO, start: str, files: Mapping[str, Content | None], blobs: Mapping[str, str]) -> None:
+    """Stream a commit of files that is dropped again, and ask for the id of its tree.
+
+    Only a copy may take a blob of ``main``: what people put there must not come out in place of what was decided.
+    """
+    stream.write(f"commit {_UNBORN_REF}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode())
     if start:
         stream.write(f"from {start}\n".encode())
     # Deletions first: a folder is emptied before its new files come.
@@ -274,16 +266,14 @@ def _stream_commit(
         if content is None and start:
             stream.write(f"D {path.rstrip('/')}\n".encode())
     for path, content in files.items():
-        source = content.path if isinstance(content, CopyOf) else path
-        if content is None:
-            continue
-        if isinstance(content, CopyOf) and source not in blobs:
-            raise InvalidInputError(f"{source} is not on {layout.MAIN}")
-        if source in blobs:
-            stream.write(f"M 100644 {blobs[source]} {path}\n".encode())
-        elif not isinstance(content, CopyOf):
+        if isinstance(content, CopyOf):
+            if content.path not in blobs:
+                raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
+            stream.write(f"M 100644 {blobs[content.path]} {path}\n".encode())
+        elif content is not None:
             body = to_bytes(content, None, path)
             stream.write(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(body), body))
+    stream.write(f'ls ""\n\nreset {_UNBORN_REF}\nfrom {_ZERO}\n\n'.encode())
 
 
 def _one_line(text: str) -> str:

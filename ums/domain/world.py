@@ -137,9 +137,10 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML document that UMS writes; top-level fields it does not know are kept."""
+    """A YAML document that UMS writes; top-level fields it does not know are kept. ``comment`` is its first line."""
 
     data: Mapping[str, Any]
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,29 @@
 """One bare repository over Git smart HTTP, read-only: ``git http-backend`` behind plain WSGI.
 
+Only the branches ``main`` and ``delivery`` are shown, whatever else people push.
 Good enough for one shared repository; views per data plane will not need a process a request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ums.domain import layout
+
 _TIMEOUT_SECONDS = 120
 _MAX_REQUEST = 4 << 20
 _CHUNK = 64 << 10
+_MAX_HEADER = 4096
+_SHOWN = (layout.MAIN, layout.DELIVERY)
 _ROUTES = {("GET", "/info/refs"), ("POST", "/git-upload-pack")}
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -23,9 +32,16 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 class GitHTTP:
     """A WSGI application; ``authorize`` gets the Authorization header and says whether its sender may read."""
 
-    def __init__(self, repository: Path, *, authorize: Callable[[str | None], bool]) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        authorize: Callable[[str | None], bool],
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
         self._repository = repository.resolve()
         self._authorize = authorize
+        self._timeout_seconds = timeout_seconds
         self._git = shutil.which("git") or "git"
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -43,6 +59,12 @@ class GitHTTP:
         return self._backend(environ, body, start_response)
 
     def _backend(self, environ: dict[str, Any], body: bytes, start_response: StartResponse) -> Iterable[bytes]:
+        # The folder may belong to another user than the one that serves it. Of the patterns, the last that fits counts.
+        settings = [
+            ("safe.directory", str(self._repository)),
+            ("transfer.hideRefs", "refs"),
+            *(("transfer.hideRefs", f"!refs/heads/{branch}") for branch in _SHOWN),
+        ]
         env = {
             "PATH": os.pathsep.join([str(Path(self._git).parent), os.defpath]),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -56,56 +78,71 @@ class GitHTTP:
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": environ.get("HTTP_CONTENT_ENCODING", ""),
             "GIT_PROTOCOL": environ.get("HTTP_GIT_PROTOCOL", ""),
-            # The folder may belong to another user than the one that serves it.
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": str(self._repository),
+            "GIT_CONFIG_COUNT": str(len(settings)),
+            **{f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in enumerate(settings)},
+            **{f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in enumerate(settings)},
         }
-        process = subprocess.Popen(  # noqa: S603 - two words of ours
-            [self._git, "http-backend"],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdin is not None  # noqa: S101 - PIPE was asked for
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-        try:
-            process.stdin.write(body)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
+        # From a file, so that nobody waits for the other: Git may answer before it has read all that was asked.
+        with tempfile.TemporaryFile() as asked:
+            asked.write(body)
+            asked.seek(0)
+            process = subprocess.Popen(  # noqa: S603 - two words of ours
+                [self._git, "http-backend"],
+                env=env,
+                stdin=asked,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        answer = _Answer(process, self._timeout_seconds)
         status, headers = "200 OK", []
-        while (line := process.stdout.readline(4096)) not in {b"\r\n", b"\n", b""}:
-            name, _, value = line.decode("latin-1").strip().partition(": ")
+        for name, value in answer.read_headers():
             if name.lower() == "status":
                 status = value
             else:
                 headers.append((name, value))
+        if not headers:
+            answer.close()
+            return _refuse(start_response, "503 Service Unavailable", "git gave no answer; try again")
         start_response(status, headers)
-        return _Stream(process)
+        return answer
 
 
-class _Stream:
-    """The rest of a process's output; closing it ends the process."""
+class _Answer:
+    """A process's output, a CGI answer. Closing it ends the process, and so does the time it may take.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    The process leads a group: what it started holds its output open, and ends with it.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
+        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
         self._process = process
+        self._output = process.stdout
+        self._deadline = threading.Timer(timeout_seconds, self._kill)
+        self._deadline.daemon = True
+        self._deadline.start()
+
+    def read_headers(self) -> Iterator[tuple[str, str]]:
+        """Give each header, up to the empty line."""
+        while (line := self._output.readline(_MAX_HEADER)).strip():
+            name, _, value = line.decode("latin-1").strip().partition(": ")
+            yield name, value
 
     def __iter__(self) -> Iterator[bytes]:
-        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
-        while chunk := self._process.stdout.read1(_CHUNK):  # type: ignore[attr-defined]
+        while chunk := self._output.read1(_CHUNK):  # type: ignore[attr-defined]
             yield chunk
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._process.terminate()
-        try:
-            self._process.wait(_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        self._deadline.cancel()
+        self._deadline.join()  # once waited for, the group's number may be another's
+        self._output.close()
+        self._kill()
+        self._process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _refuse(

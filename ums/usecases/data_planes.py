@@ -16,6 +16,9 @@ from ums.domain.world import Document, World
 from ums.ports import CredentialSource
 from ums.usecases.record import Change, Outcome, Record
 
+_SCHEMA_HINT = "yaml-language-server: $schema=../../../schemas/registration.schema.json"
+"""People edit the file from here on; with this, editors complete it."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddDataPlane:
@@ -46,7 +49,7 @@ class AddDataPlane:
                 )
             return Change(
                 world.with_plane(DataPlane(registration)),
-                {layout.fleet_registration(registration.name): Document(registration.to_dict())},
+                {layout.fleet_registration(registration.name): Document(registration.to_dict(), _SCHEMA_HINT)},
             )
 
         return self.record(

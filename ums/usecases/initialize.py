@@ -75,7 +75,7 @@ class Initialize:
 def _values(seed: Seed) -> dict[str, str]:
     signers = "".join(f"  {name}:\n    key: |\n{indent(key.strip(), ' ' * 6)}\n" for name, key in seed.signers.items())
     return {
-        "schema": str(layout.SCHEMA),
+        "layout": str(layout.SCHEMA),
         "url": seed.url,
         "registry": str(seed.registry),
         "plain_http": str(seed.plain_http).lower(),

@@ -28,28 +28,27 @@ def git(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """Return the URL of a repository with one commit and a scratch ref."""
+    """Return the URL of a repository with one commit, on the branches we serve and on one of somebody's."""
     bare = tmp_path / "repo.git"
     git("init", "--quiet", "--initial-branch=main", str(tmp_path / "work"), cwd=tmp_path)
     (tmp_path / "work" / "file").write_text("content\n")
     for arguments in (("add", "file"), ("commit", "--quiet", "-m", "one")):
         git(*arguments, cwd=tmp_path / "work")
     git("clone", "--quiet", "--bare", str(tmp_path / "work"), str(bare), cwd=tmp_path)
-    git("update-ref", "refs/ums/scratch/x", "main", cwd=bare)
-    git("config", "transfer.hideRefs", "refs/ums", cwd=bare)
+    for ref in ("refs/heads/delivery", "refs/heads/draft", "refs/heads/main2", "refs/tags/v1", "refs/ums/x"):
+        git("update-ref", ref, "main", cwd=bare)
     with serve(GitHTTP(bare, authorize=lambda header: header == LOGIN)) as address:
         yield f"http://{address}"
 
 
 def test_who_may_read_clones(url: str, tmp_path: Path) -> None:
-    """A real Git client gets everything but what is hidden."""
+    """A real Git client gets the two branches, and sees no other ref."""
     header = f"http.extraHeader=Authorization: {LOGIN}"
     done = git("-c", header, "clone", "--quiet", "--depth=1", url, "copy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "copy" / "file").read_text() == "content\n"
     refs = git("-c", header, "ls-remote", url, cwd=tmp_path).stdout
-    assert "refs/heads/main" in refs
-    assert "refs/ums" not in refs
+    assert [line.split("\t")[1] for line in refs.splitlines()] == ["HEAD", "refs/heads/delivery", "refs/heads/main"]
 
 
 def test_nobody_pushes(url: str, tmp_path: Path) -> None:
@@ -58,6 +57,34 @@ def test_nobody_pushes(url: str, tmp_path: Path) -> None:
     git("-c", header, "clone", "--quiet", url, "copy", cwd=tmp_path)
     git("commit", "--quiet", "--allow-empty", "-m", "evil", cwd=tmp_path / "copy")
     assert git("-c", header, "push", "origin", "main", cwd=tmp_path / "copy").returncode != 0
+
+
+def test_what_changed_is_fetched(url: str, tmp_path: Path) -> None:
+    """A client that has something negotiates: its request is compressed when it is long."""
+    header = f"http.extraHeader=Authorization: {LOGIN}"
+    git("-c", header, "clone", "--quiet", url, "copy", cwd=tmp_path)
+    for number in range(40):
+        git("commit", "--quiet", "--allow-empty", "-m", f"mine {number}", cwd=tmp_path / "copy")
+    git("commit", "--quiet", "--allow-empty", "-m", "two", cwd=tmp_path / "work")
+    git("push", "--quiet", str(tmp_path / "repo.git"), "HEAD:main", cwd=tmp_path / "work")
+    done = git("-c", header, "fetch", "--quiet", "origin", cwd=tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    assert git("log", "-1", "--format=%s", "origin/main", cwd=tmp_path / "copy").stdout == "two\n"
+
+
+@pytest.mark.parametrize(
+    ("stuck", "status"),
+    [pytest.param("HEAD", 503, id="before the answer began"), pytest.param("packed-refs", 200, id="in its middle")],
+)
+def test_a_git_that_hangs_is_ended(tmp_path: Path, stuck: str, status: int) -> None:
+    """Nobody waits longer than the time an answer may take, and what Git started goes with it."""
+    git("init", "--quiet", "--bare", "repo.git", cwd=tmp_path)
+    (tmp_path / "repo.git" / stuck).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "repo.git" / stuck)  # to read it is to wait for a writer
+    with serve(GitHTTP(tmp_path / "repo.git", authorize=lambda _header: True, timeout_seconds=0.5)) as address:
+        answer = requests.get(f"http://{address}/info/refs?service=git-upload-pack", timeout=30)
+    assert answer.status_code == status
+    assert b"capabilities" not in answer.content
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,180 @@
+"""Everything the use cases need, on doubles that behave like small real systems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from tests.doubles.memory_registry import MemoryRegistry
+from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from ums.adapters.bundle_folder import BundleFolder
+from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
+from ums.adapters.derived_credentials import DerivedCredentials
+from ums.adapters.sql_store import SqlStore
+from ums.domain.digest import Digest
+from ums.domain.fleet import Registration
+from ums.domain.identity import Identity
+from ums.domain.names import PDPName
+from ums.domain.oci import Repository
+from ums.domain.release import ReleaseName
+from ums.domain.trust import KeySigner
+from ums.domain.version import Version
+from ums.domain.world import Base, Decision, Raw
+from ums.services import Services
+from ums.usecases.authenticate_plane import AuthenticatePlane
+from ums.usecases.build import Build, PatchOf
+from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
+from ums.usecases.instruct import Instruct
+from ums.usecases.promote import Promote
+from ums.usecases.publish import Publish, Published, ReadBase
+from ums.usecases.reconcile import Reconcile
+from ums.usecases.record import Record
+from ums.usecases.record_event import RecordEvent
+from ums.usecases.register_release import RegisterRelease
+from ums.usecases.tokens import Authenticate, IssueToken
+from ums.usecases.verify import Verify
+
+PREFIX = Repository("registry.example.com", "ums")
+PROD = PDPName("acme", "prod")
+ADMIN = Identity("ada", frozenset({"admin"}))
+
+
+class SettableClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return its time."""
+        return self.time
+
+    def advance(self, span: timedelta) -> None:
+        """Move it on."""
+        self.time += span
+
+
+@dataclass
+class Registrar:
+    """Tells the service, without HTTP."""
+
+    register_release: RegisterRelease
+    by: Identity = ADMIN
+    told: list[ReleaseName] = field(default_factory=list)
+
+    def register(self, name: ReleaseName, digest: Digest) -> None:
+        """Register a release."""
+        self.register_release(name, digest, by=self.by)
+        self.told.append(name)
+
+
+class Stage:
+    """A service and a publisher; ``folder`` is for bundles and keys."""
+
+    def __init__(self, folder: Path, *, threshold: int = 1, signers: tuple[str, ...] = ("release",)) -> None:
+        self.folder = folder
+        self.registry = MemoryRegistry()
+        self.repo = MemoryReleaseRepo()
+        self.clock = SettableClock()
+        self.store = SqlStore("sqlite://")
+        self.keys = {name: self.make_key(name) for name in signers}
+        self.seed(self.keys, threshold)
+        self.verify = Verify(self.registry, CosignBundleVerifier())
+        record = Record(self.repo, self.store, self.clock)
+        credentials = DerivedCredentials(b"m" * 32)
+        self.services = Services(
+            clock=self.clock,
+            release_repo=self.repo,
+            record=record,
+            authenticate=Authenticate(self.store, self.clock),
+            authenticate_plane=AuthenticatePlane(self.repo, credentials),
+            issue_token=IssueToken(self.store),
+            register_release=RegisterRelease(record, self.verify),
+            promote=Promote(record, self.verify),
+            instruct=Instruct(record),
+            add_data_plane=AddDataPlane(record),
+            bootstrap_data_plane=BootstrapDataPlane(record, credentials),
+            record_event=RecordEvent(self.repo, self.store, self.clock),
+            reconcile=Reconcile(record),
+        )
+        self.registrar = Registrar(self.services.register_release)
+        self.build = Build(BundleFolder(registry=self.registry, helm=None))
+        self.read_base = ReadBase(self.registry, self.verify)
+
+    def make_key(self, name: str) -> CosignBundleSigner:
+        """Return a new release key."""
+        return CosignBundleSigner(generate_private_key(SECP256R1()), name)
+
+    def seed(self, keys: dict[str, CosignBundleSigner], threshold: int) -> None:
+        """Write settings, trust and two channels, or trust alone anew."""
+        signers = {}
+        for name, key in keys.items():
+            signatory = key.signatory()
+            assert isinstance(signatory, KeySigner)
+            signers[name] = {"key": signatory.public_key}
+        trust = {
+            "signers": signers,
+            "bundles": {"*": {"signers": list(keys), "threshold": threshold}},
+            "stateKeys": ["ssh-ed25519 AAAA"],
+        }
+        files = {
+            "ums.yaml": {"url": "http://127.0.0.1", "registry": str(PREFIX)},
+            "trust.yaml": trust,
+            "channels/edge/policy.yaml": {"description": "first"},
+            "channels/stable/policy.yaml": {"feeder": "edge"},
+        }
+        main = {path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()}
+        try:
+            base = self.repo.read().base
+        except Exception:  # noqa: BLE001 - the first time there is nothing
+            base = Base()
+        self.repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), {**main}), base=base)
+
+    def write_bundle(self, versions: dict[str, str], **fields: object) -> Path:
+        """Write a bundle of components of manifests, by version."""
+        bundle = self.folder / "bundle"
+        components = []
+        for name, version in versions.items():
+            folder = bundle / name
+            folder.mkdir(parents=True, exist_ok=True)
+            config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"v": version}}
+            (folder / "config.yaml").write_text(yaml.safe_dump(config))
+            components.append({"name": name, "manifests": name, "version": version, "namespace": name})
+        spec = {"name": "platform", "components": components, **fields}
+        (bundle / "bundle.yaml").write_text(yaml.safe_dump(spec))
+        return bundle
+
+    def publish(
+        self,
+        version: str,
+        versions: dict[str, str] | None = None,
+        *,
+        signer: str = "release",
+        patch: PatchOf | None = None,
+        **fields: object,
+    ) -> Published:
+        """Build and publish a release."""
+        bundle = self.write_bundle(versions or {"cilium": version, "gateway": version}, **fields)
+        built = self.build(bundle, Version(version), patch=patch)
+        key = self.keys.get(signer) or self.make_key(signer)
+        return Publish(self.registry, key, self.verify, self.registrar)(built, PREFIX)
+
+    def promote(self, version: str, *channels: str) -> None:
+        """Promote a release."""
+        for channel in channels or ("edge", "stable"):
+            self.services.promote(ReleaseName("platform", Version(version)), to=channel, by=ADMIN)
+
+    def add_plane(self, name: PDPName = PROD) -> None:
+        """Register a data plane that follows ``stable``."""
+        self.services.add_data_plane(Registration(name, "stable", ("platform",)), by=ADMIN)
+
+    def running(self, name: PDPName = PROD) -> dict[str, str]:
+        """Return which release provides each component of a data plane."""
+        desired = self.repo.read().plane(name).desired
+        assert desired is not None
+        state = desired.bundles.get("platform")
+        return {component: str(version) for component, version in state.components.items()} if state else {}
