@@ -1,7 +1,7 @@
 """One registry over HTTP, with oras-py's session and login: the only file that knows oras.
 
-Of oras-py only the session (cookies off), the token flow and the look-up of credentials are used: its own transfers
-check no digest, set no timeout, hold whole blobs in memory and retry blindly.
+Of oras-py only the token flow and the look-up of credentials are used: its own transfers check no digest, set no
+timeout, hold whole blobs in memory and retry blindly, and its provider takes 0.1 s to import.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import io
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
+import oras.auth
 import oras.auth.utils
 import oras.container
 import oras.logger
-import oras.provider
 import oras.utils
 import requests
 import urllib3
@@ -97,9 +98,11 @@ class Connection:
         self._timeouts = timeouts
         self._origin = origin(f"{scheme}://{registry}/")
         self._authorization: dict[str, str] = {}
-        provider = oras.provider.Registry(hostname=registry, insecure=scheme == "http")
-        self._login = provider.auth
-        self._session: requests.Session = provider.session
+        self._environment: dict[tuple[str, str, int], Any] = {}
+        self._session = requests.Session()
+        # To a client with cookies, some registries speak as to a browser.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._login = oras.auth.get_auth_backend("token", self._session, insecure=scheme == "http")
         self._session.max_redirects = MAX_REDIRECTS
         self._session.headers.update({"User-Agent": f"ums/{__version__}", "Accept-Encoding": "identity"})
         # Without this, requests takes a netrc file over the header we set.
@@ -156,8 +159,11 @@ class Connection:
         # It quacks as requests wants: read, len and iteration.
         data = cast("bytes | None", body)
         request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=data))
-        # None stands for "as the session has it", which the stubs do not know of the answer.
-        settings: Any = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+        settings = self._environment.get(origin(url))
+        if settings is None:
+            # Once a host: looking for proxies in the environment costs more than all else that requests does.
+            settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+            self._environment[origin(url)] = settings
         # Not by Session.send, which reads the body of a redirect to its end, wherever that may be.
         return self._session.get_adapter(url).send(request, timeout=(connect, read), **settings)
 

@@ -318,13 +318,13 @@ class DataPlane:
     def health(self, now: datetime) -> Health:
         """Return what may be said of it now.
 
-        A report about an older serial than the one offered means *updating*; one not refreshed while the
+        A report about another serial than the one offered means *updating*; one not refreshed while the
         offer lived means *stale*, however green its last words were.
         """
         if self.report is None or self.desired is None:
             return Health.UNKNOWN
         if now >= self.desired.expires or now - self.report.heard > (self.desired.expires - self.desired.issued):
             return Health.STALE
-        if self.report.serial < self.desired.serial:
+        if self.report.serial != self.desired.serial:
             return Health.UPDATING
         return self.report.health

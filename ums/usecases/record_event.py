@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ums.domain.events import FluxEvent, report_of
+from ums.domain.fleet import Report
 from ums.domain.names import PDPName
 from ums.ports import Clock, ReleaseRepo, Store
 
@@ -28,6 +29,19 @@ class RecordEvent:
         """
         event = FluxEvent.from_dict(body)
         serial = self.release_repo.serial_at(event.commit_id, pdp) if event.commit_id else None
-        known = self.store.reports().get(pdp)
+        known = self._known(pdp)
         report = report_of(event, serial=serial, known=known, heard=self.clock.now())
         return report is not None and self.store.record(pdp, report)
+
+    def _known(self, pdp: PDPName) -> Report | None:
+        """Return the newest report, unless it is on a serial that nobody stands by any more.
+
+        Who could write to the branch may have offered a serial from far ahead: when the branch is put right, what was
+        reported on it must not drown out what comes after.
+        """
+        known = self.store.reports().get(pdp)
+        plane = self.release_repo.read().planes.get(pdp)
+        if known and plane and plane.desired and known.serial > plane.desired.serial:
+            self.store.forget(pdp)
+            return None
+        return known

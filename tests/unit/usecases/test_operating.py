@@ -22,7 +22,7 @@ from ums.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from ums.domain.fleet import Health, Registration
+from ums.domain.fleet import Health, Registration, Report
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.version import Version, VersionRange
@@ -219,6 +219,15 @@ def test_a_report_on_an_older_state_means_updating(stage: Stage) -> None:
     stage.clock.advance(timedelta(seconds=10))
     stage.promote("1.1.0")
     assert health(stage) is Health.UPDATING
+
+
+def test_a_serial_from_far_ahead_does_not_outlive_the_branch_that_had_it(stage: Stage) -> None:
+    """Reported on while an attacker's state was on the branch, forgotten when the branch is put right."""
+    far = Report(9_000_000_000, Health.FAILED, "", "", stage.clock.now(), stage.clock.now())
+    stage.store.record(PROD, far)
+    assert health(stage) is Health.UPDATING
+    assert stage.services.record_event(PROD, event(stage, reason="ReconciliationSucceeded"))
+    assert health(stage) is Health.HEALTHY
 
 
 def test_who_falls_silent_goes_stale(stage: Stage) -> None:
