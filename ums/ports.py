@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ums.domain.artifact import Artifact, Blob
-from ums.domain.bootstrapping import Credentials
 from ums.domain.bundle import BundleSpec, ComponentSpec
 from ums.domain.digest import Digest
-from ums.domain.fleet import Report
-from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.oci import Descriptor, Repository
 from ums.domain.packaging import PackagedComponent
 from ums.domain.release import ReleaseName
 from ums.domain.trust import Signatory
-from ums.domain.world import Base, Decision, LogEntry, World
+
+if TYPE_CHECKING:
+    # The service's alone: whoever publishes or verifies starts without the fleet's model.
+    from ums.domain.bootstrapping import Credentials
+    from ums.domain.fleet import Report
+    from ums.domain.identity import Identity
+    from ums.domain.world import Base, Decision, LogEntry, World
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just sent."""

@@ -92,9 +92,12 @@ def build(folder: str) -> None:
         command = ["go", "list", "-m", "-f", "{{.Dir}}", module]
         found = subprocess.run(command, cwd=source, env=env, check=True, capture_output=True, text=True).stdout.strip()
         copy = cache() / "crds" / folder
-        shutil.rmtree(copy, ignore_errors=True)
-        # Not their modes: what the module cache holds is read-only.
-        shutil.copytree(Path(found) / _CRDS, copy, copy_function=shutil.copyfile)
+        if copy.exists():
+            shutil.rmtree(copy)
+        copy.mkdir(parents=True)
+        # File by file, without modes: the module cache is read-only, and so would be the folder of a copied tree.
+        for path in (Path(found) / _CRDS).iterdir():
+            shutil.copyfile(path, copy / path.name)
     stamp.write_text(pins)
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
 

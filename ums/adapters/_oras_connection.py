@@ -7,6 +7,7 @@ timeout, hold whole blobs in memory and retry blindly, and its provider takes 0.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import re
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import oras.auth
 import oras.auth.utils
@@ -98,7 +99,8 @@ class Connection:
         self._timeouts = timeouts
         self._origin = origin(f"{scheme}://{registry}/")
         self._authorization: dict[str, str] = {}
-        self._environment: dict[tuple[str, str, int], Any] = {}
+        # Looking for proxies in the environment costs more than all else that requests does for a request.
+        self._settings = functools.lru_cache(maxsize=8)(self._settings_from_environment)
         self._session = requests.Session()
         # To a client with cookies, some registries speak as to a browser.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -159,13 +161,13 @@ class Connection:
         # It quacks as requests wants: read, len and iteration.
         data = cast("bytes | None", body)
         request = self._session.prepare_request(requests.Request(method, url, headers=headers, data=data))
-        settings = self._environment.get(origin(url))
-        if settings is None:
-            # Once a host: looking for proxies in the environment costs more than all else that requests does.
-            settings = self._session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
-            self._environment[origin(url)] = settings
+        settings = self._settings(urljoin(url, "/"))
         # Not by Session.send, which reads the body of a redirect to its end, wherever that may be.
         return self._session.get_adapter(url).send(request, timeout=(connect, read), **settings)
+
+    def _settings_from_environment(self, host: str) -> Any:  # noqa: ANN401 - proxies, CA file and the like, for requests
+        # None stands for "as the session has it", which the stubs do not know of the answer.
+        return self._session.merge_environment_settings(host, {}, stream=True, verify=None, cert=None)
 
     def _authenticate(self, response: requests.Response) -> str | None:
         """Return the header that answers a challenge, or ``None`` when we have nothing to answer."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,15 +81,22 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     A patch reuses every other component by digest:
       ums publish --base platform@1.4.2 --replace cilium=charts/cilium --version 1.4.3
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from concurrent.futures import ThreadPoolExecutor
+
     from ums.domain.version import Version
-    from ums.publisher import make_publisher
 
     version = Version(version_text)
     client = None
     if not options["no_register"] or options["registry"] is None:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
     prefix, plain_http, login = _registry(client, options)
-    signer = None if options["dry_run"] and options["base"] is None else _signer(options)
+    open_signer = _no_signer if options["dry_run"] and options["base"] is None else _signer(options)
+    with ThreadPoolExecutor(1) as pool:
+        # The key's password is made hard to guess by taking time, in which the rest is imported.
+        opening = pool.submit(open_signer)
+        from ums.publisher import make_publisher
+
+        signer = opening.result()
     publisher = make_publisher(
         signer=signer,
         registrar=None if options["no_register"] else client,
@@ -131,18 +139,23 @@ def _registry(client: ServiceClient | None, options: dict[str, Any]) -> tuple[Re
     return prefix, info["plainHttp"], ("token", client.token) if embedded else None
 
 
-def _signer(options: dict[str, Any]) -> Signer:
+def _no_signer() -> None:
+    """Sign nothing."""
+
+
+def _signer(options: dict[str, Any]) -> Callable[[], Signer]:
+    """Return what opens the signer, once all that could be asked of the user was asked."""
     if options["keyless"]:
         from ums.adapters.sigstore_keyless import SigstoreSigner
 
         config = options["trust_config"]
-        return SigstoreSigner.from_environment(config.read_text() if config else None)
+        return partial(SigstoreSigner.from_environment, config.read_text() if config else None)
     if options["key"] is None:
         raise click.UsageError("which key? Set UMS_KEY, give --key (ums keys generate makes one), or --keyless")
     from ums.adapters.cosign_bundle import CosignBundleSigner
 
     key: Path = options["key"]
-    return CosignBundleSigner.from_file(key, read_password(options["password_file"]), name=key.stem)
+    return partial(CosignBundleSigner.from_file, key, read_password(options["password_file"]), name=key.stem)
 
 
 def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, options: dict[str, Any]) -> PatchOf | None:

@@ -49,7 +49,7 @@ def verify(
 
     from ums.domain.oci import Repository
     from ums.domain.release import ReleaseName
-    from ums.publisher import make_publisher
+    from ums.publisher import make_verify
 
     name = ReleaseName.parse(release)
     login, plain_http = None, options["plain_http"]
@@ -63,13 +63,13 @@ def verify(
             login = ("token", client.token)
     prefix = Repository.parse(registry or "")
     trust = _trust_of_keys(keys) if keys else _trust_of_service(client.get("/trust") if client else {})
-    publisher = make_publisher(signer=None, registrar=None, login=login, plain_http=plain_http)
-    descriptor = publisher.verify.registry.find(prefix / name.bundle, name.version.tag)
+    verifying = make_verify(login=login, plain_http=plain_http)
+    descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)
     if descriptor is None:
         from ums.domain.errors import NotFoundError
 
         raise NotFoundError(f"{prefix / name.bundle} has no release {name.version}")
-    _, _, verified = publisher.verify.release(prefix, name.bundle, descriptor.digest, trust)
+    _, _, verified = verifying.release(prefix, name.bundle, descriptor.digest, trust)
     shown = [each.to_dict() for each in verified]
     data = {"release": str(name), "verified": shown}
 

@@ -106,8 +106,9 @@ class Publish:
         for blob in artifact.blobs:
             self.registry.push_blob(repository, blob, progress=progress)
         there = self.registry.find(repository, tag)
-        if there is None or there.digest != artifact.descriptor.digest:
-            self.registry.push_manifest(repository, artifact, tag=tag)
+        if there is not None and there.digest == artifact.descriptor.digest:
+            return
+        self.registry.push_manifest(repository, artifact, tag=tag)
         _, manifest = self.registry.get_manifest(repository, str(artifact.descriptor.digest))
         if manifest != artifact.manifest:
             raise IntegrityError(f"{repository} gave back another manifest than it was given")

@@ -19,7 +19,8 @@ MAX_SIGNATURES = 64
 """More than this many referrers are not looked at: a registry may not make us work for ever."""
 MAX_SIGNATURE_BYTES = 1 << 20
 MAX_RELEASE_BYTES = 4 << 20
-PARALLEL = 4
+PARALLEL = 8
+"""Requests at a time: each waits for the registry much longer than it computes."""
 
 
 @dataclass(frozen=True, slots=True)
