@@ -74,6 +74,9 @@ class SimulatedPlane:
         head = self._head()
         if head is None or (self.applied is not None and head == self.applied.commit_id):
             return False
+        # The branch may have moved since it was asked for: what was fetched counts.
+        self._fetch()
+        head = self._git("rev-parse", "refs/heads/delivery").strip()
         try:
             applied = self._apply(head)
         except RefusedError as error:
@@ -100,7 +103,6 @@ class SimulatedPlane:
         return None
 
     def _apply(self, head: str) -> Applied:
-        self._fetch()
         self._check_commit(head)
         state = yaml.safe_load(self._read(head, "state.yaml"))["data"]
         serial, now = int(state["serial"]), datetime.now(UTC)
@@ -168,7 +170,7 @@ class SimulatedPlane:
             check=False,
         )
         if done.returncode:
-            raise RefusedError(f"git {arguments[0]}: {done.stderr.strip()[-200:]}")
+            raise OSError(f"git {arguments[0]}: {done.stderr.strip()[-200:]}")
         return done.stdout
 
     def _report(self, head: str, severity: str, reason: str, message: str, *, wrapper: bool = False) -> None:

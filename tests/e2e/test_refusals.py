@@ -57,7 +57,7 @@ def small_bundle(folder: Path, value: str = "1") -> Path:
         },
     ]
     (bundle / "manifests" / "all.yaml").write_text(yaml.safe_dump_all(objects))
-    component = {"name": "config", "manifests": "manifests", "version": "1.0.0", "namespace": "small"}
+    component = {"name": "config", "manifests": "manifests", "version": "1.0.0", "namespace": "small", "timeout": "5s"}
     (bundle / "bundle.yaml").write_text(yaml.safe_dump({"name": "small", "components": [component]}))
     return bundle
 
@@ -325,6 +325,8 @@ def test_an_unsigned_artifact_is_refused_and_the_service_knows(cluster: Cluster,
     unsigned = service.json("build", str(EXAMPLES / "flux" / "2.9.0"), "--version", "1.0.0")["components"][0]["digest"]
     objects = list(yaml.safe_load_all(attacker.git("show", f"delivery:{FOLDER}/small/config/1.1.0/objects.yaml")))
     objects[0]["spec"]["ref"]["digest"] = unsigned
+    for each in objects:
+        each["metadata"]["annotations"]["ums/digest"] = unsigned
     text = yaml.safe_dump_all(objects).encode()
     attacker.commit(lambda _: None, {f"{FOLDER}/small/config/1.1.0/objects.yaml": Raw(text)})
     eventually(

@@ -15,4 +15,3 @@ def test_the_demonstration_settles(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 failed, 30 healthy, 1 unknown" in done.stdout
-    assert not (tmp_path / "demo" / "fleet.log").exists(), (tmp_path / "demo" / "fleet.log").read_text()
