@@ -133,8 +133,9 @@ def _decide_bundle(
     entry = world.catalog.get(bundle, {}).get(target)
     if entry is None:
         return current, [*reasons, Reason("no-release", f"{bundle}@{target} is not in the catalog")]
-    if entry.yanked and (current is None or current.release != target):
-        return current, [*reasons, Reason("yanked", f"{bundle}@{target} was yanked: {entry.yanked}")]
+    was = current.release if current else None
+    if target != was and (barred := _barred(case, target, was)):
+        return current, [*reasons, barred]
     after, more = _compose(case, entry.release)
     return after, [*reasons, *more]
 
@@ -212,6 +213,7 @@ def _compose(case: _Case, release: Release) -> tuple[BundleState, list[Reason]]:
     """Return which release provides each component, with the overrides of holds and pins."""
     plane, current = case.plane, case.current
     before = current.components if current else {}
+    step = (current.release if current else None, release.version)
     components: dict[str, Version] = {}
     reasons: list[Reason] = []
     overrides = {hold.component for hold in plane.holds} | {pin.component for pin in plane.pins}
@@ -220,16 +222,25 @@ def _compose(case: _Case, release: Release) -> tuple[BundleState, list[Reason]]:
         if component.name in overrides:
             provider, why = _override(case, release, component.name)
             reasons += why
+        was = before.get(component.name)
+        # Who makes the step of the whole bundle was let through with it.
+        if provider != was and (was, provider) != step and (barred := _barred(case, provider, was)):
+            provider = was or release.version
+            reasons.append(barred)
         components[component.name] = provider
     removing: list[str] = []
     for name, provider in before.items():
         if name in components:
             continue
-        marked = current is not None and name in current.removing
-        if name in _removed_on_the_way(case, release):
-            if marked and _confirmed(plane):
+        if _removed_on_the_way(case, release, name, provider):
+            kept = _kept(case, name, provider)
+            marked = current is not None and name in current.removing
+            if kept:
+                reasons.append(kept)
+            elif marked and _confirmed(plane):
                 continue
-            removing.append(name)
+            else:
+                removing.append(name)
         components[name] = provider
     return BundleState(release.version, components, tuple(sorted(removing))), reasons
 
@@ -264,20 +275,48 @@ def _provides(world: World, bundle: str, version: Version, component: str) -> Ve
     return found.version if found else None
 
 
-def _removed_on_the_way(case: _Case, release: Release) -> frozenset[str]:
-    """Return what the releases after the current one, up to the new one, say they remove.
+def _barred(case: _Case, provider: Version, was: Version | None) -> Reason | None:
+    """Return why nobody who has ``was`` may be given a release, or a component of it, if so."""
+    entry = case.world.catalog.get(case.bundle, {}).get(provider)
+    if entry is not None and entry.yanked:
+        return Reason("yanked", f"{case.bundle}@{provider} was yanked: {entry.yanked}")
+    crossed = irreversible_between(case.world, case.bundle, provider, was) if was else ()
+    if not crossed:
+        return None
+    names = ", ".join(f"{case.bundle}@{version}" for version in crossed)
+    return Reason("irreversible", f"{names} cannot be undone; what runs stays")
+
+
+def irreversible_between(world: World, bundle: str, target: Version, current: Version) -> tuple[Version, ...]:
+    """Return the releases that cannot be undone on the way back from ``current`` to ``target``."""
+    if current <= target:
+        return ()
+    return tuple(
+        version
+        for version, entry in sorted(world.catalog.get(bundle, {}).items())
+        if target < version <= current and entry.release.upgrade.irreversible
+    )
+
+
+def _removed_on_the_way(case: _Case, release: Release, component: str, provider: Version) -> bool:
+    """Return whether a release after the one that provides a component, up to the new one, says it is removed.
 
     A component that a release merely lacks stays: a typo must never uninstall anything.
     """
-    if case.current is None or case.current.release > release.version:
-        return frozenset()
-    current = case.current.release
-    between = (
-        entry.release
+    return any(
+        component in entry.release.removes
         for version, entry in case.world.catalog.get(case.bundle, {}).items()
-        if current < version <= release.version
+        if provider < version <= release.version
     )
-    return frozenset(name for each in (release, *between) for name in each.removes)
+
+
+def _kept(case: _Case, component: str, provider: Version) -> Reason | None:
+    """Return what keeps a component that its release removes."""
+    hold = find_hold(case.plane, None, case.bundle, case.now, component=component)
+    if hold is not None:
+        return _hold_reason(hold)
+    pin = _find_pin(case.plane, case.bundle, component, case.now)
+    return _pin_reason(pin, (provider,)) if pin is not None else None
 
 
 def _confirmed(plane: DataPlane) -> bool:

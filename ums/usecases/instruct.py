@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ums.domain import layout
+from ums.domain.deciding import irreversible_between
 from ums.domain.errors import InvalidInputError, NotFoundError, Reason, RefusedError
 from ums.domain.fleet import BundleState, Channel, DataPlane, Given, Hold, Pin
 from ums.domain.identity import Identity, Permission
@@ -325,11 +326,7 @@ def _check_target(world: World, plane: DataPlane, subject: Subject, release: Ver
 
 
 def _check_way_back(world: World, bundle: str, current: Version, release: Version) -> None:
-    crossed = [
-        version
-        for version, entry in sorted(world.catalog.get(bundle, {}).items())
-        if release < version <= current and entry.release.upgrade.irreversible
-    ]
+    crossed = irreversible_between(world, bundle, release, current)
     if crossed:
         raise RefusedError(
             f"{bundle} cannot go back from {current} to {release}",
