@@ -36,6 +36,7 @@ OUTCOMES: dict[type[errors.UmsError], Outcome] = {
     errors.StorageError: Outcome("storage", 507, 10),
 }
 """0 is success, 1 an error that UMS did not foresee, 2 also wrong usage."""
+UNFORESEEN = Outcome("internal", 500, 1)
 
 TIMED_OUT = 11
 """Exit code of ``--wait`` when the time was up before everybody was healthy."""
@@ -44,8 +45,8 @@ NOT_HEALTHY = 12
 
 
 def outcome_of(error: errors.UmsError) -> Outcome:
-    """Return the row for an error, by its nearest class."""
-    return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
+    """Return the row for an error, by its nearest class; the root alone is what a newer service may have meant."""
+    return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), UNFORESEEN)
 
 
 def error_of(code: str) -> type[errors.UmsError] | None:

@@ -148,14 +148,14 @@ def test_what_is_cut_short_is_by_nobody(pair: Pair, signature: bytes) -> None:
 
 
 @given(place=st.sampled_from(["payload", "sig"]), bit=st.integers(0, 4095))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_flipped_bit_in_payload_or_signature_verifies(pair: Pair, signature: bytes, place: str, bit: int) -> None:
     """Neither what is stated nor the signature can be altered."""
     assert pair.verifier.verify(tampered(signature, place, bit), DIGEST, [pair.signer.signatory()]) is None
 
 
 @given(data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flipped_byte_changes_nothing_that_is_believed(pair: Pair, signature: bytes, data: st.DataObject) -> None:
     """Wherever a byte is altered: the bundle is by nobody, or it states what it stated, with the same signature."""
     position = data.draw(st.integers(0, len(signature) - 1))

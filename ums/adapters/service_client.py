@@ -16,7 +16,7 @@ from ums.outcomes import error_of
 _TIMEOUT = (5.0, 60.0)
 _MAX_ANSWER = 64 << 20
 _TRIES = 3
-_SERVER_ERROR = 500
+_REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
 
 
 class ServiceClient:
@@ -56,15 +56,17 @@ class ServiceClient:
         self.post("/releases", {"release": str(name), "digest": str(digest)})
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
-        for attempt in range(1, _TRIES + 1):
+        # Only what changes nothing is safe to try again: the answer was lost, not necessarily the request.
+        tries = _TRIES if method == "GET" else 1
+        for attempt in range(1, tries + 1):
             try:
                 response = self._session.request(
                     method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, stream=True, **kwargs
                 )
-                content = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+                with response:
+                    content = _bounded(response)
             except (requests.RequestException, OSError) as error:
-                # Only a connection that was never made is safe to try again blindly.
-                if isinstance(error, requests.ConnectionError) and attempt < _TRIES:
+                if isinstance(error, requests.ConnectionError) and attempt < tries:
                     continue
                 raise UnavailableError(
                     f"{self._url} does not answer: {error}", hint="is ums serve running, and UMS_SERVER right?"
@@ -77,14 +79,24 @@ class ServiceClient:
             if len(content) > _MAX_ANSWER:
                 raise ValueError(f"more than {_MAX_ANSWER} bytes")  # noqa: TRY301 - told like any other wrong answer
             data = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnavailableError(
                 f"{self._url} answered {response.status_code} with something that is not JSON: {error}",
                 hint="is UMS_SERVER the address of a UMS service?",
             ) from error
-        if response.ok:
+        if response.status_code < _REDIRECT:
             return data
         raise _error(response.status_code, data)
+
+
+def _bounded(response: requests.Response) -> bytes:
+    """Return the body, or its beginning when it is too long."""
+    content = bytearray()
+    for chunk in response.iter_content(1 << 16):
+        content += chunk
+        if len(content) > _MAX_ANSWER:
+            break
+    return bytes(content)
 
 
 def _error(status: int, data: Any) -> UmsError:  # noqa: ANN401 - any JSON value
@@ -92,11 +104,16 @@ def _error(status: int, data: Any) -> UmsError:  # noqa: ANN401 - any JSON value
     title, hint = str(problem.get("title", f"the service answered {status}")), str(problem.get("hint", ""))
     kind = error_of(str(problem.get("type", "")).rpartition(":")[2])
     if kind is RefusedError:
-        reasons = tuple(
-            Reason(each["code"], each["message"], each.get("until"), each.get("who_can_override"))
-            for each in problem.get("blockedBy", [])
-        )
-        return RefusedError(title, reasons, hint=hint)
+        return RefusedError(title, _reasons(problem.get("blockedBy")), hint=hint)
     if kind is None:
-        kind = UnavailableError if status >= _SERVER_ERROR else UmsError
+        kind = UmsError if _CLIENT_ERROR <= status < _SERVER_ERROR else UnavailableError
     return kind(title, hint=hint)
+
+
+def _reasons(data: Any) -> tuple[Reason, ...]:  # noqa: ANN401 - any JSON value
+    try:
+        return tuple(
+            Reason(each["code"], each["message"], each.get("until"), each.get("who_can_override")) for each in data
+        )
+    except (KeyError, TypeError, AttributeError):
+        return ()  # the title stands for them

@@ -26,7 +26,7 @@ _REPORTS = sa.Table(
     sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("heard", sa.Float, nullable=False),
     sa.Column("health", sa.String(16), nullable=False),
-    sa.Column("component", sa.String(64), nullable=False),
+    sa.Column("component", sa.String(253), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
 )
 _TOKENS = sa.Table(

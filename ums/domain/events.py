@@ -17,6 +17,8 @@ from ums.domain.instants import parse_instant
 from ums.domain.rendering import NAMESPACE, ROOT, SOURCE
 
 MAX_MESSAGE = 2000
+MAX_NAME = 253
+"""Of a Kubernetes object."""
 _COMMIT = re.compile(r"sha1:([0-9a-f]{40})$")
 _WAITING = frozenset({"DependencyNotReady", "Progressing", "ProgressingWithRetry"})
 
@@ -49,10 +51,10 @@ class FluxEvent:
             match = _COMMIT.search(revision)
             event = cls(
                 kind=str(kind),
-                name=str(name),
+                name=_clean(name, MAX_NAME),
                 severity=str(data["severity"]),
                 reason=str(data["reason"]),
-                message=str(data.get("message", ""))[:MAX_MESSAGE],
+                message=_clean(data.get("message", ""), MAX_MESSAGE),
                 at=parse_instant(str(data["timestamp"])),
                 commit_id=match.group(1) if match else None,
             )
@@ -61,6 +63,11 @@ class FluxEvent:
         if namespace != NAMESPACE or event.kind not in {"GitRepository", "Kustomization"}:
             raise InvalidInputError(f"an event about {kind} {namespace}/{name}, which is none of ours")
         return event
+
+
+def _clean(value: object, limit: int) -> str:
+    """Return text that every database takes: JSON can carry halves of characters, and NUL."""
+    return str(value)[:limit].replace("\0", "").encode(errors="replace").decode()
 
 
 def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, heard: datetime) -> Report | None:

@@ -235,7 +235,7 @@ def _plane_routes(api: Blueprint, services: Services) -> None:
         services.authenticate_plane.by_signature(name, body, request.headers.get("X-Signature", ""))
         try:
             parsed: Any = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInputError("the event is not JSON") from error
         return jsonify({"recorded": services.record_event(name, parsed)}), 202
 

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ums.adapters import _cosign_key
@@ -293,7 +293,6 @@ def test_what_is_no_bundle_is_by_nobody(signer: CosignBundleSigner, content: byt
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_no_bytes_raise(content: bytes) -> None:
     """Arbitrary bytes are by nobody."""
     assert CosignBundleVerifier().verify(content, DIGEST, []) is None

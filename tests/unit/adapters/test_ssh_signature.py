@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ums.adapters.ssh_signature import SSHStateSigner, verify_ssh_signature
@@ -151,7 +151,6 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path, kind: str, password: s
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_the_same_payload_has_the_same_signature(payload: bytes) -> None:
     """Every replica makes the same commit: Ed25519 draws no random numbers."""
     assert SIGNER.sign(payload) == SIGNER.sign(payload)
@@ -268,7 +267,6 @@ def test_every_truncation_is_by_nobody(signer: SSHStateSigner) -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_no_flipped_bit_verifies(data: st.DataObject) -> None:
     """Whatever bit of the signature is flipped, it is by nobody."""
     blob = bytearray(assemble(parts(SIGNER)))

@@ -75,12 +75,19 @@ class Registrar:
 class Stage:
     """A service and a publisher; ``folder`` is for bundles and keys."""
 
-    def __init__(self, folder: Path, *, threshold: int = 1, signers: tuple[str, ...] = ("release",)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threshold: int = 1,
+        signers: tuple[str, ...] = ("release",),
+        database: str = "sqlite://",
+    ) -> None:
         self.folder = folder
         self.registry = MemoryRegistry()
         self.repo = MemoryReleaseRepo()
         self.clock = SettableClock()
-        self.store = SqlStore("sqlite://")
+        self.store = SqlStore(database)
         self.keys = {name: self.make_key(name) for name in signers}
         self.seed(self.keys, threshold)
         self.verify = Verify(self.registry, CosignBundleVerifier())

@@ -1,0 +1,214 @@
+"""What Flux is given: by digest, verified, truthful about health, and gentle in removing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.domain.worlds import NOW, PROD, make_component, make_release, make_world, settle
+from ums.domain.bundle import ComponentKind
+from ums.domain.canonical import canonical_json
+from ums.domain.errors import NotFoundError
+from ums.domain.fleet import BundleState, Desired
+from ums.domain.oci import Repository
+from ums.domain.release import Component
+from ums.domain.rendering import (
+    PRUNE_ANNOTATION,
+    REMOVING_ANNOTATION,
+    offer,
+    render_objects,
+    render_plane,
+    render_state,
+    render_wrapper,
+)
+from ums.domain.version import Version
+from ums.domain.world import CopyOf, Document, FleetSettings
+
+SETTINGS = FleetSettings("https://ums.example.com", Repository("registry.example.com", "ums"))
+CHART = make_component("cilium", "1.16.0")
+MANIFESTS = replace(CHART, kind=ComponentKind.MANIFESTS, release_name="", storage_namespace="", workloads=())
+FIRST = make_release("1.0.0", {"cilium": "1.16.0", "gateway": "2.0.0"})
+SECOND = make_release("1.1.0", {"cilium": "1.16.1", "gateway": "2.0.0"})
+STATE = BundleState(Version("1.0.0"), {"cilium": Version("1.0.0"), "gateway": Version("1.0.0")})
+
+
+def wrapper(component: Component = CHART, state: BundleState = STATE) -> dict[str, Any]:
+    """Return the wrapper of a component."""
+    return render_wrapper(PROD, FIRST, component, state, SETTINGS)
+
+
+@pytest.mark.parametrize("component", [CHART, MANIFESTS], ids=["chart", "manifests"])
+def test_a_source_names_a_digest_and_demands_its_signature(component: Component) -> None:
+    """Never a tag: whoever writes to the registry could move it."""
+    source, _ = render_objects("platform", component, SETTINGS)
+    assert source["kind"] == "OCIRepository"
+    assert source["spec"]["url"] == "oci://registry.example.com/ums/platform/cilium"
+    assert source["spec"]["ref"] == {"digest": str(component.digest)}
+    assert source["spec"]["verify"] == {"provider": "cosign", "secretRef": {"name": "ums-release-keys"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"registry_login": True}, "secretRef", {"name": "ums-registry"}),
+        ({"plain_http": True}, "insecure", True),
+    ],
+)
+def test_a_source_has_a_login_or_plain_http_only_where_the_settings_say_so(
+    change: dict[str, bool], field: str, value: object
+) -> None:
+    """The guard refuses what is there without need."""
+    plain, _ = render_objects("platform", CHART, SETTINGS)
+    changed, _ = render_objects("platform", CHART, replace(SETTINGS, **change))  # type: ignore[arg-type] # two booleans
+    assert field not in plain["spec"]
+    assert changed["spec"][field] == value
+
+
+def test_a_chart_takes_over_the_release_that_was_installed_by_hand() -> None:
+    """Under the same name, stored in the same namespace, its CRDs kept up to date."""
+    chart = replace(CHART, release_name="my-cilium", namespace="kube-system", storage_namespace="helm")
+    source, release = render_objects("platform", chart, SETTINGS)
+    spec = release["spec"]
+    assert (spec["releaseName"], spec["targetNamespace"], spec["storageNamespace"]) == (
+        "my-cilium",
+        "kube-system",
+        "helm",
+    )
+    assert spec["chartRef"] == {"kind": "OCIRepository", "name": source["metadata"]["name"]}
+    assert spec["install"]["crds"] == spec["upgrade"]["crds"] == "CreateReplace"
+
+
+def test_manifests_are_applied_from_their_own_artifact() -> None:
+    """By a Kustomization that is not the wrapper, and waits."""
+    source, applier = render_objects("platform", MANIFESTS, SETTINGS)
+    assert applier["kind"] == "Kustomization"
+    assert applier["metadata"]["name"] != wrapper(MANIFESTS)["metadata"]["name"]
+    assert applier["spec"]["sourceRef"] == {"kind": "OCIRepository", "name": source["metadata"]["name"]}
+    assert (applier["spec"]["wait"], applier["spec"]["prune"]) == (True, True)
+
+
+@pytest.mark.parametrize("component", [CHART, MANIFESTS], ids=["chart", "manifests"])
+def test_objects_keep_their_names_through_releases(component: Component) -> None:
+    """So that the old artifact stays when a new digest does not verify."""
+    newer = replace(component, version=Version("9.0.0"), digest=SECOND.components[0].digest)
+    names = [
+        [each["metadata"]["name"] for each in render_objects("platform", version, SETTINGS)]
+        for version in (component, newer)
+    ]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("component", [CHART, MANIFESTS], ids=["chart", "manifests"])
+def test_green_means_this_digest_and_not_suspended(component: Component) -> None:
+    """A plain ``wait`` calls a suspended or old release healthy."""
+    spec = wrapper(component)["spec"]
+    assert "wait" not in spec, "it would make Flux ignore the health checks"
+    expression = spec["healthCheckExprs"][0]
+    assert "suspend" in expression["failed"]
+    assert "observedGeneration" in expression["inProgress"]
+    assert "metadata.annotations['ums/digest']" in expression["current"]
+    applier = render_objects("platform", component, SETTINGS)[1]
+    assert applier["metadata"]["annotations"]["ums/digest"] == str(component.digest)
+    checked = spec["healthChecks"][0]
+    assert (checked["kind"], checked["name"]) == (applier["kind"], applier["metadata"]["name"])
+    assert (expression["kind"], expression["apiVersion"]) == (applier["kind"], applier["apiVersion"])
+
+
+def test_a_wrapper_waits_for_workloads_and_a_little_longer_than_its_component() -> None:
+    """So that the component's own message is the one that is heard."""
+    spec = wrapper()["spec"]
+    assert [each["kind"] for each in spec["healthChecks"]] == ["HelmRelease", "Deployment"]
+    assert (CHART.timeout, spec["timeout"]) == (timedelta(minutes=1), "1m15s")
+
+
+def test_a_wrapper_changes_with_every_release() -> None:
+    """A new generation is what the root waits for, and says which release put an object there."""
+    first, second = wrapper(), render_wrapper(PROD, SECOND, CHART, STATE, SETTINGS)
+    for made, name in ((first, "platform@1.0.0"), (second, "platform@1.1.0")):
+        assert made["spec"]["commonMetadata"]["annotations"]["ums/release"] == name
+    assert first["spec"]["path"] == f"./pdps/{PROD}/platform/cilium/1.0.0"
+    assert second["spec"]["path"] == f"./pdps/{PROD}/platform/cilium/1.1.0"
+
+
+def test_a_wrapper_depends_on_what_it_needs_as_far_as_that_is_there() -> None:
+    """A dependency that was left out would be waited for in vain."""
+    component = replace(CHART, needs=("gateway", "gone"))
+    assert wrapper(component)["spec"]["dependsOn"] == [{"name": "platform-gateway"}]
+
+
+def test_nothing_is_pruned_that_was_not_marked() -> None:
+    """An empty or broken tree removes nothing."""
+    kept, removed = wrapper(), wrapper(state=replace(STATE, removing=("cilium",)))
+    for made, prune in ((kept, "disabled"), (removed, "enabled")):
+        for found in (made["metadata"]["annotations"], made["spec"]["commonMetadata"]["annotations"]):
+            assert found[PRUNE_ANNOTATION] == prune
+            assert (REMOVING_ANNOTATION in found) is (prune == "enabled")
+
+
+def test_the_state_says_who_what_and_until_when() -> None:
+    """Its strings are what the guard compares."""
+    desired = Desired(7, "stable", NOW, NOW + timedelta(days=7), {"platform": STATE})
+    made = render_state(PROD, desired)
+    assert made["metadata"]["annotations"] == {PRUNE_ANNOTATION: "disabled"}
+    assert made["data"] == {
+        "pdp": "acme/prod",
+        "channel": "stable",
+        "serial": "7",
+        "issued": "2026-11-23T12:00:00Z",
+        "expires": "2026-11-30T12:00:00Z",
+        "releases": canonical_json({"platform": STATE.to_dict()}).decode(),
+    }
+
+
+def test_an_offer_has_whole_seconds_and_ends() -> None:
+    """What is written is what was meant, and nobody may take it years later."""
+    world = make_world([FIRST])
+    made = offer(world, PROD, {}, serial=3, now=NOW.replace(microsecond=5))
+    assert (made.issued, made.expires - made.issued) == (NOW, world.settings.validity)
+
+
+def test_a_folder_lists_every_wrapper_and_brings_its_objects() -> None:
+    """The folder is replaced as a whole; objects are copies of the catalog's."""
+    world = make_world([FIRST, SECOND], promoted=["1.0.0"])
+    mixed = replace(STATE, components={"cilium": Version("1.1.0"), "gateway": Version("1.0.0")})
+    files = render_plane(world, PROD, offer(world, PROD, {"platform": mixed}, serial=1, now=NOW))
+    folder = "pdps/acme/prod/"
+    assert next(iter(files.items())) == (folder, None)
+    listed = document(files, f"{folder}kustomization.yaml")["resources"]
+    assert listed == ["platform-cilium.yaml", "platform-gateway.yaml", "state.yaml"]
+    assert all(f"{folder}{name}" in files for name in listed)
+    for name, version in (("cilium", "1.1.0"), ("gateway", "1.0.0")):
+        path = document(files, f"{folder}platform-{name}.yaml")["spec"]["path"].removeprefix("./")
+        assert files[f"{path}/objects.yaml"] == CopyOf(f"catalog/platform/{version}/objects/{name}.yaml")
+
+
+def test_objects_of_the_state_before_stay_for_one_state() -> None:
+    """A wrapper that has not been brought up to date yet must still find what it reads (ADR 0007)."""
+    world = settle(make_world([FIRST, SECOND], promoted=["1.0.0"]))
+    newer = replace(STATE, release=Version("1.1.0"), components={"cilium": Version("1.1.0")})
+    files = render_plane(world, PROD, offer(world, PROD, {"platform": newer}, serial=1, now=NOW))
+    for version in ("1.0.0", "1.1.0"):
+        assert f"pdps/acme/prod/platform/cilium/{version}/objects.yaml" in files
+    assert "platform-gateway.yaml" not in document(files, "pdps/acme/prod/kustomization.yaml")["resources"]
+
+
+@pytest.mark.parametrize(
+    "components", [{"cilium": Version("9.0.0")}, {"other": Version("1.0.0")}], ids=["release", "component"]
+)
+def test_a_state_that_the_catalog_does_not_know_is_not_rendered(components: dict[str, Version]) -> None:
+    """Rather nothing than half a tree."""
+    world = make_world([FIRST])
+    desired = offer(world, PROD, {"platform": replace(STATE, components=components)}, serial=1, now=NOW)
+    with pytest.raises(NotFoundError):
+        render_plane(world, PROD, desired)
+
+
+def document(files: Mapping[str, object], path: str) -> Mapping[str, Any]:
+    """Return the content of a document."""
+    found = files[path]
+    assert isinstance(found, Document)
+    return found.data

@@ -1,0 +1,275 @@
+"""What each route answers, to whom, and that no request of any shape gets past it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from ums.domain.digest import Digest
+from ums.domain.identity import ROLES, Identity
+from ums.web.app import create_app
+
+API = "/api/v1"
+DIGEST = str(Digest.of(b"x"))
+INSTRUCTION: dict[str, object] = {"subject": "platform", "release": "1.0.0", "versions": "1.x", "reason": "x"}
+MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
+    "/releases": ({"release": "platform@9.9.9", "digest": DIGEST}, {"publisher", "release-engineer", "admin"}),
+    "/channels/edge/promotions": ({"release": "platform@1.0.0"}, {"release-engineer", "admin"}),
+    "/channels/stable/rollbacks": (INSTRUCTION, {"release-engineer", "admin"}),
+    "/channels/stable/unholds": (INSTRUCTION, {"release-engineer", "admin"}),
+    "/pdps": ({"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}, {"admin"}),
+    f"/pdps/{PROD}/pins": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    f"/pdps/{PROD}/unpins": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    f"/pdps/{PROD}/holds": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    f"/pdps/{PROD}/unholds": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    f"/pdps/{PROD}/rollbacks": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    "/tokens": ({"subject": "x", "groups": ["viewer"]}, {"admin"}),
+}
+"""Every route that changes something, with a body and the roles that may; only events are not here."""
+NO_BODIES = [b"", b"{", b"null", b'{"unknown": 1}', b'{"\xff": 1}', b'{"subject": "\\ud800"}', b"[" * 100_000]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return a service with a data plane on 1.0.0."""
+    made = Stage(tmp_path)
+    made.add_plane()
+    made.publish("1.0.0", notes="# New\n")
+    made.promote("1.0.0")
+    return made
+
+
+@pytest.fixture
+def client(stage: Stage) -> FlaskClient:
+    """Return a client of its API, logged in as a viewer."""
+    made = create_app(stage.services).test_client()
+    made.environ_base["HTTP_AUTHORIZATION"] = bearer(stage, "viewer")
+    return made
+
+
+def bearer(stage: Stage, *groups: str, bundles: frozenset[str] = frozenset()) -> str:
+    """Return the authorization of a new token."""
+    identity = Identity("somebody", frozenset(groups), bundles)
+    return f"Bearer {stage.services.issue_token(identity, expires=None, by=ADMIN)}"
+
+
+def as_role(stage: Stage, *groups: str) -> dict[str, str]:
+    """Return the header of a role."""
+    return {"Authorization": bearer(stage, *groups)}
+
+
+def test_every_route_that_changes_something_is_in_the_table(client: FlaskClient) -> None:
+    """Whoever adds one says here who may call it."""
+    posts = {rule.rule for rule in client.application.url_map.iter_rules() if "POST" in (rule.methods or set())}
+    known = {
+        API + path.replace(str(PROD), "<org>/<pdp>").replace("/edge/", "/<channel>/").replace("/stable/", "/<channel>/")
+        for path in MUTATIONS
+    }
+    assert posts - known == {f"{API}/pdps/<org>/<pdp>/events"}
+    assert known <= posts
+
+
+@pytest.mark.parametrize("path", MUTATIONS)
+def test_each_role_may_change_what_the_table_says(stage: Stage, client: FlaskClient, path: str) -> None:
+    """Who may not leaves no trace; who may gets further, be it to a *no* of another kind."""
+    body, allowed = MUTATIONS[path]
+    for role in sorted(ROLES, key=lambda name: name in allowed):
+        before = stage.repo.read().base
+        answer = client.post(API + path, json=body, headers=as_role(stage, role))
+        assert (answer.status_code != 403) is (role in allowed), (role, answer.get_json())
+        if role not in allowed:
+            assert stage.repo.read().base == before
+
+
+def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: FlaskClient) -> None:
+    """Whatever its groups."""
+    headers = {"Authorization": bearer(stage, "release-engineer", bundles=frozenset({"flux"}))}
+    for path in ("/channels/edge/promotions", f"/pdps/{PROD}/pins", "/releases"):
+        assert client.post(API + path, json=MUTATIONS[path][0], headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/info", {"version", "url", "registry", "plainHttp"}),
+        ("/trust", {"signers", "bundles", "stateKeys"}),
+        ("/status", {"channels", "health", "dataPlanes", "problems"}),
+        ("/plan", {"moves", "withheld"}),
+        ("/log", {"items"}),
+        ("/releases", {"items"}),
+        ("/releases/platform/1.0.0/diff", {"from", "to", "components"}),
+        ("/channels", {"items"}),
+        ("/pdps", {"items"}),
+    ],
+)
+def test_reading_needs_no_more_than_a_viewer(client: FlaskClient, path: str, members: set[str]) -> None:
+    """And the members are those that clients know."""
+    answer = client.get(API + path)
+    assert (answer.status_code, set(answer.get_json())) == (200, members)
+
+
+def test_a_release_shows_what_is_in_it(client: FlaskClient) -> None:
+    """By digest, with who signed it and where it is the head."""
+    shown = client.get(f"{API}/releases/platform/1.0.0").get_json()
+    assert (shown["release"], shown["signedBy"], shown["channels"]) == (
+        "platform@1.0.0",
+        ["release"],
+        ["edge", "stable"],
+    )
+    assert {each["name"]: each["version"] for each in shown["components"]} == {"cilium": "1.0.0", "gateway": "1.0.0"}
+    assert all(each["digest"].startswith("sha256:") for each in shown["components"])
+    listed = client.get(f"{API}/releases?bundle=platform").get_json()["items"]
+    assert [each["release"] for each in listed] == ["platform@1.0.0"]
+    assert client.get(f"{API}/releases?bundle=other").get_json() == {"items": []}
+
+
+def test_a_diff_is_by_component(stage: Stage, client: FlaskClient) -> None:
+    """From another release, or from nothing."""
+    stage.publish("1.1.0", {"cilium": "1.0.0", "extra": "1.1.0"})
+    shown = client.get(f"{API}/releases/platform/1.1.0/diff?from=1.0.0").get_json()
+    changes = {each["component"]: each["change"] for each in shown["components"]}
+    assert changes == {"cilium": "same", "extra": "added", "gateway": "removed"}
+    from_nothing = client.get(f"{API}/releases/platform/1.0.0/diff").get_json()
+    assert (from_nothing["from"], {each["change"] for each in from_nothing["components"]}) == (None, {"added"})
+
+
+def test_a_data_plane_says_why_it_is_not_newer(stage: Stage, client: FlaskClient) -> None:
+    """In words, with who can change it."""
+    headers = as_role(stage, "operator")
+    pin = {"subject": "platform", "versions": "1.0.0", "reason": "kernel module"}
+    client.post(f"{API}/pdps/{PROD}/pins", json=pin, headers=headers)
+    stage.publish("1.1.0")
+    stage.promote("1.1.0")
+    shown = client.get(f"{API}/pdps/{PROD}").get_json()
+    (reason,) = shown["withheld"][0]["reasons"]
+    assert (reason["code"], reason["who_can_override"]) == ("pinned", "an operator of this data plane (ums unpin)")
+    assert "kernel module" in reason["message"]
+    assert client.get(f"{API}/plan").get_json()["withheld"] == shown["withheld"]
+    assert client.get(f"{API}/pdps?channel=edge").get_json() == {"items": []}
+
+
+def test_a_decision_is_answered_with_what_follows(stage: Stage, client: FlaskClient) -> None:
+    """The commit, the moves, and the serials to wait for."""
+    body = {"pdp": "acme/new", "channel": "stable", "bundles": ["platform"]}
+    headers = as_role(stage, "admin")
+    dry = client.post(f"{API}/pdps", json={**body, "dryRun": True}, headers=headers)
+    assert (dry.status_code, dry.get_json()["recorded"], dry.get_json()["commit"]) == (200, False, None)
+    done = client.post(f"{API}/pdps", json=body, headers=headers)
+    answer = done.get_json()
+    assert (done.status_code, answer["recorded"]) == (201, True)
+    assert answer["commit"] == stage.repo.read().base.main
+    assert list(answer["serials"]) == ["acme/new"]
+    assert [move["pdp"] for move in answer["moves"]] == ["acme/new"]
+
+
+def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None:
+    """RFC 9457, and machines can read why."""
+    stage.publish("0.9.0")
+    answer = client.post(
+        f"{API}/channels/stable/promotions", json={"release": "platform@0.9.0"}, headers=as_role(stage, "admin")
+    )
+    body = answer.get_json()
+    assert (answer.status_code, body["type"]) == (409, "urn:ums:error:refused")
+    assert [each["code"] for each in body["blockedBy"]] == ["older-than-head", "not-in-feeder"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/log?limit=0", 400, "limit"),
+        ("/log?limit=501", 400, "limit"),
+        ("/log?limit=x", 400, "limit"),
+        ("/releases/platform/nonsense", 400, "semantic version"),
+        ("/releases/platform/9.9.9", 404, "platform@9.9.9"),
+        ("/releases/platform/1.0.0/diff?from=9.9.9", 404, "9.9.9"),
+        ("/pdps/acme/UPPER", 400, "UPPER"),
+        ("/pdps/acme/none", 404, "acme/none"),
+        ("/no-such-route", 404, "not found"),
+    ],
+)
+def test_a_wrong_question_is_a_problem_document(client: FlaskClient, path: str, status: int, says: str) -> None:
+    """Also where no route is."""
+    answer = client.get(API + path)
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json")
+    assert says in answer.get_json()["title"]
+
+
+@pytest.mark.parametrize("path", MUTATIONS)
+def test_a_body_that_is_none_is_the_callers_mistake(stage: Stage, client: FlaskClient, path: str) -> None:
+    """400, whatever it is: never a stack trace, and nothing recorded."""
+    before, headers = stage.repo.read().base, as_role(stage, "admin")
+    for content in NO_BODIES:
+        answer = client.post(API + path, data=content, headers=headers)
+        assert (answer.status_code, answer.content_type) == (400, "application/problem+json"), content[:40]
+    assert stage.repo.read().base == before
+
+
+def signed_event(stage: Stage, client: FlaskClient, content: bytes) -> TestResponse:
+    """Send an event as the data plane does."""
+    credentials = stage.services.bootstrap_data_plane.credentials.credentials(PROD, generation=1)
+    signature = hmac.new(credentials.event_key.encode(), content, hashlib.sha256).hexdigest()
+    return client.post(f"{API}/pdps/{PROD}/events", data=content, headers={"X-Signature": f"sha256={signature}"})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [*NO_BODIES, b"{}", b"[]", b"7", b'{"involvedObject": {"kind": "\\ud800"}}'],
+    ids=lambda content: repr(content)[:20],
+)
+def test_an_event_that_is_none_is_the_senders_mistake(stage: Stage, client: FlaskClient, content: bytes) -> None:
+    """Although it is signed: a data plane is not ours."""
+    assert signed_event(stage, client, content).status_code == 400
+    assert not stage.store.reports()
+
+
+def test_an_event_is_cut_off_before_it_is_checked(stage: Stage, client: FlaskClient) -> None:
+    """Anybody can send one."""
+    answer = client.post(f"{API}/pdps/{PROD}/events", data=b"x" * (1 << 20), headers={"X-Signature": "sha256=0"})
+    assert answer.status_code == 413
+    assert not stage.store.reports()
+
+
+def test_text_that_is_no_text_is_cleaned_in_an_event(stage: Stage, client: FlaskClient) -> None:
+    """Half a character, signed and well-formed, is recorded as a question mark."""
+    body: dict[str, Any] = {
+        "involvedObject": {"kind": "Kustomization", "name": "ums-root", "namespace": "ums-system"},
+        "severity": "error",
+        "timestamp": "2026-11-23T12:00:00Z",
+        "message": "half \ud800",
+        "reason": "HealthCheckFailed",
+        "metadata": {"revision": f"delivery@sha1:{stage.repo.read().base.delivery}"},
+    }
+    answer = signed_event(stage, client, json.dumps(body).encode())
+    assert (answer.status_code, answer.get_json()) == (202, {"recorded": True})
+    assert client.get(f"{API}/pdps/{PROD}").get_json()["reported"]["message"] == "half ?"
+
+
+def test_a_token_ends(stage: Stage, client: FlaskClient) -> None:
+    """As it was told when it was issued; what it may do is written beside it."""
+    expires = (stage.clock.now() + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {"subject": "ci", "groups": ["viewer"], "expires": expires}
+    answer = client.post(f"{API}/tokens", json=body, headers=as_role(stage, "admin"))
+    headers = {"Authorization": f"Bearer {answer.get_json()['token']}"}
+    assert client.get(f"{API}/plan", headers=headers).status_code == 200
+    stage.clock.advance(timedelta(hours=1))
+    assert client.get(f"{API}/plan", headers=headers).status_code == 401
+
+
+def test_health_asks_for_nothing_and_readiness_for_what_is_needed(stage: Stage, client: FlaskClient) -> None:
+    """Without a database the service is alive, but not ready."""
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+    with stage.store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE reports")
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.get_json()["type"]) == (503, "urn:ums:error:unavailable")
