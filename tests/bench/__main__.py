@@ -5,26 +5,19 @@ Machines are noisy, so each figure is the median of several rounds, and what cou
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import yaml
-
+from tests.bench.fleet import bench_decisions
+from tests.bench.measuring import CHARTS, median, medians, row, run, write_bundle
 from tests.e2e.toolchain import find_tool
 from tests.processes import Process, free_port, listens
-from tests.running_service import PASSWORD, ROOT
+from tests.running_service import PASSWORD
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.domain.digest import Digest
-
-CHARTS = 10
-ROUNDS = 5
 
 
 def main() -> int:
@@ -43,7 +36,8 @@ def main() -> int:
         registry = Process([tool("registry"), "serve", str(config)], log=folder / "registry.log")
         with registry.wait_until(listens(int(address.partition(":")[2]))):
             bench_publish_and_verify(folder, address)
-    bench_start()
+        bench_start(folder)
+        bench_decisions(folder / "fleet")
     return 0
 
 
@@ -54,9 +48,12 @@ def bench_publish_and_verify(folder: Path, address: str) -> None:
     run([tool("cosign"), "generate-key-pair"], folder)
     charts = sorted((bundle / "charts").iterdir())
     print(f"publishing a bundle of {CHARTS} charts, with a password-protected key")
+    # Each round has a prefix of its own: to the registry everything is new, blobs and signatures.
     rounds = iter(range(1, 1000))
+    prefix = ""
 
     def ours() -> None:
+        nonlocal prefix
         prefix = f"{address}/ours{next(rounds)}"
         command = [sys.executable, "-m", "ums", "publish", str(bundle), "--version", "1.0.0", "--key", "release.key"]
         run([*command, "--registry", prefix, "--plain-http", "--no-register"], folder)
@@ -66,20 +63,29 @@ def bench_publish_and_verify(folder: Path, address: str) -> None:
         with ThreadPoolExecutor(parallel) as pool:
             list(pool.map(lambda chart: publish_by_hand(chart, prefix, folder), charts))
 
-    # Each round has a prefix of its own: to the registry everything is new, blobs and signatures.
-    mine = median(ours)
+    mine, sequential, parallel = medians(ours, lambda: theirs(1), lambda: theirs(4))
     row("ums publish", mine)
-    row("helm package, helm push, cosign sign, one after the other", median(lambda: theirs(1)), mine)
-    row("the same, four at a time", median(lambda: theirs(4)), mine)
+    row("helm package, helm push, cosign sign, one after the other", sequential, mine)
+    row("the same, four at a time", parallel, mine)
 
     print(f"\nverifying {CHARTS + 1} signatures (a release and its components)")
-    command = [sys.executable, "-m", "ums", "verify", "bundle@1.0.0", "--key", "release.pub"]
-    mine = median(lambda: run([*command, "--registry", f"{address}/ours{ROUNDS}", "--plain-http"], folder))
-    row("ums verify", mine)
-    subject = f"{address}/ours{ROUNDS}/bundle/chart-0:1.0.0"
+    names = ["bundle", *(f"bundle/{chart.name}" for chart in charts)]
     flags = ["--insecure-ignore-tlog=true", "--allow-http-registry=true", "--allow-insecure-registry=true"]
-    one = median(lambda: run([tool("cosign"), "verify", "--key", "release.pub", *flags, subject], folder))
-    row(f"cosign verify, {CHARTS + 1} times", one * (CHARTS + 1), mine)
+
+    def verify() -> None:
+        command = [sys.executable, "-m", "ums", "verify", "bundle@1.0.0", "--key", "release.pub"]
+        run([*command, "--registry", prefix, "--plain-http"], folder)
+
+    def cosign_verify(name: str) -> None:
+        run([tool("cosign"), "verify", "--key", "release.pub", *flags, f"{prefix}/{name}:1.0.0"], folder)
+
+    def cosign_verify_all() -> None:
+        for name in names:
+            cosign_verify(name)
+
+    mine, every, one = medians(verify, cosign_verify_all, lambda: cosign_verify(names[0]))
+    row("ums verify", mine)
+    row(f"cosign verify, {len(names)} times", every, mine)
     row("cosign verify, once", one, mine)
     signer = CosignBundleSigner.from_file(folder / "release.key", PASSWORD.encode(), name="release")
     digests = [Digest.of(str(number).encode()) for number in range(10)]
@@ -93,14 +99,18 @@ def bench_publish_and_verify(folder: Path, address: str) -> None:
     row("ten signatures, in process", median(in_process), mine)
 
 
-def bench_start() -> None:
+def bench_start(folder: Path) -> None:
     """Compare start-up."""
     print("\nstarting up")
-    helm = median(lambda: run([tool("helm"), "version"], ROOT), rounds=15)
-    for arguments in (["--help"], ["version"]):
-        mine = median(lambda arguments=arguments: run([sys.executable, "-m", "ums", *arguments], ROOT), rounds=15)  # type: ignore[misc]
-        row(f"ums {arguments[0]}", mine, helm)
-    row("helm version", helm)
+    ums = [sys.executable, "-m", "ums"]
+    commands = {
+        "helm version": [tool("helm"), "version"],
+        "ums --help": [*ums, "--help"],
+        "ums version": [*ums, "version"],
+    }
+    taken = medians(*(partial(run, command, folder) for command in commands.values()), rounds=15)
+    for name, seconds in zip(commands, taken, strict=True):
+        row(name, seconds, taken[0])
 
 
 def publish_by_hand(chart: Path, prefix: str, folder: Path) -> None:
@@ -118,56 +128,9 @@ def publish_by_hand(chart: Path, prefix: str, folder: Path) -> None:
     run([tool("cosign"), "sign", "--key", "cosign.key", *flags, f"{prefix}/{chart.name}@{digest}"], folder, environment)
 
 
-def write_bundle(folder: Path) -> Path:
-    """Write a bundle of small charts that differ in name alone."""
-    bundle = folder / "bundle"
-    components = []
-    for number in range(CHARTS):
-        name = f"chart-{number}"
-        image = f"registry.example.com/{name}:1@{Digest.of(name.encode())}"
-        chart = bundle / "charts" / name
-        (chart / "templates").mkdir(parents=True)
-        (chart / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: 1.0.0\n")
-        (chart / "values.yaml").write_text(f"image: {image}\n")
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
-        (chart / "templates" / "pod.yaml").write_text(
-            yaml.safe_dump({**pod, "spec": {"containers": [{"name": "main", "image": image}]}})
-        )
-        components.append({"name": name, "chart": f"charts/{name}", "namespace": "default", "images": [image]})
-    (bundle / "bundle.yaml").write_text(yaml.safe_dump({"name": "bundle", "components": components}))
-    return bundle
-
-
 def tool(name: str) -> str:
     """Return a tool's path."""
     return str(find_tool(name))
-
-
-def run(command: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Run a command that must succeed, and return what it printed."""
-    env = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(ROOT), **(environment or {})}
-    # Without Helm on PATH: that ums renders charts to check them is no part of what is compared.
-    env |= {"UMS_KEY_PASSWORD": PASSWORD, "COSIGN_PASSWORD": PASSWORD}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
-
-
-def median(action: Callable[[], object], *, rounds: int = ROUNDS) -> float:
-    """Return the median of several rounds, in seconds."""
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def row(what: str, seconds: float, against: float | None = None) -> None:
-    """Print a figure and its ratio."""
-    ratio = f"{seconds / against:8.2f} x" if against else ""
-    print(f"  {what:<60} {seconds * 1000:9.1f} ms {ratio}")
 
 
 if __name__ == "__main__":
