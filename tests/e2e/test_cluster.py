@@ -17,10 +17,17 @@ def deployment(name: str, labels: dict[str, str]) -> str:
     return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
 
 
+def scheduled(cluster: Cluster, app: str) -> bool:
+    """Return whether the pod of a Deployment has a node."""
+    pods = json.loads(cluster.kubectl("get", "pods", "-n", "default", "-l", f"app={app}", "-o", "json"))["items"]
+    return bool(pods) and all("nodeName" in pod["spec"] for pod in pods)
+
+
 def test_deployments_become_ready_unless_told_not_to(cluster: Cluster) -> None:
-    """Kwok plays the kubelet: pods run, but those labelled never-ready do not."""
-    cluster.apply(deployment("well", {}))
+    """Kwok plays the kubelet: pods run, but those labelled never-ready do not, though they came first."""
     cluster.apply(deployment("unwell", {"ums.test/never-ready": "true"}))
+    eventually(lambda: scheduled(cluster, "unwell"), timeout=60, what="the pod that stays unready has a node")
+    cluster.apply(deployment("well", {}))
     eventually(
         lambda: cluster.get("deployment", "well", "default")["status"].get("readyReplicas") == 1,
         timeout=60,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.toolchain import find_tool
-from tests.processes import Process, free_port, listens
+from tests.contract.registries import REGISTRIES
+from tests.e2e.toolchain import find_tool, tool
 from tests.running_service import EXAMPLES, PASSWORD, ROOT
 
 COMPONENTS = ("cilium", "gateway", "observability", "pdp-agent")
@@ -48,6 +48,7 @@ class Published:
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a program with a home of its own."""
         env = {**os.environ, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "UMS_KEY_PASSWORD": PASSWORD}
+        env["COSIGN_PASSWORD"] = PASSWORD
         parts = [str(part) for part in command]
         return subprocess.run(parts, env=env, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
 
@@ -55,40 +56,24 @@ class Published:
         """Run a command of ours against the registry."""
         return self.run(sys.executable, "-m", "ums", *arguments, "--registry", self.prefix, "--plain-http")
 
+    def cosign_verify(self, subject: str, *, key: str = "release.pub") -> subprocess.CompletedProcess[str]:
+        """Let cosign verify an artifact."""
+        flags = ("--insecure-ignore-tlog=true", "--allow-http-registry=true", "--allow-insecure-registry=true")
+        return self.run(tool("cosign"), "verify", "--key", key, *flags, subject)
+
     def tool(self, name: str, *arguments: str | Path) -> str:
         """Run a tool that must succeed, and return all it printed."""
-        binary = find_tool(name)
-        assert binary is not None
-        done = self.run(binary, *arguments)
+        done = self.run(tool(name), *arguments)
         assert done.returncode == 0, f"{name} {arguments}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
 
-def start_registry(kind: str, folder: Path) -> tuple[Process, str]:
-    """Start a registry, and return it with its address."""
-    port, store = free_port(), folder / "store"
-    store.mkdir()
-    binary = find_tool({"distribution": "registry", "crane": "crane"}[kind])
-    assert binary is not None
-    address = f"127.0.0.1:{port}"
-    if kind == "crane":
-        command = [binary, "registry", "serve", "--address", address, "--disk", store]
-        return Process([str(part) for part in command], log=folder / "registry.log").wait_until(listens(port)), address
-    config = folder / "registry.yaml"
-    config.write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\n"
-        f"http: {{addr: '{address}'}}\nlog: {{level: error}}\n"
-    )
-    return Process([str(binary), "serve", str(config)], log=folder / "registry.log").wait_until(listens(port)), address
-
-
-@pytest.fixture(scope="module", params=["distribution", "crane"])
+@pytest.fixture(scope="module", params=["distribution", "crane", "embedded"])
 def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """Return a release published to each kind of registry."""
-    folder = tmp_path_factory.mktemp(request.param)
-    process, address = start_registry(request.param, folder)
-    with process:
-        made = Published(address, folder, {})
+    folder, store = tmp_path_factory.mktemp(request.param), tmp_path_factory.mktemp("store")
+    with REGISTRIES[request.param](store) as place:
+        made = Published(place.address, folder, {})
         assert made.run(sys.executable, "-m", "ums", "keys", "generate", "release.key").returncode == 0
         example = str(EXAMPLES / "platform" / "1.0.0")
         done = made.ums("publish", example, "--version", "1.0.0", "--key", "release.key", "--no-register", "-o", "json")
@@ -103,10 +88,20 @@ def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.mark.parametrize("name", ["platform", *(f"platform/{component}" for component in COMPONENTS)])
 def test_cosign_verifies_every_artifact(published: Published, name: str) -> None:
     """The release and each component carry a signature that cosign finds and accepts."""
-    subject = f"{published.prefix}/{name}@{published.digests[name]}"
-    flags = ("--insecure-ignore-tlog=true", "--allow-http-registry=true", "--allow-insecure-registry=true")
-    said = published.tool("cosign", "verify", "--key", published.public_key, *flags, subject)
-    assert "The signatures were verified against the specified public key" in said
+    verified = published.cosign_verify(f"{published.prefix}/{name}@{published.digests[name]}")
+    assert verified.returncode == 0, verified.stderr
+    assert "The signatures were verified against the specified public key" in verified.stderr
+
+
+def test_cosign_refuses_what_was_not_signed(published: Published) -> None:
+    """Neither a chart that somebody pushed beside ours, nor ours under a stranger's key."""
+    published.tool("helm", "package", EXAMPLES / "platform" / "1.0.0" / "charts" / "gateway", "--version", "6.6.6")
+    published.tool("helm", "push", "gateway-6.6.6.tgz", f"oci://{published.prefix}/platform", "--plain-http")
+    refused = published.cosign_verify(f"{published.prefix}/platform/gateway:6.6.6")
+    assert (refused.returncode != 0, "no signatures found" in refused.stderr) == (True, True)
+    published.tool("cosign", "generate-key-pair", "--output-key-prefix", "stranger")
+    ours = f"{published.prefix}/platform@{published.digests['platform']}"
+    assert published.cosign_verify(ours, key="stranger.pub").returncode != 0
 
 
 def test_helm_pulls_a_chart(published: Published) -> None:
@@ -128,13 +123,19 @@ def test_oras_pulls_and_discovers(published: Published) -> None:
 
 def test_publishing_again_changes_nothing(published: Published) -> None:
     """The same content under the same version is signed once, however often it is published."""
-    subject = f"{published.prefix}/platform/cilium@{published.digests['platform/cilium']}"
-    before = published.tool("oras", "discover", "--plain-http", "--format", "json", subject)
-    example = str(EXAMPLES / "platform" / "1.0.0")
-    assert (
-        published.ums("publish", example, "--version", "1.0.0", "--key", "release.key", "--no-register").returncode == 0
-    )
-    assert published.tool("oras", "discover", "--plain-http", "--format", "json", subject) == before
+
+    def referrers_and_tags() -> list[str]:
+        return [
+            published.tool("oras", *command, "--plain-http", f"{published.prefix}/{name}{at}")
+            for name, digest in published.digests.items()
+            for command, at in ((("discover", "--format", "json"), f"@{digest}"), (("repo", "tags"), ""))
+        ]
+
+    before = referrers_and_tags()
+    flags = ("--version", "1.0.0", "--key", "release.key", "--no-register")
+    again = published.ums("publish", str(EXAMPLES / "platform" / "1.0.0"), *flags)
+    assert again.returncode == 0, again.stderr
+    assert referrers_and_tags() == before
 
 
 def test_other_content_under_a_version_is_refused(published: Published) -> None:
