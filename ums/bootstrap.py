@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
@@ -29,16 +30,8 @@ from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
 from ums.publisher import make_verifier
 from ums.services import Services
-from ums.usecases.authenticate_plane import AuthenticatePlane
-from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.initialize import Initialize, Seed
-from ums.usecases.instruct import Instruct
-from ums.usecases.promote import Promote
-from ums.usecases.reconcile import Reconcile
-from ums.usecases.record import Record
-from ums.usecases.record_event import RecordEvent
-from ums.usecases.register_release import RegisterRelease
-from ums.usecases.tokens import Authenticate, IssueToken
+from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 from ums.web.app import create_app
 
@@ -51,7 +44,7 @@ _SERVICE_USER = "ums-service"
 """Reads the embedded registry on behalf of the service itself, over HTTP like everybody else."""
 
 
-def make_services(settings: Settings) -> Services:
+def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -> Services:
     """Wire the service.
 
     Raises:
@@ -70,21 +63,14 @@ def make_services(settings: Settings) -> Services:
         login = (_SERVICE_USER, _service_password(settings))
     registry = OrasRegistry(username=login[0], password=login[1], plain_http=fleet.plain_http)
     verify = Verify(registry, make_verifier())
-    record = Record(release_repo, store, clock)
-    return Services(
-        clock=clock,
+    return Services.wire(
         release_repo=release_repo,
-        record=record,
-        authenticate=Authenticate(store, clock),
-        authenticate_plane=AuthenticatePlane(release_repo, credentials),
-        issue_token=IssueToken(store),
-        register_release=RegisterRelease(record, verify),
-        promote=Promote(record, verify),
-        instruct=Instruct(record),
-        add_data_plane=AddDataPlane(record),
-        bootstrap_data_plane=BootstrapDataPlane(record, credentials),
-        record_event=RecordEvent(release_repo, store, clock),
-        reconcile=Reconcile(record),
+        store=store,
+        clock=clock,
+        verify=verify,
+        credentials=credentials,
+        parse_policy=parse_policy,
+        wake=wake,
     )
 
 

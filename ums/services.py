@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from ums.domain.deciding import Plan, decide
+from ums.domain.explaining import Explanation, explain
+from ums.domain.names import PDPName
 from ums.domain.world import LogEntry
-from ums.ports import Clock, ReleaseRepo
+from ums.ports import Clock, CredentialSource, ReleaseRepo, Store
+from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
+from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
+from ums.usecases.risks import DeclareRisk
+from ums.usecases.set_policy import ParsePolicy, SetPolicy
+from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken
+from ums.usecases.verify import Verify
+from ums.usecases.withdraw import WithdrawRelease
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +41,67 @@ class Services:
     issue_token: IssueToken
     register_release: RegisterRelease
     promote: Promote
+    approve: Approve
+    steer_rollout: SteerRollout
+    freeze_fleet: FreezeFleet
+    withdraw_release: WithdrawRelease
+    declare_risk: DeclareRisk
+    set_policy: SetPolicy
     instruct: Instruct
     add_data_plane: AddDataPlane
     bootstrap_data_plane: BootstrapDataPlane
     record_event: RecordEvent
     reconcile: Reconcile
 
+    @classmethod
+    def wire(
+        cls,
+        *,
+        release_repo: ReleaseRepo,
+        store: Store,
+        clock: Clock,
+        verify: Verify,
+        credentials: CredentialSource,
+        parse_policy: ParsePolicy,
+        wake: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
+        record = Record(release_repo, store, clock, wake)
+        promote = Promote(record, verify)
+        return cls(
+            clock=clock,
+            release_repo=release_repo,
+            record=record,
+            authenticate=Authenticate(store, clock),
+            authenticate_plane=AuthenticatePlane(release_repo, credentials),
+            issue_token=IssueToken(store),
+            register_release=RegisterRelease(record, verify),
+            promote=promote,
+            approve=Approve(record),
+            steer_rollout=SteerRollout(record),
+            freeze_fleet=FreezeFleet(record),
+            withdraw_release=WithdrawRelease(record),
+            declare_risk=DeclareRisk(record),
+            set_policy=SetPolicy(record, parse_policy),
+            instruct=Instruct(record),
+            add_data_plane=AddDataPlane(record),
+            bootstrap_data_plane=BootstrapDataPlane(record, credentials),
+            record_event=RecordEvent(release_repo, store, clock),
+            reconcile=Reconcile(record, promote),
+        )
+
     def plan(self) -> Plan:
         """Return what would be done now."""
         return decide(self.record.world(), self.clock.now())
+
+    def explain(self, name: PDPName) -> tuple[Explanation, ...]:
+        """Return why a data plane is where it is.
+
+        Raises:
+            NotFoundError: it is not registered.
+
+        """
+        return explain(self.record.world(), self.clock.now(), name)
 
     def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
         """Return the newest decisions."""

@@ -5,6 +5,8 @@ Nothing is opened before the fork: the application, its database and its schedul
 
 from __future__ import annotations
 
+from threading import Event
+
 from gunicorn.app.base import BaseApplication
 
 from ums.bootstrap import WSGI, make_services, make_wsgi
@@ -34,8 +36,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 self.cfg.set(name, value)
 
     def load(self) -> WSGI:
-        services = make_services(self._settings)
-        start_scheduler(services, reconcile_every=self._settings.reconcile_every)
+        due = Event()
+        services = make_services(self._settings, due.set)
+        start_scheduler(services, due, reconcile_every=self._settings.reconcile_every)
         return make_wsgi(self._settings, services)
 
 

@@ -49,7 +49,8 @@ def bench_decisions(folder: Path) -> None:
     registry = MemoryRegistry()
     verify = Verify(registry, CosignBundleVerifier())
     publish_all(folder, signer, verify, RegisterRelease(record, verify))
-    promote, instruct, reconcile = Promote(record, verify), Instruct(record), Reconcile(record)
+    promote, instruct = Promote(record, verify), Instruct(record)
+    reconcile = Reconcile(record, promote)
     versions, planes = iter(VERSIONS), iter(PLANES)
 
     def move_all() -> None:

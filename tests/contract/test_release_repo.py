@@ -120,7 +120,7 @@ def test_what_was_committed_is_read_back(repo: ReleaseRepo) -> None:
     repo.commit(decide(files, {"pdps/acme/prod/state.yaml": Raw(PDP_STATE)}), base=base)
     world = repo.read()
     assert list(world.channels) == ["edge", "stable"]
-    assert world.channels["stable"].feeder == "edge"
+    assert world.channels["stable"].policy.feeder == "edge"
     desired = world.plane(PDP).desired
     assert desired is not None
     assert desired.serial == 7

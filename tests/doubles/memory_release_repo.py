@@ -28,6 +28,13 @@ class MemoryReleaseRepo:
         self._files = ReleaseFiles()
         self.losing = 0
 
+    def copy(self) -> MemoryReleaseRepo:
+        """Return another with the same history."""
+        other = MemoryReleaseRepo()
+        other._main, other._delivery = dict(self._main), dict(self._delivery)  # noqa: SLF001 - of the same class
+        other._base, other._entries = self._base, list(self._entries)  # noqa: SLF001
+        return other
+
     def read(self) -> World:
         """Return the state at the heads."""
         return self._files.read(

@@ -12,27 +12,37 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field, model_validator
 
+from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
 from ums.adapters._yaml import Duration, Name, StrictModel, dump, dump_all, load, parsed_by, validate
 from ums.domain import layout
+from ums.domain.bundle import ReleaseClass
+from ums.domain.channels import Channel, Request
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.fleet import (
+    AcceptedRisk,
     BundleState,
-    Channel,
+    Consent,
     DataPlane,
     Desired,
+    Facts,
     Hold,
     Management,
     Pin,
     Registration,
+    fact_version,
 )
+from ums.domain.freezes import UNREADABLE, Freeze
 from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
+from ums.domain.policy import Policy
 from ums.domain.release import Release
+from ums.domain.risks import Risk
+from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 from ums.domain.version import Version
-from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, World
+from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, Recall, Skipped, World
 
 
 class FluxModel(StrictModel):
@@ -129,12 +139,11 @@ class TrustModel(StrictModel):
         return TrustPolicy(signers, rules, tuple(self.state_keys))
 
 
-class ChannelModel(StrictModel):
-    """``channels/<channel>/policy.yaml``: where a channel's releases come from."""
+class FactsModel(StrictModel):
+    """What is known of a data plane's cluster; releases that demand a version are withheld while it is unknown."""
 
-    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
-    description: str = Field("", description="For whom this channel is.")
-    feeder: Name | None = Field(None, description="The channel a release must have been promoted to first.")
+    kubernetes: Annotated[str, parsed_by(fact_version)] | None = Field(None, description="Version of its API server.")
+    flux: Annotated[str, parsed_by(fact_version)] | None = Field(None, description="Version of its Flux.")
 
 
 class RegistrationModel(StrictModel):
@@ -146,11 +155,33 @@ class RegistrationModel(StrictModel):
     labels: dict[str, str] = Field(default_factory=dict, description="For selecting it; they grant nothing.")
     management: Management = Field(Management.VENDOR, description="Who runs it, and so who decides.")
     credential_generation: int = Field(1, ge=1, description="Raise it to give the data plane new credentials.")
+    windows: ScheduleModel = Field(
+        default_factory=ScheduleModel,
+        description="When it may be offered something new; Flux applies it at its next poll.",
+    )
+    ask: bool = Field(default=False, description="Its owner is asked before each release: ums consent.")
+    standing_consent: list[ReleaseClass] = Field(default_factory=list, description="But for releases of these classes.")
+    wariness: float | None = Field(
+        None, ge=0, le=1, description="Its place in a ramp: 0 eager, 1 cautious; chance decides where it is left out."
+    )
+    volunteer: bool = Field(default=False, description="It goes first.")
+    facts: FactsModel = Field(default_factory=FactsModel, description="What is known of its cluster.")
 
     def to_domain(self, name: PDPName) -> Registration:
         """Return the registration."""
         return Registration(
-            name, self.channel, tuple(self.bundles), self.labels, self.management, self.credential_generation
+            name=name,
+            channel=self.channel,
+            bundles=tuple(self.bundles),
+            labels=self.labels,
+            management=self.management,
+            credential_generation=self.credential_generation,
+            windows=self.windows.to_domain(),
+            ask=self.ask,
+            standing_consent=frozenset(self.standing_consent),
+            wariness=self.wariness,
+            volunteer=self.volunteer,
+            facts=Facts.parse(self.facts.kubernetes, self.facts.flux),
         )
 
 
@@ -167,7 +198,9 @@ File = tuple[str, bytes]
 Value = TypeVar("Value")
 
 
-_NO_DECISIONS: tuple[tuple[Pin, ...], tuple[Hold, ...]] = ((), ())
+_Decisions = tuple[tuple[Pin, ...], tuple[Hold, ...], tuple[Consent, ...], tuple[AcceptedRisk, ...]]
+_NO_DECISIONS: _Decisions = ((), (), (), ())
+_NOTHING_FROZEN: tuple[Freeze, ...] = ()
 _NO_OFFER: tuple[Desired | None] = (None,)
 
 
@@ -205,6 +238,9 @@ class _Reading:
     def world(self, base: Base) -> World:
         settings = self._demand(layout.SETTINGS, _settings)
         trust = self._demand(layout.TRUST, _trust)
+        # A freeze that cannot be read is one on everything: it was meant to stop something.
+        freezes = self._find(self._main, layout.FREEZES, _freezes, absent=_NOTHING_FROZEN)
+        risks: dict[str, Risk] = {}
         channels: dict[str, Channel] = {}
         catalog: dict[str, dict[Version, CatalogEntry]] = {}
         planes: dict[PDPName, DataPlane] = {}
@@ -222,10 +258,24 @@ class _Reading:
                     plane = self._plane(org, pdp)
                     if plane is not None:
                         planes[plane.name] = plane
+                case ["risks", _]:
+                    risk = self._find(self._main, path, _risk)
+                    if risk is not None:
+                        risks[risk.name] = risk
                 case _:
                     pass
         ordered = {name: channels[name] for name in _feeders_first(channels)}
-        return World(base, settings, trust, ordered, catalog, planes, tuple(self._problems))
+        return World(
+            base=base,
+            settings=settings,
+            trust=trust,
+            channels=ordered,
+            catalog=catalog,
+            planes=planes,
+            freezes=(UNREADABLE,) if freezes is None else freezes,
+            risks=risks,
+            problems=tuple(self._problems),
+        )
 
     def _channel(self, name: str) -> Channel | None:
         try:
@@ -233,11 +283,26 @@ class _Reading:
         except InvalidInputError as error:
             self._problems.append(SpecError(error.message, file=f"channels/{name}", hint=error.hint))
             return None
-        policy = self._find(self._main, layout.channel_policy(name), _policy)
+        in_force = self._find(self._main, layout.channel_policy_in_force(name), _policy)
+        policy = self._find(self._main, layout.channel_policy(name), _policy) or in_force
         state = self._find(self._main, layout.channel_state(name), _channel_state, absent=Channel(name))
         if policy is None or state is None:
             return None
-        return replace(state, name=name, feeder=policy.feeder, description=policy.description)
+        rollouts = self._below(f"channels/{name}/rollouts/", _rollout)
+        requests = self._below(f"channels/{name}/promotions/", _request)
+        return replace(
+            state,
+            name=name,
+            policy=policy,
+            in_force=in_force.digest if in_force else "",
+            rollouts=dict(rollouts),
+            requests={request.id: request for _, request in requests},
+        )
+
+    def _below(self, folder: str, parse: Callable[[bytes, str], Value]) -> list[tuple[str, Value]]:
+        """Return the values of a folder's files, by name without ending."""
+        found = ((path, self._find(self._main, path, parse)) for path in self._main if path.startswith(folder))
+        return [(path.removeprefix(folder).removesuffix(".yaml"), value) for path, value in found if value is not None]
 
     def _entry(self, bundle: str, version: str) -> CatalogEntry | None:
         folder = f"catalog/{bundle}/{version}"
@@ -304,8 +369,35 @@ def _trust(content: bytes, path: str) -> TrustPolicy:
     return validate(TrustModel, content, path).to_domain()
 
 
-def _policy(content: bytes, path: str) -> ChannelModel:
-    return validate(ChannelModel, content, path)
+def _policy(content: bytes, path: str) -> Policy:
+    return validate(ChannelModel, content, path).to_domain(content)
+
+
+def parse_policy(content: bytes, path: str) -> Policy:
+    """Return a channel's policy.
+
+    Raises:
+        SpecError: names the line and field, and what was expected there.
+
+    """
+    return _policy(content, path)
+
+
+def _rollout(content: bytes, path: str) -> Rollout:
+    data = load(content, path)
+    return Rollout.from_dict(data, strategy_from(data["strategy"]))
+
+
+def _request(content: bytes, path: str) -> Request:
+    return Request.from_dict(load(content, path))
+
+
+def _freezes(content: bytes, path: str) -> tuple[Freeze, ...]:
+    return tuple(Freeze.from_dict(each) for each in load(content, path)["freezes"])
+
+
+def _risk(content: bytes, path: str) -> Risk:
+    return Risk.from_dict(load(content, path))
 
 
 def _registration(content: bytes, path: str) -> RegistrationModel:
@@ -334,14 +426,19 @@ def _status(content: bytes, path: str) -> CatalogEntry:
         registered_at=parse_instant(data["registeredAt"]),
         registered_by=data["registeredBy"],
         yanked=data.get("yanked") or "",
+        recall=Recall.from_dict(data["recall"]) if data.get("recall") else None,
+        skipped=tuple(Skipped.from_dict(each) for each in data.get("skipped") or ()),
+        evidence={kind: tuple(who) for kind, who in (data.get("evidence") or {}).items()},
     )
 
 
-def _decisions(content: bytes, path: str) -> tuple[tuple[Pin, ...], tuple[Hold, ...]]:
+def _decisions(content: bytes, path: str) -> _Decisions:
     data = load(content, path)
     return (
         tuple(Pin.from_dict(each) for each in data.get("pins", [])),
         tuple(Hold.from_dict(each) for each in data.get("holds", [])),
+        tuple(Consent.from_dict(each) for each in data.get("consents", [])),
+        tuple(AcceptedRisk.from_dict(each) for each in data.get("acceptedRisks", [])),
     )
 
 
@@ -374,7 +471,7 @@ def _feeders_first(channels: Mapping[str, Channel]) -> list[str]:
     order: list[str] = []
     left = sorted(channels)
     while left:
-        ready = [name for name in left if channels[name].feeder is None or channels[name].feeder not in left]
+        ready = [name for name in left if channels[name].policy.feeder not in left]
         if not ready:
             return order + left
         order += ready

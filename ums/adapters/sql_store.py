@@ -25,6 +25,7 @@ _REPORTS = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("heard", sa.Float, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
     sa.Column("health", sa.String(16), nullable=False),
     sa.Column("component", sa.String(253), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
@@ -74,12 +75,14 @@ class SqlStore:
         mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
         known = sa.tuple_(_REPORTS.c.serial, _REPORTS.c.at, _REPORTS.c.rank)
         older = known < sa.tuple_(report.serial, report.at.timestamp(), report.rank)
+        since = report.since.timestamp()
+        lasts = sa.case((_REPORTS.c.health == report.health.value, _REPORTS.c.since), else_=since)
         with self._transaction() as connection:
-            if connection.execute(sa.update(_REPORTS).where(mine & older).values(**values)).rowcount:
+            if connection.execute(sa.update(_REPORTS).where(mine & older).values(**values, since=lasts)).rowcount:
                 return True
             if connection.execute(sa.select(_REPORTS.c.org).where(mine)).first() is not None:
                 return False
-            connection.execute(sa.insert(_REPORTS).values(org=pdp.org, pdp=pdp.pdp, **values))
+            connection.execute(sa.insert(_REPORTS).values(org=pdp.org, pdp=pdp.pdp, **values, since=since))
             return True
 
     def forget(self, pdp: PDPName) -> None:
@@ -135,4 +138,5 @@ def _report(row: Any) -> Report:  # noqa: ANN401 - a row of _REPORTS
         component=row.component,
         at=datetime.fromtimestamp(row.at, UTC),
         heard=datetime.fromtimestamp(row.heard, UTC),
+        since=datetime.fromtimestamp(row.since, UTC),
     )

@@ -1,35 +1,51 @@
 """The brain: what every data plane should get now, and why the others do not move.
 
-``decide`` is a pure function of the world and the time. The loop, ``ums plan`` and every verb that changes
-something call it; nothing else decides. Its unit is (data plane, bundle), with overrides per component.
+``decide`` is a pure function of the world and the time. The loop, ``ums plan``, ``ums explain`` and every verb that
+changes something call it; nothing else decides. Its unit is (data plane, bundle), with overrides per component.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ums.domain.errors import NotFoundError, Reason
-from ums.domain.fleet import BundleState, Channel, DataPlane, Health, Hold, Pin
+from ums.domain.channels import Channel
+from ums.domain.errors import Reason
+from ums.domain.fleet import BundleState, DataPlane
 from ums.domain.instants import to_text
+from ums.domain.lanes import Lane, Road, Wish
 from ums.domain.names import PDPName
-from ums.domain.release import Release
-from ums.domain.version import Version
+from ums.domain.release import ReleaseName
+from ums.domain.rollouts import (
+    IN_FLIGHT,
+    WITHDRAWN,
+    Member,
+    Progress,
+    Rollout,
+    RolloutStatus,
+    advance,
+    assign,
+    position,
+    progress,
+    ramp_limit,
+    ramp_time,
+    status_reason,
+    wave_reason,
+)
 from ums.domain.world import World
-
-_OPERATOR = "an operator of this data plane"
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A data plane goes to another state of a bundle; ``before`` is ``None`` at first install."""
+    """A data plane goes to another state of a bundle, by some road; ``before`` is ``None`` at first install."""
 
     pdp: PDPName
     bundle: str
     before: BundleState | None
     after: BundleState
+    road: Road = Road.DUE
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form used in API answers."""
@@ -38,6 +54,7 @@ class Move:
             "bundle": self.bundle,
             "before": self.before.to_dict() if self.before else None,
             "after": self.after.to_dict(),
+            "road": self.road.name.lower(),
         }
 
 
@@ -65,32 +82,57 @@ class Plan:
     Attributes:
         offers: the whole new content of each data plane whose state must be issued again, be it that it
             moves, that its channel changed, or that its last offer is half way to its end.
+        rollouts: by channel and bundle, each rollout that is to go on, halt or end.
+        members: by channel and bundle, the data planes of each rollout that is not through.
 
     """
 
     moves: tuple[Move, ...]
     withheld: tuple[Withheld, ...]
     offers: Mapping[PDPName, Mapping[str, BundleState]]
+    rollouts: Mapping[tuple[str, str], Rollout]
+    members: Mapping[tuple[str, str], tuple[Member, ...]]
+
+
+NOTHING = Plan((), (), {}, {}, {})
 
 
 def decide(world: World, now: datetime) -> Plan:
     """Return what every data plane should get at ``now``."""
+    by_channel: dict[str, list[DataPlane]] = {}
+    for _, plane in sorted(world.planes.items(), key=_by_name):
+        by_channel.setdefault(plane.registration.channel, []).append(plane)
+    turns = [_Turn(world, name, planes, now) for name, planes in sorted(by_channel.items())]
+    idle = [_Turn(world, name, [], now) for name in world.channels if name not in by_channel]
     moves: list[Move] = []
     withheld: list[Withheld] = []
-    offers: dict[PDPName, Mapping[str, BundleState]] = {}
-    for name, plane in sorted(world.planes.items()):
-        current = plane.desired.bundles if plane.desired else {}
-        bundles = dict(current)
-        for bundle in sorted({*plane.registration.bundles, *current}):
-            after, reasons = _decide_bundle(world, plane, bundle, now)
-            if reasons:
-                withheld.append(Withheld(name, bundle, tuple(reasons)))
-            if after is not None and after != current.get(bundle):
-                bundles[bundle] = after
-                moves.append(Move(name, bundle, current.get(bundle), after))
-        if bundles != current or _needs_issue(world, plane, now):
-            offers[name] = bundles
-    return Plan(tuple(moves), tuple(withheld), offers)
+    rollouts: dict[tuple[str, str], Rollout] = {}
+    members: dict[tuple[str, str], tuple[Member, ...]] = {}
+    for turn in (*turns, *idle):
+        turn.take()
+        moves += turn.moves
+        withheld += turn.withheld
+        for bundle, lane in turn.lanes.items():
+            known = turn.channel.rollouts.get(bundle) if turn.channel else None
+            if lane.rollout is not None and lane.rollout != known:
+                rollouts[turn.name, bundle] = lane.rollout
+        members |= {(turn.name, bundle): tuple(found) for bundle, found in turn.members.items()}
+    return Plan(tuple(moves), tuple(withheld), _offers(world, moves, now), rollouts, members)
+
+
+def _by_name(item: tuple[PDPName, DataPlane]) -> tuple[str, str]:
+    return item[0].org, item[0].pdp
+
+
+def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName, Mapping[str, BundleState]]:
+    offers: dict[PDPName, dict[str, BundleState]] = {}
+    for move in moves:
+        desired = world.planes[move.pdp].desired
+        offers.setdefault(move.pdp, dict(desired.bundles) if desired else {})[move.bundle] = move.after
+    for name, plane in world.planes.items():
+        if name not in offers and _needs_issue(world, plane, now):
+            offers[name] = dict(plane.desired.bundles) if plane.desired else {}
+    return {**offers}
 
 
 def _needs_issue(world: World, plane: DataPlane, now: datetime) -> bool:
@@ -103,246 +145,230 @@ def _needs_issue(world: World, plane: DataPlane, now: datetime) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One data plane and one bundle: what is decided at a time."""
+@dataclass(slots=True)
+class _Candidate:
+    """A data plane that would move, if its turn comes."""
 
-    world: World
     plane: DataPlane
-    channel: Channel
     bundle: str
     current: BundleState | None
-    now: datetime
+    wish: Wish
+    member: Member | None = None
+
+    @property
+    def turn(self) -> tuple[int, int, tuple[bool, float], str]:
+        """Return its place in the queue."""
+        member = self.member
+        return (
+            self.wish.road,
+            member.wave if member else 0,
+            member.order if member else (False, 0.0),
+            str(self.plane.name),
+        )
 
 
-def _decide_bundle(
-    world: World, plane: DataPlane, bundle: str, now: datetime
-) -> tuple[BundleState | None, list[Reason]]:
-    current = plane.desired.bundles.get(bundle) if plane.desired else None
-    if bundle not in plane.registration.bundles:
-        text = f"{plane.name} no longer subscribes to {bundle}; what runs stays"
-        return current, [Reason("unsubscribed", text, None, _OPERATOR)]
-    channel = world.channels.get(plane.registration.channel)
-    if channel is None:
-        reason = Reason("no-channel", f"channel {plane.registration.channel} does not exist or its files are wrong")
-        return current, [reason]
-    case = _Case(world, plane, channel, bundle, current, now)
-    target, reasons = _target(case)
-    if target is None:
-        return current, reasons
-    entry = world.catalog.get(bundle, {}).get(target)
-    if entry is None:
-        return current, [*reasons, Reason("no-release", f"{bundle}@{target} is not in the catalog")]
-    was = current.release if current else None
-    if target != was and (barred := _barred(case, target, was)):
-        return current, [*reasons, barred]
-    after, more = _compose(case, entry.release)
-    return after, [*reasons, *more]
+class _Turn:
+    """One channel: who moves this time."""
 
+    def __init__(self, world: World, name: str, planes: list[DataPlane], now: datetime) -> None:
+        self.world = world
+        self.name = name
+        self.planes = planes
+        self.now = now
+        self.channel: Channel | None = world.channels.get(name)
+        self.moves: list[Move] = []
+        self.withheld: list[Withheld] = []
+        self.lanes: dict[str, Lane] = {}
+        self.members: dict[str, list[Member]] = {}
+        self._candidates: list[_Candidate] = []
+        self._shared: dict[object, Reason] = {}
 
-def find_hold(
-    plane: DataPlane, channel: Channel | None, bundle: str, now: datetime, *, component: str | None = None
-) -> Hold | None:
-    """Return the hold in force: the data plane's own before the channel's."""
-    for holds in (plane.holds, channel.holds if channel else ()):
-        for hold in holds:
-            if (hold.bundle, hold.component) == (bundle, component) and hold.given.active(now):
-                return hold
-    return None
+    def take(self) -> None:
+        """Work out moves, reasons and rollouts."""
+        if self.channel is None:
+            self._without_channel()
+            return
+        for bundle in self.channel.rollouts:
+            self._lane(bundle)
+        for plane in self.planes:
+            self._consider(plane)
+        for bundle, lane in self.lanes.items():
+            self._advance(bundle, lane)
+        self._serve()
+        self.withheld.sort(key=lambda each: (str(each.pdp), each.bundle))
+        self.moves.sort(key=lambda each: (str(each.pdp), each.bundle))
 
+    def _without_channel(self) -> None:
+        reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
+        for plane in self.planes:
+            for bundle in _bundles(plane):
+                self.withheld.append(Withheld(plane.name, bundle, (reason,)))
 
-def _find_pin(plane: DataPlane, bundle: str, component: str | None, now: datetime) -> Pin | None:
-    return next(
-        (pin for pin in plane.pins if (pin.bundle, pin.component) == (bundle, component) and pin.given.active(now)),
-        None,
-    )
+    def _lane(self, bundle: str) -> Lane:
+        if bundle not in self.lanes:
+            assert self.channel is not None  # noqa: S101 - checked by take
+            lane = self.lanes[bundle] = Lane(self.world, self.channel, bundle, self.now)
+            if not lane.rollout_is_through:
+                self.members[bundle] = []
+        return self.lanes[bundle]
 
+    def _consider(self, plane: DataPlane) -> None:
+        for bundle in _bundles(plane):
+            lane = self._lane(bundle)
+            current = plane.desired.bundles.get(bundle) if plane.desired else None
+            wish, member = lane.wish(plane, current), None
+            if bundle in self.members:
+                member = _member(lane, plane, current, wish)
+                if member is not None:
+                    self.members[bundle].append(member)
+                    if member.again and current is not None:
+                        wish = Wish(replace(current, since=0), wish.reasons)
+            if wish.after is not None or wish.reasons or member is not None:
+                self._candidates.append(_Candidate(plane, bundle, current, wish, member))
 
-def _target(case: _Case) -> tuple[Version | None, list[Reason]]:
-    """Return the release a data plane should be on: by hold, else pin, else the channel's head."""
-    plane, channel, bundle, current, now = case.plane, case.channel, case.bundle, case.current, case.now
-    track = channel.tracks.get(bundle)
-    head = track.head.release if track else None
-    hold = find_hold(plane, channel, bundle, now)
-    if hold is not None:
-        return hold.release, [_hold_reason(hold)] if head != hold.release else []
-    if track is None or head is None:
-        return None, [Reason("nothing-promoted", f"no release of {bundle} was promoted to {channel.name} yet")]
-    pin = _find_pin(plane, bundle, None, now)
-    if pin is not None:
-        allowed = [version for version in track.promoted() if version <= head and version in pin.versions]
-        reason = _pin_reason(pin, allowed)
-        return (allowed[-1] if allowed else None), [reason] if not allowed or allowed[-1] != head else []
-    if current is not None and head < current.release:
-        return None, [
-            Reason(
-                "ahead-of-channel",
-                f"{plane.name} has {bundle}@{current.release}, newer than {head} in {channel.name}; "
-                "following a channel never downgrades",
-                None,
-                _OPERATOR + " (ums rollback)",
-            )
-        ]
-    return head, []
+    def _advance(self, bundle: str, lane: Lane) -> None:
+        members = self.members.get(bundle)
+        if members is None or lane.rollout is None:
+            return
+        assign(lane.rollout, members)
+        if lane.frozen is not None or lane.withdrawn:
+            return
+        before, lane.rollout = lane.rollout, advance(lane.rollout, members, self.now)
+        if lane.rollout.status in WITHDRAWN and lane.rollout.status is not before.status:
+            for each in self._candidates:
+                if each.bundle == bundle:
+                    each.wish = lane.wish(each.plane, each.current)
 
+    def _serve(self) -> None:
+        """Let candidates move, in their order, while few enough are between versions."""
+        moving = self._in_flight() if any(each.wish.after for each in self._candidates) else set()
+        assert self.channel is not None  # noqa: S101 - checked by take
+        limit = max(self.channel.policy.rollout.max_updating.at_most(len(self.planes)), 1)
+        self._candidates.sort(key=lambda each: each.turn)
+        for each in self._candidates:
+            wish, name = each.wish, each.plane.name
+            after, against = wish.after, self._against(each)
+            if wish.fallback is not None and not (wish.open and against is None):
+                after, against = wish.fallback, self._frozen(each)
+            elif not wish.open:
+                after = None
+            if after is not None and against is None and wish.road is not Road.ORDERED and name not in moving:
+                against = self._busy(len(moving), limit) if len(moving) >= limit else None
+            if after is not None and against is None:
+                moving.add(name)
+                road = wish.road if after is wish.after else Road.DUE
+                self.moves.append(Move(name, each.bundle, each.current, after, road))
+            reasons = (*wish.reasons, against) if against is not None else wish.reasons
+            if reasons:
+                self.withheld.append(Withheld(name, each.bundle, reasons))
 
-def _hold_reason(hold: Hold) -> Reason:
-    what = f"{hold.bundle}/{hold.component}" if hold.component else hold.bundle
-    given = hold.given
-    return Reason(
-        "held",
-        f"{what} is held at {hold.release} by {given.by}: {given.reason}",
-        to_text(given.until) if given.until else None,
-        f"{_OPERATOR} (ums unhold)",
-    )
+    def _frozen(self, each: _Candidate) -> Reason | None:
+        freeze = self.lanes[each.bundle].freeze_on(each.plane.name)
+        return self._share(("frozen", freeze.name), freeze.reason) if freeze is not None else None
 
-
-def _pin_reason(pin: Pin, allowed: Iterable[Version]) -> Reason:
-    what = f"{pin.bundle}/{pin.component}" if pin.component else pin.bundle
-    given = pin.given
-    none = "" if list(allowed) else "; its channel has promoted nothing within it"
-    return Reason(
-        "pinned" if not none else "pin-unsatisfied",
-        f"{what} is pinned to {pin.versions} by {given.by}: {given.reason}{none}",
-        to_text(given.until) if given.until else None,
-        f"{_OPERATOR} (ums unpin)",
-    )
-
-
-def _compose(case: _Case, release: Release) -> tuple[BundleState, list[Reason]]:
-    """Return which release provides each component, with the overrides of holds and pins."""
-    plane, current = case.plane, case.current
-    before = current.components if current else {}
-    step = (current.release if current else None, release.version)
-    components: dict[str, Version] = {}
-    reasons: list[Reason] = []
-    overrides = {hold.component for hold in plane.holds} | {pin.component for pin in plane.pins}
-    for component in release.components:
-        provider = release.version
-        if component.name in overrides:
-            provider, why = _override(case, release, component.name)
-            reasons += why
-        was = before.get(component.name)
-        # Who makes the step of the whole bundle was let through with it.
-        if provider != was and (was, provider) != step and (barred := _barred(case, provider, was)):
-            provider = was or release.version
-            reasons.append(barred)
-        components[component.name] = provider
-    removing: list[str] = []
-    for name, provider in before.items():
-        if name in components:
-            continue
-        if _removed_on_the_way(case, release, name, provider):
-            kept = _kept(case, name, provider)
-            marked = current is not None and name in current.removing
-            if kept:
-                reasons.append(kept)
-            elif marked and _confirmed(plane):
-                continue
-            else:
-                removing.append(name)
-        components[name] = provider
-    return BundleState(release.version, components, tuple(sorted(removing))), reasons
-
-
-def _override(case: _Case, release: Release, component: str) -> tuple[Version, list[Reason]]:
-    world, plane, now = case.world, case.plane, case.now
-    hold = find_hold(plane, None, release.bundle, now, component=component)
-    if hold is not None and _provides(world, release.bundle, hold.release, component):
-        return hold.release, [_hold_reason(hold)] if hold.release != release.version else []
-    pin = _find_pin(plane, release.bundle, component, now)
-    if pin is None:
-        return release.version, []
-    track = case.channel.tracks.get(release.bundle)
-    promoted = {*(track.promoted() if track else ()), release.version}
-    allowed = [
-        version
-        for version in sorted(promoted)
-        if version <= release.version
-        and (found := _provides(world, release.bundle, version, component))
-        and found in pin.versions
-    ]
-    if allowed:
-        return allowed[-1], [_pin_reason(pin, allowed)] if allowed[-1] != release.version else []
-    before = case.current.components.get(component) if case.current else None
-    return before or release.version, [_pin_reason(pin, ())]
-
-
-def _provides(world: World, bundle: str, version: Version, component: str) -> Version | None:
-    """Return the component's own version in a release, or ``None`` where it has none."""
-    entry = world.catalog.get(bundle, {}).get(version)
-    found = entry.release.component(component) if entry else None
-    return found.version if found else None
-
-
-def _barred(case: _Case, provider: Version, was: Version | None) -> Reason | None:
-    """Return why nobody who has ``was`` may be given a release, or a component of it, if so."""
-    entry = case.world.catalog.get(case.bundle, {}).get(provider)
-    if entry is not None and entry.yanked:
-        return Reason("yanked", f"{case.bundle}@{provider} was yanked: {entry.yanked}")
-    crossed = irreversible_between(case.world, case.bundle, provider, was) if was else ()
-    if not crossed:
+    def _against(self, each: _Candidate) -> Reason | None:
+        """Return why this one does not move now, beyond what is its own."""
+        wish, member, lane = each.wish, each.member, self.lanes[each.bundle]
+        rollout = lane.rollout
+        frozen = self._frozen(each) if wish.after is not None else None
+        if frozen is not None or wish.after is None or wish.road is not Road.FOLLOW or rollout is None:
+            return frozen
+        title = str(ReleaseName(lane.bundle, rollout.release))
+        stopped = status_reason(rollout, title)
+        if stopped is not None:
+            return self._share((lane.bundle, "status"), stopped)
+        if member is None or rollout.status is RolloutStatus.FINISHED or not wish.open:
+            return None
+        if member.wave > rollout.wave:
+            return self._share((lane.bundle, member.wave), wave_reason(rollout, title, member.wave))
+        if member.wave == rollout.wave and rollout.current_wave.over:
+            return self._ramp(lane.bundle, rollout, member)
         return None
-    names = ", ".join(f"{case.bundle}@{version}" for version in crossed)
-    return Reason("irreversible", f"{names} cannot be undone; what runs stays")
+
+    def _ramp(self, bundle: str, rollout: Rollout, member: Member) -> Reason | None:
+        size = sum(each.wave == rollout.wave for each in self.members[bundle])
+        if member.rank < ramp_limit(rollout, size, self.now):
+            return None
+        due = to_text(ramp_time(rollout, size, member.rank))
+        return Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due, _ENGINEER)
+
+    def _in_flight(self) -> set[PDPName]:
+        """Return who is between versions because of us."""
+        assert self.channel is not None  # noqa: S101 - checked by take
+        strategy, now = self.channel.policy.rollout, self.now
+        return {
+            plane.name
+            for plane in self.planes
+            if plane.desired is not None
+            and any(progress(plane, state, strategy, now) in IN_FLIGHT for state in plane.desired.bundles.values())
+        }
+
+    def _busy(self, moving: int, limit: int) -> Reason:
+        text = f"{moving} of {self.name} are updating, and no more than {limit} may"
+        return self._share("busy", Reason("max-updating", text, None, _ENGINEER))
+
+    def _share(self, key: object, reason: Reason) -> Reason:
+        """Return one reason for all whom it concerns."""
+        return self._shared.setdefault(key, reason)
 
 
-def irreversible_between(world: World, bundle: str, target: Version, current: Version) -> tuple[Version, ...]:
-    """Return the releases that cannot be undone on the way back from ``current`` to ``target``."""
-    if current <= target:
-        return ()
-    return tuple(
-        version
-        for version, entry in sorted(world.catalog.get(bundle, {}).items())
-        if target < version <= current and entry.release.upgrade.irreversible
+_ENGINEER = "a release engineer"
+
+
+def _bundles(plane: DataPlane) -> list[str]:
+    desired = plane.desired.bundles if plane.desired else ()
+    return sorted({*plane.registration.bundles, *desired})
+
+
+def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wish) -> Member | None:
+    """Return a data plane as a member of the rollout under way, if it is one."""
+    rollout, registration, now = lane.rollout, plane.registration, lane.now
+    assert rollout is not None  # noqa: S101 - only asked where there is one
+    tried = current is not None and wish.road is not Road.ORDERED and _was_offered(rollout, current)
+    if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
+        return None
+    counts = registration.management in rollout.strategy.counting.management
+    how, again = None, False
+    if tried and current is not None:
+        how = progress(plane, current, rollout.strategy, now)
+        if how is Progress.FAILED and _is_before(current, rollout.forgiven):
+            counts = False
+        if how is Progress.FAILED and _is_before(current, rollout.retried):
+            how, again = None, True
+        if how is Progress.SUCCEEDED and current.release != rollout.release:
+            how = Progress.UPDATING  # half way
+    salt, wary, eager = str(lane.entries[rollout.release].digest), registration.wariness, registration.volunteer
+    frozen = lane.freeze_on(plane.name) is not None
+    return Member(
+        name=plane.name,
+        labels=registration.labels,
+        order=(_is_silent(plane, rollout, now), position(salt, plane.name, wary, volunteer=eager)),
+        eligible=wish.open and not frozen,
+        coming=wish.soon or frozen,
+        progress=how,
+        counts=counts,
+        again=again,
     )
 
 
-def _removed_on_the_way(case: _Case, release: Release, component: str, provider: Version) -> bool:
-    """Return whether a release after the one that provides a component, up to the new one, says it is removed.
-
-    A component that a release merely lacks stays: a typo must never uninstall anything.
-    """
-    return any(
-        component in entry.release.removes
-        for version, entry in case.world.catalog.get(case.bundle, {}).items()
-        if provider < version <= release.version
-    )
+def _was_offered(rollout: Rollout, state: BundleState) -> bool:
+    """Return whether a rollout offered this state: its release, or a hop on the way there."""
+    if _is_before(state, rollout.started):
+        return False
+    return state.release == rollout.release or (bool(state.origins) and state.release > max(state.origins))
 
 
-def _kept(case: _Case, component: str, provider: Version) -> Reason | None:
-    """Return what keeps a component that its release removes."""
-    hold = find_hold(case.plane, None, case.bundle, case.now, component=component)
-    if hold is not None:
-        return _hold_reason(hold)
-    pin = _find_pin(case.plane, case.bundle, component, case.now)
-    return _pin_reason(pin, (provider,)) if pin is not None else None
+def _is_before(state: BundleState, moment: datetime | None) -> bool:
+    """Return whether a state was offered before a moment; a serial may share its second."""
+    return moment is not None and state.since < int(moment.timestamp())
 
 
-def _confirmed(plane: DataPlane) -> bool:
-    """Return whether the cluster reported the last offer, and so the marks in it, as applied."""
-    return (
-        plane.desired is not None
-        and plane.report is not None
-        and plane.report.serial >= plane.desired.serial
-        and plane.report.health is Health.HEALTHY
-    )
-
-
-def components_of(world: World, bundle: str, state: BundleState) -> Iterator[tuple[str, Release]]:
-    """Yield each component of a state with the release that provides it.
-
-    Raises:
-        NotFoundError: the catalog lacks one of these releases.
-
-    """
-    for name, version in state.components.items():
-        release = world.entry(bundle, version).release
-        if release.component(name) is None:
-            raise NotFoundError(f"{release.name} has no component {name}")
-        yield name, release
-
-
-def next_serial(previous: int | None, now: datetime) -> int:
-    """Return the next serial: it rises with every offer and survives a restored backup (unix seconds)."""
-    return max((previous or 0) + 1, int(now.timestamp()))
+def _is_silent(plane: DataPlane, rollout: Rollout, now: datetime) -> bool:
+    """Return whether nobody heard of a data plane for long."""
+    desired, report, grace = plane.desired, plane.report, rollout.strategy.offline_grace
+    if desired is None:
+        return False
+    late = now - desired.issued > grace
+    if report is None:
+        return late
+    return now - report.heard > desired.expires - desired.issued or (report.serial < desired.serial and late)

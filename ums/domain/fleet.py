@@ -1,16 +1,49 @@
-"""Channels and data planes: who follows what, what holds them, what they have, and what they report."""
+"""Data planes: what holds them, what they have, and what they report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from ums.domain.bundle import ReleaseClass
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName
 from ums.domain.version import Version, VersionRange
+from ums.domain.windows import Schedule
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a data plane's cluster; ``None`` is unknown."""
+
+    kubernetes: Version | None = None
+    flux: Version | None = None
+
+    @classmethod
+    def parse(cls, kubernetes: str | None, flux: str | None) -> Self:
+        """Read versions as the programs tell them.
+
+        Raises:
+            InvalidInputError: one is no version.
+
+        """
+        return cls(*(fact_version(text) if text else None for text in (kubernetes, flux)))
+
+
+def fact_version(text: str) -> Version:
+    """Return MAJOR.MINOR.PATCH of a version such as ``v1.34.1+k3s1``: a vendor's suffix makes nothing a pre-release.
+
+    Raises:
+        InvalidInputError: it is no version.
+
+    """
+    core = Version(text.removeprefix("v")).parsed
+    return Version(f"{core.major}.{core.minor}.{core.patch}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,83 +129,6 @@ class Pin:
         return cls(data["bundle"], data.get("component"), VersionRange(data["versions"]), Given.from_dict(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """One step in a channel's history."""
-
-    release: Version
-    given: Given
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the wire form."""
-        return {"release": str(self.release), **self.given.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read the wire form."""
-        return cls(Version(data["release"]), Given.from_dict(data))
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One bundle in one channel: its history, newest last; the last entry is the head."""
-
-    history: tuple[Promoted, ...]
-
-    @property
-    def head(self) -> Promoted:
-        """Return the newest promotion."""
-        return self.history[-1]
-
-    @property
-    def revision(self) -> int:
-        """Return how often the channel moved."""
-        return len(self.history)
-
-    def promoted(self) -> tuple[Version, ...]:
-        """Return every release ever promoted here, each once, in ascending order."""
-        return tuple(sorted({step.release for step in self.history}))
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A named pointer, per bundle, that data planes follow."""
-
-    name: str
-    feeder: str | None = None
-    description: str = ""
-    tracks: Mapping[str, Track] = field(default_factory=dict)
-    holds: tuple[Hold, ...] = ()
-
-    def state_document(self) -> dict[str, Any]:
-        """Return what ``channels/<channel>/state.yaml`` holds."""
-        return {
-            "schema": 1,
-            "bundles": {
-                bundle: {
-                    "release": str(track.head.release),
-                    "revision": track.revision,
-                    "history": [step.to_dict() for step in track.history],
-                }
-                for bundle, track in sorted(self.tracks.items())
-            },
-            "holds": [hold.to_dict() for hold in self.holds],
-        }
-
-    def with_state(self, document: Mapping[str, Any]) -> Channel:
-        """Return this channel with the state that a document holds."""
-        return Channel(
-            self.name,
-            self.feeder,
-            self.description,
-            {
-                bundle: Track(tuple(Promoted.from_dict(step) for step in entry["history"]))
-                for bundle, entry in document.get("bundles", {}).items()
-            },
-            tuple(Hold.from_dict(hold) for hold in document.get("holds", [])),
-        )
-
-
 class Management(StrEnum):
     """Who runs a data plane, and so who decides (``mission.md``: three models)."""
 
@@ -182,8 +138,53 @@ class Management(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """An owner's yes to one release."""
+
+    bundle: str
+    release: Version
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"bundle": self.bundle, "release": str(self.release), **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(data["bundle"], Version(data["release"]), Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRisk:
+    """A named risk that an owner takes."""
+
+    risk: str
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"risk": self.risk, **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(data["risk"], Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
-    """What people decide about a data plane: ``fleet/<org>/<pdp>/registration.yaml``."""
+    """What people decide about a data plane: ``fleet/<org>/<pdp>/registration.yaml``.
+
+    Attributes:
+        windows: when it may be offered something new; Flux applies it when it next polls.
+        ask: its owner is asked before each release …
+        standing_consent: … but for these classes.
+        wariness: where it stands in a ramp, 0 eager to 1 cautious, instead of where chance puts it.
+        volunteer: it goes first.
+        facts: what is known of its cluster.
+
+    """
 
     name: PDPName
     channel: str
@@ -191,6 +192,12 @@ class Registration:
     labels: Mapping[str, str] = field(default_factory=dict)
     management: Management = Management.VENDOR
     credential_generation: int = 1
+    windows: Schedule = field(default_factory=Schedule)
+    ask: bool = False
+    standing_consent: frozenset[ReleaseClass] = frozenset()
+    wariness: float | None = None
+    volunteer: bool = False
+    facts: Facts = field(default_factory=Facts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the file's content."""
@@ -201,6 +208,10 @@ class Registration:
             "labels": dict(self.labels),
             "management": self.management.value,
             "credentialGeneration": self.credential_generation,
+            **({"ask": True} if self.ask else {}),
+            **({"standingConsent": sorted(self.standing_consent)} if self.standing_consent else {}),
+            **({"wariness": self.wariness} if self.wariness is not None else {}),
+            **({"volunteer": True} if self.volunteer else {}),
         }
 
 
@@ -212,12 +223,16 @@ class BundleState:
         release: the release it is on.
         components: for each component, the release that provides it – ``release``, unless held, pinned or kept.
         removing: components marked for removal; the next state leaves them out.
+        since: serial with which it was first offered.
+        origins: the releases that the data plane may have been on when it was, the surest first.
 
     """
 
     release: Version
     components: Mapping[str, Version]
     removing: tuple[str, ...] = ()
+    since: int = field(default=0, compare=False)
+    origins: tuple[Version, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form, in ``ums-state``."""
@@ -225,6 +240,8 @@ class BundleState:
             "release": str(self.release),
             "components": {name: str(version) for name, version in sorted(self.components.items())},
             "removing": list(self.removing),
+            "since": self.since,
+            "origins": [str(version) for version in self.origins],
         }
 
     @classmethod
@@ -234,6 +251,8 @@ class BundleState:
             Version(data["release"]),
             {name: Version(version) for name, version in data["components"].items()},
             tuple(data.get("removing", ())),
+            int(data.get("since", 0)),
+            tuple(Version(version) for version in data.get("origins", ())),
         )
 
 
@@ -269,6 +288,7 @@ class Report:
         component: the object that failed, where one is named.
         at: the sender's timestamp: compared only with others of the same data plane.
         heard: when we received it.
+        since: when we first heard of this health, without another in between.
 
     """
 
@@ -278,6 +298,11 @@ class Report:
     component: str
     at: datetime
     heard: datetime
+    since: datetime = _EVER
+
+    def __post_init__(self) -> None:
+        if self.since is _EVER:
+            object.__setattr__(self, "since", self.heard)
 
     @property
     def rank(self) -> int:
@@ -299,6 +324,8 @@ class DataPlane:
     registration: Registration
     pins: tuple[Pin, ...] = ()
     holds: tuple[Hold, ...] = ()
+    consents: tuple[Consent, ...] = ()
+    accepted: tuple[AcceptedRisk, ...] = ()
     desired: Desired | None = None
     report: Report | None = None
 
@@ -313,6 +340,8 @@ class DataPlane:
             "schema": 1,
             "pins": [pin.to_dict() for pin in self.pins],
             "holds": [hold.to_dict() for hold in self.holds],
+            "consents": [consent.to_dict() for consent in self.consents],
+            "acceptedRisks": [accepted.to_dict() for accepted in self.accepted],
         }
 
     def health(self, now: datetime) -> Health:
@@ -328,3 +357,8 @@ class DataPlane:
         if self.report.serial != self.desired.serial:
             return Health.UPDATING
         return self.report.health
+
+
+def next_serial(previous: int | None, now: datetime) -> int:
+    """Return the next serial: it rises with every offer and survives a restored backup (unix seconds)."""
+    return max((previous or 0) + 1, int(now.timestamp()))

@@ -13,6 +13,7 @@ DELIVERY = "delivery"
 
 SETTINGS = "ums.yaml"
 TRUST = "trust.yaml"
+FREEZES = "freezes.yaml"
 
 
 def catalog_folder(bundle: str, version: Version) -> str:
@@ -50,13 +51,33 @@ def channel_state(channel: str) -> str:
     return f"channels/{channel}/state.yaml"
 
 
+def channel_policy_in_force(channel: str) -> str:
+    """Return the path of the last policy that was valid, which UMS keeps for when people break theirs."""
+    return f"channels/{channel}/policy.in-force.yaml"
+
+
+def channel_rollout(channel: str, bundle: str) -> str:
+    """Return the path of the rollout of a channel's head."""
+    return f"channels/{channel}/rollouts/{bundle}.yaml"
+
+
+def channel_request(channel: str, request: str) -> str:
+    """Return the path of a promotion that was asked for or agreed to."""
+    return f"channels/{channel}/promotions/{request}.yaml"
+
+
+def risk(name: str) -> str:
+    """Return the path of a declared risk."""
+    return f"risks/{name}.yaml"
+
+
 def fleet_registration(pdp: PDPName) -> str:
     """Return the path of a data plane's registration, which people edit."""
     return f"fleet/{pdp}/registration.yaml"
 
 
 def fleet_decisions(pdp: PDPName) -> str:
-    """Return the path of a data plane's pins and holds, which UMS writes."""
+    """Return the path of what was decided about a data plane, which UMS writes."""
     return f"fleet/{pdp}/decisions.yaml"
 
 

@@ -7,13 +7,14 @@ so that equal decisions give equal trees.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ums.domain import layout
 from ums.domain.bundle import ComponentKind
 from ums.domain.canonical import canonical_json
-from ums.domain.deciding import components_of
+from ums.domain.composing import components_of
 from ums.domain.fleet import BundleState, Desired
 from ums.domain.instants import duration_text, to_text
 from ums.domain.names import ComponentName, PDPName
@@ -205,7 +206,8 @@ def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, ser
     """Return the state to offer a data plane from ``now`` on."""
     channel = world.plane(pdp).registration.channel
     issued = now.replace(microsecond=0)
-    return Desired(serial, channel, issued, issued + world.settings.validity, bundles)
+    offered = {name: state if state.since else replace(state, since=serial) for name, state in bundles.items()}
+    return Desired(serial, channel, issued, issued + world.settings.validity, offered)
 
 
 def render_plane(world: World, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
+from ums.domain.channels import Channel
 from ums.domain.digest import Digest
 from ums.domain.errors import NotFoundError, SpecError
-from ums.domain.fleet import Channel, DataPlane, Report
+from ums.domain.fleet import DataPlane, Given, Report
+from ums.domain.freezes import Freeze
+from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import Release, ReleaseName
+from ums.domain.risks import Risk
 from ums.domain.trust import TrustPolicy
 from ums.domain.version import Version
 
@@ -42,12 +46,49 @@ class FleetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Who has the release shall leave it, for this one."""
+
+    to: Version
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"to": str(self.to), **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(Version(data["to"]), Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The gates that an expedited promotion went past, for ever to be seen."""
+
+    channel: str
+    gates: tuple[str, ...]
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"channel": self.channel, "gates": list(self.gates), **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(data["channel"], tuple(data["gates"]), Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A release that the service accepted.
 
     Attributes:
         digest: of its OCI manifest, in ``<prefix>/<bundle>``.
         signed_by: the signers that counted when it was accepted.
+        yanked: why nobody new may get it, or the empty string.
+        evidence: kinds of statements found about it, and who signed them.
 
     """
 
@@ -57,6 +98,23 @@ class CatalogEntry:
     registered_at: datetime
     registered_by: str
     yanked: str = ""
+    recall: Recall | None = None
+    skipped: tuple[Skipped, ...] = ()
+    evidence: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def status_document(self) -> dict[str, Any]:
+        """Return what ``status.yaml`` says of the release."""
+        return {
+            "schema": 1,
+            "digest": str(self.digest),
+            "signedBy": list(self.signed_by),
+            "registeredAt": to_text(self.registered_at),
+            "registeredBy": self.registered_by,
+            "yanked": self.yanked,
+            "recall": self.recall.to_dict() if self.recall else None,
+            "skipped": [each.to_dict() for each in self.skipped],
+            "evidence": {kind: list(who) for kind, who in sorted(self.evidence.items())},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +135,8 @@ class World:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     catalog: Mapping[str, Mapping[Version, CatalogEntry]] = field(default_factory=dict)
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
+    freezes: tuple[Freeze, ...] = ()
+    risks: Mapping[str, Risk] = field(default_factory=dict)
     problems: tuple[SpecError, ...] = ()
 
     def with_reports(self, reports: Mapping[PDPName, Report]) -> World:
@@ -91,6 +151,16 @@ class World:
     def with_plane(self, plane: DataPlane) -> World:
         """Return the world with one data plane added or replaced."""
         return replace(self, planes={**self.planes, plane.name: plane})
+
+    def with_planes(self, planes: Mapping[PDPName, DataPlane]) -> World:
+        """Return the world with these data planes alone."""
+        return replace(self, planes=planes)
+
+    def with_entry(self, entry: CatalogEntry) -> World:
+        """Return the world with one release of the catalog replaced."""
+        release = entry.release
+        versions = {**self.catalog.get(release.bundle, {}), release.version: entry}
+        return replace(self, catalog={**self.catalog, release.bundle: versions})
 
     def channel(self, name: str) -> Channel:
         """Return a channel.

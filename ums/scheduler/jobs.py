@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -15,8 +16,8 @@ _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
 
 
-def start_scheduler(services: Services, *, reconcile_every: timedelta) -> None:
-    """Start the jobs in a daemon thread of this process."""
+def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelta) -> None:
+    """Start the jobs in daemon threads of this process; reconcile as well whenever ``due`` is set."""
     jobs = {"reconcile": (services.reconcile, reconcile_every)}
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _MISFIRE_GRACE_SECONDS},
@@ -26,6 +27,14 @@ def start_scheduler(services: Services, *, reconcile_every: timedelta) -> None:
     for name, (job, every) in jobs.items():
         scheduler.add_job(_logged(name, job), "interval", seconds=every.total_seconds(), id=name)
     scheduler.start()
+    Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True).start()
+
+
+def _reconcile_when(due: Event, scheduler: BackgroundScheduler) -> None:
+    while due.wait():
+        due.clear()
+        # The same job, so that there are never two at once.
+        scheduler.modify_job("reconcile", next_run_time=datetime.now(UTC))
 
 
 def _logged(name: str, job: Callable[[], object]) -> Callable[[], None]:

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ums.domain import layout
-from ums.domain.deciding import irreversible_between
+from ums.domain.channels import Channel
+from ums.domain.composing import irreversible_between
 from ums.domain.errors import InvalidInputError, NotFoundError, Reason, RefusedError
-from ums.domain.fleet import BundleState, Channel, DataPlane, Given, Hold, Pin
+from ums.domain.fleet import BundleState, Consent, DataPlane, Given, Hold, Pin
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
+from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import Document, World
 from ums.usecases.record import Change, Outcome, Record
@@ -87,6 +89,7 @@ class Instruct:
         def change(world: World, plane: DataPlane, now: datetime) -> DataPlane:
             state = _state(plane, subject)
             exact = versions or VersionRange(str(_version(world, state, subject)))
+            _check_pin(world, subject, exact)
             pin = Pin(subject.bundle, subject.component, exact, why.given(now))
             return replace(plane, pins=(*_others(plane.pins, subject), pin))
 
@@ -146,6 +149,25 @@ class Instruct:
             lambda _world, plane, _now: replace(plane, holds=_others(plane.holds, subject)),
             dry_run=dry_run,
         )
+
+    def consent(self, pdp: PDPName, name: ReleaseName, why: Why, *, dry_run: bool = False) -> Outcome:
+        """Agree, for its owner, that a data plane gets a release.
+
+        Raises:
+            ForbiddenError: the identity may not operate.
+            NotFoundError: no such data plane or release.
+            InvalidInputError: no reason.
+
+        """
+
+        def change(world: World, plane: DataPlane, now: datetime) -> DataPlane:
+            world.entry(name.bundle, name.version)
+            others = tuple(
+                each for each in plane.consents if (each.bundle, each.release) != (name.bundle, name.version)
+            )
+            return replace(plane, consents=(*others, Consent(name.bundle, name.version, why.given(now))))
+
+        return self._instruct(pdp, Subject(name.bundle), "consent", why, change, dry_run=dry_run)
 
     def roll_back(
         self, pdp: PDPName, subject: Subject, release: Version, why: Why, *, dry_run: bool = False
@@ -228,22 +250,7 @@ class Instruct:
         dry_run: bool,
     ) -> Outcome:
         why.by.require(Permission.OPERATE, bundle=subject.bundle)
-
-        def apply(world: World, now: datetime) -> Change:
-            before = world.plane(pdp)
-            after = change(world, before, now)
-            if after == before:
-                return Change(world)
-            return Change(world.with_plane(after), {layout.fleet_decisions(pdp): Document(after.decisions_document())})
-
-        return self.record(
-            apply,
-            subject=f"fleet/{pdp}: {action.capitalize()} {subject}",
-            action=action,
-            actor=why.by.subject,
-            reason=why.reason,
-            dry_run=dry_run,
-        )
+        return instruct_plane(self.record, pdp, action, str(subject), why, change, dry_run=dry_run)
 
     def _instruct_channel(
         self,
@@ -272,6 +279,42 @@ class Instruct:
             reason=why.reason,
             dry_run=dry_run,
         )
+
+
+def instruct_plane(
+    record: Record,
+    pdp: PDPName,
+    action: str,
+    what: str,
+    why: Why,
+    change: Callable[[World, DataPlane, datetime], DataPlane],
+    *,
+    dry_run: bool,
+) -> Outcome:
+    """Record what was decided about a data plane, and its consequences.
+
+    Raises:
+        ForbiddenError: the identity may not operate.
+        NotFoundError: there is no such data plane.
+
+    """
+    why.by.require(Permission.OPERATE)
+
+    def apply(world: World, now: datetime) -> Change:
+        before = world.plane(pdp)
+        after = change(world, before, now)
+        if after == before:
+            return Change(world)
+        return Change(world.with_plane(after), {layout.fleet_decisions(pdp): Document(after.decisions_document())})
+
+    return record(
+        apply,
+        subject=f"fleet/{pdp}: {action.capitalize()} {what}",
+        action=action,
+        actor=why.by.subject,
+        reason=why.reason,
+        dry_run=dry_run,
+    )
 
 
 def _rollback_given(why: Why, now: datetime) -> Given:
@@ -309,6 +352,17 @@ def _version(world: World, state: BundleState, subject: Subject) -> Version:
     if component is None:
         raise NotFoundError(f"{subject.bundle}@{provider} has no component {subject.component}")
     return component.version
+
+
+def _check_pin(world: World, subject: Subject, versions: VersionRange) -> None:
+    """Refuse a pin to what does not exist: it would hold for ever."""
+    known = set(world.catalog.get(subject.bundle, {}))
+    if subject.component is not None:
+        releases = (entry.release for entry in world.catalog.get(subject.bundle, {}).values())
+        known = {found.version for release in releases if (found := release.component(subject.component))}
+    if not any(version in versions for version in known):
+        newest = ", ".join(str(each) for each in sorted(known)[-5:])
+        raise InvalidInputError(f"no release of {subject} is within {versions}", hint=f"its newest: {newest or 'none'}")
 
 
 def _check_target(world: World, plane: DataPlane, subject: Subject, release: Version) -> None:

@@ -1,4 +1,4 @@
-"""Promote: move a channel to a release."""
+"""Promote: move a channel to a release, now or as soon as its gates are open."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.errors import Reason, RefusedError, UnverifiedError
-from ums.domain.fleet import Channel, Given, Promoted, Track
+from ums.domain.channels import Channel, Request
+from ums.domain.errors import InvalidInputError, RefusedError, UnverifiedError
+from ums.domain.fleet import Given
+from ums.domain.gates import Gate, Verdict, ask_gates
 from ums.domain.identity import Identity, Permission
+from ums.domain.linting import check_waves
 from ums.domain.release import ReleaseName
-from ums.domain.world import Document, World
+from ums.domain.world import Content, Document, Skipped, World
 from ums.usecases.record import Change, Outcome, Record
 from ums.usecases.verify import Verify
 
@@ -22,34 +25,57 @@ class Promote:
     record: Record
     verify: Verify
 
-    def __call__(self, name: ReleaseName, *, to: str, by: Identity, reason: str = "", dry_run: bool = False) -> Outcome:
+    def __call__(
+        self,
+        name: ReleaseName,
+        *,
+        to: str,
+        by: Identity,
+        reason: str = "",
+        expedite: bool = False,
+        when_ready: bool = False,
+        dry_run: bool = False,
+    ) -> Outcome:
         """Promote a release; if it is the head already, nothing changes.
 
-        Every rule is asked, so that a refusal names all its reasons at once.
+        Every gate is asked, so that a refusal names all its reasons at once. The rollout begins with the loop.
+
+        Args:
+            name: the release.
+            to: the channel.
+            by: who promotes.
+            reason: why; demanded where gates are skipped.
+            expedite: take the policy's fast path.
+            when_ready: if a gate is closed, keep the wish, for the loop to execute once all are open.
+            dry_run: record nothing.
 
         Raises:
             ForbiddenError: the identity may not promote this bundle.
             NotFoundError: there is no such release or channel.
-            RefusedError: a rule said no.
+            RefusedError: a gate said no.
+            InvalidInputError: a reason is missing, or a wave of the channel selects nobody.
             UnavailableError: the registry or the release repo did not answer.
 
         """
         by.require(Permission.PROMOTE, bundle=name.bundle)
-        self._check_signatures(name)
+        if expedite and not reason.strip():
+            raise InvalidInputError("a reason is missing", hint="say why the gates may be skipped: --reason '…'")
+        verified = self.check_signatures(name)
 
         def change(world: World, now: datetime) -> Change:
             channel = world.channel(to)
-            world.entry(name.bundle, name.version)
             track = channel.tracks.get(name.bundle)
             if track is not None and track.head.release == name.version:
                 return Change(world)
-            reasons = blocking(world, channel, name)
-            if reasons:
-                raise RefusedError(f"{name} is not promoted to {to}", reasons, hint="the reasons say what is missing")
-            step = Promoted(name.version, Given(by.subject, reason, now))
-            history = (*(track.history if track else ()), step)
-            moved = replace(channel, tracks={**channel.tracks, name.bundle: Track(history)})
-            return Change(world.with_channel(moved), {layout.channel_state(to): Document(moved.state_document())})
+            gates = ask_gates(world, channel, name, now, expedite=expedite, verified=verified)
+            given = Given(by.subject, reason, now)
+            if all(gate.is_open for gate in gates):
+                check_waves(world, channel, name.bundle)
+                return promotion(world, channel, name, given, gates)
+            if when_ready and not any(gate.verdict is Verdict.FAILED for gate in gates):
+                known = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+                return requested(world, channel, replace(known, wanted=known.wanted or given, expedite=expedite))
+            raise refusal(channel, name, gates)
 
         return self.record(
             change,
@@ -58,46 +84,56 @@ class Promote:
             actor=by.subject,
             reason=reason,
             dry_run=dry_run,
+            settle=False,
         )
 
-    def _check_signatures(self, name: ReleaseName) -> None:
-        """Verify again: a key may have left ``trust.yaml`` since the release was registered."""
+    def check_signatures(self, name: ReleaseName) -> bool:
+        """Verify again: a key may have left ``trust.yaml`` since the release was registered.
+
+        Raises:
+            NotFoundError: there is no such release.
+            UnavailableError: the registry does not answer.
+
+        """
         world = self.record.world()
         entry = world.entry(name.bundle, name.version)
         try:
             self.verify.release(world.settings.registry, name.bundle, entry.digest, world.trust)
-        except UnverifiedError as error:
-            raise RefusedError(
-                f"{name} may not be promoted", (Reason("unverified", error.message, None, None),), hint=error.hint
-            ) from error
+        except UnverifiedError:
+            return False
+        return True
 
 
-def blocking(world: World, channel: Channel, name: ReleaseName) -> tuple[Reason, ...]:
-    """Return every reason against promoting a release to a channel."""
-    reasons: list[Reason] = []
-    entry = world.entry(name.bundle, name.version)
-    if entry.yanked:
-        reasons.append(Reason("yanked", f"{name} was yanked: {entry.yanked}", None, "a release engineer"))
-    track = channel.tracks.get(name.bundle)
-    if track is not None and name.version < track.head.release:
-        reasons.append(
-            Reason(
-                "older-than-head",
-                f"{channel.name} has {name.bundle}@{track.head.release}; going back is a rollback",
-                None,
-                "a release engineer (ums rollback)",
-            )
-        )
-    if channel.feeder is not None:
-        feeder = world.channels.get(channel.feeder)
-        feeding = feeder.tracks.get(name.bundle) if feeder else None
-        if feeding is None or name.version not in feeding.promoted():
-            reasons.append(
-                Reason(
-                    "not-in-feeder",
-                    f"{name} was not promoted to {channel.feeder}, which feeds {channel.name}",
-                    None,
-                    f"a release engineer (ums promote {name} --to {channel.feeder})",
-                )
-            )
-    return tuple(reasons)
+def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, gates: tuple[Gate, ...]) -> Change:
+    """Return a promotion: the channel's new head, its rollout, and what was skipped, for ever on the release."""
+    moved = channel.with_promoted(name.bundle, name.version, given)
+    files: dict[str, Content | None] = {
+        layout.channel_state(channel.name): Document(moved.state_document()),
+        layout.channel_rollout(channel.name, name.bundle): Document(moved.rollouts[name.bundle].to_dict()),
+    }
+    request = Request(name.bundle, name.version).id
+    if request in channel.requests:
+        files[layout.channel_request(channel.name, request)] = None
+    world = world.with_channel(moved)
+    skipped = tuple(gate.name.value for gate in gates if gate.verdict is Verdict.SKIPPED)
+    if skipped:
+        entry = world.entry(name.bundle, name.version)
+        entry = replace(entry, skipped=(*entry.skipped, Skipped(channel.name, skipped, given)))
+        world = world.with_entry(entry)
+        files[layout.catalog_status(name.bundle, name.version)] = Document(entry.status_document())
+    return Change(world, files)
+
+
+def requested(world: World, channel: Channel, request: Request) -> Change:
+    """Return a request recorded, unless it stands like that already."""
+    if channel.requests.get(request.id) == request:
+        return Change(world)
+    path = layout.channel_request(channel.name, request.id)
+    return Change(world.with_channel(channel.with_request(request)), {path: Document(request.to_dict())})
+
+
+def refusal(channel: Channel, name: ReleaseName, gates: tuple[Gate, ...]) -> RefusedError:
+    """Return the refusal that names every closed gate."""
+    closed = tuple(gate.reason for gate in gates if not gate.is_open)
+    hint = f"ums gates {name} --to {channel.name} shows all gates; --when-ready promotes once they are open"
+    return RefusedError(f"{name} is not promoted to {channel.name}", closed, hint=hint)

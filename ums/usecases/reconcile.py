@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from ums.domain import layout
+from ums.domain.channels import Channel
+from ums.domain.errors import UmsError
+from ums.domain.fleet import Given
+from ums.domain.gates import ask_gates
+from ums.domain.linting import check_waves
+from ums.domain.release import ReleaseName
+from ums.domain.world import Content, Raw, World
+from ums.usecases.promote import Promote, promotion
 from ums.usecases.record import Change, Outcome, Record
+
+_ACTOR = "ums"
 
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Issue whatever is due: moves, states that age, removals that were confirmed. Run it as often as you like."""
+    """Do whatever is due: promotions whose gates opened, rollouts, states that age. Run it as often as you like."""
 
     record: Record
+    promote: Promote
 
     def __call__(self) -> Outcome:
         """Reconcile once.
@@ -21,10 +35,70 @@ class Reconcile:
             StorageError: the disk refused; nothing was recorded.
 
         """
+
+        def change(world: World, now: datetime) -> Change:
+            files: dict[str, Content | None] = {}
+            for channel in world.channels.values():
+                if channel.policy.source and channel.in_force != channel.policy.digest:
+                    files[layout.channel_policy_in_force(channel.name)] = Raw(channel.policy.source)
+                    world = world.with_channel(replace(channel, in_force=channel.policy.digest))
+            for name, channel, given in list(_due(world, now)):
+                there = world.channel(channel.name)  # as the promotions before this one left it
+                expedite, verified = _expedites(there, name), self._is_verified(name)
+                gates = ask_gates(world, there, name, now, expedite=expedite, verified=verified)
+                if all(gate.is_open for gate in gates):
+                    done = promotion(world, there, name, given, gates)
+                    world = done.world
+                    files |= done.files
+            return Change(world, files)
+
         return self.record(
-            lambda world, _: Change(world),
-            subject="fleet: Issue due states",
+            change,
+            subject="fleet: Do what is due",
             action="reconcile",
-            actor="ums",
-            reason="a state aged, an instruction ended, or a removal was confirmed",
+            actor=_ACTOR,
+            reason="a gate opened, a rollout went on, an instruction ended, a state aged, or a removal was confirmed",
         )
+
+    def _is_verified(self, name: ReleaseName) -> bool:
+        try:
+            return self.promote.check_signatures(name)
+        except UmsError:
+            return False  # what cannot be checked now does not pass; the next round asks again
+
+
+def _expedites(channel: Channel, name: ReleaseName) -> bool:
+    return any(
+        (each.bundle, each.release, each.expedite) == (name.bundle, name.version, True)
+        for each in channel.requests.values()
+    )
+
+
+def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Given]]:
+    """Yield promotions that are wanted, by a person or by policy, and that nothing known stands against."""
+    for channel in world.channels.values():
+        wanted = {
+            ReleaseName(each.bundle, each.release): each.wanted for each in channel.requests.values() if each.wanted
+        }
+        if channel.policy.automatic:
+            for name in _next_from_feeder(world, channel):
+                wanted.setdefault(name, Given(_ACTOR, f"{channel.name} takes by itself what passes its gates", now))
+        for name, given in wanted.items():
+            if name.version not in world.catalog.get(name.bundle, {}):
+                continue
+            gates = ask_gates(world, channel, name, now, expedite=_expedites(channel, name))
+            try:
+                check_waves(world, channel, name.bundle)
+            except UmsError:
+                continue
+            if all(gate.is_open for gate in gates):
+                yield name, channel, replace(given, since=now)
+
+
+def _next_from_feeder(world: World, channel: Channel) -> Iterator[ReleaseName]:
+    feeder = world.channels.get(channel.policy.feeder or "")
+    for bundle, track in feeder.tracks.items() if feeder else ():
+        mine = channel.tracks.get(bundle)
+        newer = [each for each in track.promoted() if mine is None or each > mine.head.release]
+        # The highest that passes is enough; the ones below would be overtaken at once.
+        yield from (ReleaseName(bundle, each) for each in reversed(newer))

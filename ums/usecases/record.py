@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ums.domain.deciding import Plan, decide, next_serial
+from ums.domain import layout
+from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
+from ums.domain.fleet import next_serial
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_plane
-from ums.domain.world import Base, Content, Decision, World
+from ums.domain.world import Base, Content, Decision, Document, World
 from ums.ports import Clock, ReleaseRepo, Store
 
 _ATTEMPTS = 20
@@ -52,6 +54,8 @@ class Record:
     release_repo: ReleaseRepo
     store: Store
     clock: Clock
+    wake: Callable[[], None] = lambda: None
+    """Called when there is something for the loop to do."""
 
     def world(self) -> World:
         """Return what should be and what was observed, now."""
@@ -66,8 +70,12 @@ class Record:
         actor: str,
         reason: str,
         dry_run: bool = False,
+        settle: bool = True,
     ) -> Outcome:
         """Record what ``change`` makes of the world; it is asked again whenever the world moved meanwhile.
+
+        Without ``settle`` its consequences are left to the loop, which is woken: the answer comes at once however
+        large the fleet is.
 
         Raises:
             UmsError: whatever ``change`` refuses with.
@@ -79,23 +87,34 @@ class Record:
             now = self.clock.now()
             before = self.world()
             wanted = change(before, now)
-            plan = decide(wanted.world, now)
+            plan = decide(wanted.world, now) if settle or dry_run else NOTHING
+            world, files = _with_rollouts(wanted, plan)
             delivery: dict[str, Content | None] = {}
             serials: dict[PDPName, int] = {}
             for pdp, bundles in plan.offers.items():
-                desired = wanted.world.plane(pdp).desired
+                desired = world.plane(pdp).desired
                 serials[pdp] = next_serial(desired.serial if desired else None, now)
-                issued = offer(wanted.world, pdp, bundles, serial=serials[pdp], now=now)
-                delivery.update(render_plane(wanted.world, pdp, issued))
-            decision = Decision(subject, action, actor, reason, now, wanted.files, delivery)
+                issued = offer(world, pdp, bundles, serial=serials[pdp], now=now)
+                delivery.update(render_plane(world, pdp, issued))
+            decision = Decision(subject, action, actor, reason, now, files, delivery)
             if dry_run or decision.is_empty:
-                return Outcome(wanted.world, plan, serials, before.base, recorded=False)
+                return Outcome(world, plan, serials, before.base, recorded=False)
             try:
                 base = self.release_repo.commit(decision, base=before.base)
             except ConflictError:
                 continue
-            return Outcome(wanted.world, plan, serials, base, recorded=True)
+            self.wake()
+            return Outcome(world, plan, serials, base, recorded=True)
         raise UnavailableError(
             f"the release repo moved {_ATTEMPTS} times while this was decided; nothing was recorded",
             hint="try again in a moment",
         )
+
+
+def _with_rollouts(wanted: Change, plan: Plan) -> tuple[World, Mapping[str, Content | None]]:
+    """Return the world and the files with the rollouts where the plan brings them."""
+    world, files = wanted.world, dict(wanted.files)
+    for (name, bundle), rollout in plan.rollouts.items():
+        world = world.with_channel(world.channel(name).with_rollout(bundle, rollout))
+        files[layout.channel_rollout(name, bundle)] = Document(rollout.to_dict())
+    return world, files

@@ -9,7 +9,6 @@ from ums.domain import layout
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from ums.domain.identity import Identity, Permission
-from ums.domain.instants import to_text
 from ums.domain.names import ComponentName
 from ums.domain.release import Release, ReleaseName
 from ums.domain.rendering import RENDERER, render_objects
@@ -102,15 +101,7 @@ def _files(entry: CatalogEntry, notes: str, world: World) -> dict[str, Content |
     files: dict[str, Content | None] = {
         layout.catalog_release(release.bundle, release.version): Raw(release.to_bytes()),
         layout.catalog_status(release.bundle, release.version): Document(
-            {
-                "schema": layout.SCHEMA,
-                "digest": str(entry.digest),
-                "signedBy": list(entry.signed_by),
-                "registeredAt": to_text(entry.registered_at),
-                "registeredBy": entry.registered_by,
-                "renderer": RENDERER,
-                "yanked": entry.yanked,
-            }
+            {**entry.status_document(), "renderer": RENDERER}
         ),
     }
     if notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from tests.unit.domain.worlds import NOW, PROD, given, make_release
 from ums.adapters._release_files import MODELS, File, ReleaseFiles, desired_from_state, to_bytes
 from ums.adapters._yaml import StrictModel, dump, load, validate
+from ums.domain.channels import Channel, Promoted, Track
 from ums.domain.digest import Digest
 from ums.domain.errors import SpecError
-from ums.domain.fleet import BundleState, Channel, DataPlane, Desired, Hold, Management, Pin, Promoted, Track
+from ums.domain.fleet import BundleState, DataPlane, Desired, Hold, Management, Pin
 from ums.domain.fleet import Registration as DomainRegistration
 from ums.domain.names import PDPName
 from ums.domain.rendering import render_state
@@ -165,8 +167,8 @@ def test_channels_come_after_their_feeders() -> None:
     }
     world = read(main)
     assert list(world.channels) == ["c", "lost", "b", "a", "about", "round"]
-    assert world.channels["a"].feeder == "b"
-    assert world.channels["c"].description == "d"
+    assert world.channels["a"].policy.feeder == "b"
+    assert world.channels["c"].policy.description == "d"
     assert world.problems == ()
 
 
@@ -174,12 +176,14 @@ def test_what_a_channel_holds_comes_back() -> None:
     """State that UMS wrote is what UMS reads."""
     steps = tuple(Promoted(Version(version), given(NOW)) for version in ("1.1.0", "1.2.0"))
     holds = (Hold("platform", None, Version("1.1.0"), given()),)
-    channel = Channel("stable", "edge", "d", {"platform": Track(steps)}, holds)
+    channel = Channel("stable", tracks={"platform": Track(steps)}, holds=holds)
     main = {
         "channels/stable/policy.yaml": b"feeder: edge\ndescription: d\n",
         "channels/stable/state.yaml": dump(channel.state_document()),
     }
-    assert read(main).channels == {"stable": channel}
+    found = read(main).channels["stable"]
+    assert replace(found, policy=channel.policy) == channel
+    assert found.policy.feeder == "edge"
 
 
 def test_what_a_data_plane_has_comes_back() -> None:
@@ -187,7 +191,7 @@ def test_what_a_data_plane_has_comes_back() -> None:
     registration = DomainRegistration(PROD, "stable", ("platform", "flux"), {"eu": "yes"}, Management.CUSTOMER, 3)
     pins = (Pin("platform", "cilium", VersionRange("~1.16"), given(NOW)),)
     holds = (Hold("platform", None, Version("1.1.0"), given()),)
-    plane = DataPlane(registration, pins, holds, DESIRED)
+    plane = DataPlane(registration, pins, holds, desired=DESIRED)
     main = {
         REGISTRATION_PATH: dump(registration.to_dict()),
         "fleet/acme/prod/decisions.yaml": dump(plane.decisions_document()),

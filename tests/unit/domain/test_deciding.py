@@ -10,8 +10,8 @@ from hypothesis import given as given_that
 from hypothesis import strategies as st
 
 from tests.unit.domain.worlds import NOW, PROD, given, make_release, make_world, running, settle
-from ums.domain.deciding import decide, next_serial
-from ums.domain.fleet import Hold
+from ums.domain.deciding import decide
+from ums.domain.fleet import Hold, next_serial
 from ums.domain.version import Version
 from ums.domain.world import World
 

@@ -10,19 +10,9 @@ from hypothesis import given as given_that
 from hypothesis import strategies as st
 
 from tests.unit.domain.worlds import NOW, PROD, given
-from ums.domain.fleet import (
-    BundleState,
-    Channel,
-    DataPlane,
-    Desired,
-    Health,
-    Hold,
-    Pin,
-    Promoted,
-    Registration,
-    Report,
-    Track,
-)
+from ums.domain.channels import Channel, Promoted, Track
+from ums.domain.fleet import BundleState, DataPlane, Desired, Health, Hold, Pin, Registration, Report
+from ums.domain.policy import Policy
 from ums.domain.version import Version, VersionRange
 
 DAY = timedelta(days=1)
@@ -55,11 +45,11 @@ def test_a_pin_reads_as_it_is_written(component: str | None, versions: str) -> N
 def test_a_channels_state_reads_as_it_is_written() -> None:
     """Its policy – feeder and description – is another file, and stays."""
     steps = (Promoted(Version("1.0.0"), given()), Promoted(Version("1.1.0"), given()))
-    channel = Channel("stable", "edge", "for all", {"platform": Track(steps)}, HOLDS)
+    channel = Channel("stable", Policy(feeder="edge"), {"platform": Track(steps)}, HOLDS)
     written = channel.state_document()
     assert written["bundles"]["platform"]["release"] == "1.1.0"
     assert written["bundles"]["platform"]["revision"] == 2
-    assert Channel("stable", "edge", "for all").with_state(written) == channel
+    assert Channel("stable", Policy(feeder="edge")).with_state(written) == channel
 
 
 def test_a_bundles_state_reads_as_it_is_written() -> None:

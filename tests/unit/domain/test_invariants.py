@@ -11,10 +11,13 @@ from hypothesis import given as given_that
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tests.unit.domain.worlds import NOW, given, make_release, make_world, settle
-from ums.domain.deciding import Plan, decide, find_hold
-from ums.domain.fleet import BundleState, Channel, DataPlane, Hold, Pin, Promoted, Registration, Track
+from tests.unit.domain.worlds import AT_ONCE, NOW, given, make_release, make_world, settle
+from ums.domain.channels import Channel, Promoted, Track
+from ums.domain.composing import find_hold
+from ums.domain.deciding import Plan, decide
+from ums.domain.fleet import BundleState, DataPlane, Hold, Pin, Registration
 from ums.domain.names import PDPName
+from ums.domain.policy import Policy
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import World
 
@@ -55,7 +58,7 @@ def make_fleet() -> Fleet:
     """Return data planes that run the first release of their channel, and a channel without any."""
     world = make_world(RELEASES, promoted=["1.0.0"])
     planes = {name: DataPlane(Registration(name, "stable", ("platform",))) for name in PLANES}
-    return Fleet(settle(replace(world, planes=planes, channels={"edge": Channel("edge"), **world.channels})))
+    return Fleet(settle(replace(world, planes=planes, channels={"edge": Channel("edge", Policy(rollout=AT_ONCE)), **world.channels})))
 
 
 def promote(name: str, version: Version) -> Told:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ums.domain.bundle import ComponentKind, UpgradeRules, Workload
-from ums.domain.deciding import decide, next_serial
+from ums.domain.channels import Channel, Promoted, Track
+from ums.domain.deciding import decide
 from ums.domain.digest import Digest
-from ums.domain.fleet import Channel, DataPlane, Given, Health, Hold, Pin, Promoted, Registration, Report, Track
+from ums.domain.fleet import DataPlane, Given, Health, Hold, Pin, Registration, Report, next_serial
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
+from ums.domain.policy import EVERYONE, Amount, Policy, Strategy
 from ums.domain.release import Component, Release
 from ums.domain.rendering import offer
 from ums.domain.trust import KeySigner, SigningRule, TrustPolicy
@@ -25,6 +27,10 @@ PROD = PDPName("acme", "prod")
 def given(until: datetime | None = None) -> Given:
     """Return an instruction's frame."""
     return Given("olga", "because", NOW - timedelta(hours=1), until)
+
+
+AT_ONCE = Strategy(waves=(EVERYONE,), max_updating=Amount("100%"), healthy_for=timedelta())
+"""A rollout to all data planes at once."""
 
 
 def make_component(name: str, version: str, needs: tuple[str, ...] = ()) -> Component:
@@ -81,7 +87,7 @@ def make_world(
     }
     steps = tuple(Promoted(Version(version), given()) for version in promoted)
     held = (Hold("platform", None, Version(channel_hold), given()),) if channel_hold else ()
-    channel = Channel("stable", None, "", {"platform": Track(steps)} if steps else {}, held)
+    channel = Channel("stable", Policy(rollout=AT_ONCE), tracks={"platform": Track(steps)} if steps else {}, holds=held)
     plane = DataPlane(
         Registration(PROD, "stable", ("platform",)),
         pins=tuple(Pin("platform", component, VersionRange(text), given()) for component, text in pins),

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import DerivedCredentials
@@ -25,22 +26,16 @@ from ums.domain.trust import KeySigner
 from ums.domain.version import Version
 from ums.domain.world import Base, Decision, Raw
 from ums.services import Services
-from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.build import Build, PatchOf
-from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
-from ums.usecases.instruct import Instruct
-from ums.usecases.promote import Promote
 from ums.usecases.publish import Publish, Published, ReadBase
-from ums.usecases.reconcile import Reconcile
-from ums.usecases.record import Record
-from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
-from ums.usecases.tokens import Authenticate, IssueToken
 from ums.usecases.verify import Verify
 
 PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
 ADMIN = Identity("ada", frozenset({"admin"}))
+AT_ONCE = {"waves": [{"name": "everyone"}], "maxUpdating": "100%", "healthyFor": "0s"}
+"""A rollout to all data planes at once."""
 
 
 class SettableClock:
@@ -91,22 +86,13 @@ class Stage:
         self.keys = {name: self.make_key(name) for name in signers}
         self.seed(self.keys, threshold)
         self.verify = Verify(self.registry, CosignBundleVerifier())
-        record = Record(self.repo, self.store, self.clock)
-        credentials = DerivedCredentials(b"m" * 32)
-        self.services = Services(
-            clock=self.clock,
+        self.services = Services.wire(
             release_repo=self.repo,
-            record=record,
-            authenticate=Authenticate(self.store, self.clock),
-            authenticate_plane=AuthenticatePlane(self.repo, credentials),
-            issue_token=IssueToken(self.store),
-            register_release=RegisterRelease(record, self.verify),
-            promote=Promote(record, self.verify),
-            instruct=Instruct(record),
-            add_data_plane=AddDataPlane(record),
-            bootstrap_data_plane=BootstrapDataPlane(record, credentials),
-            record_event=RecordEvent(self.repo, self.store, self.clock),
-            reconcile=Reconcile(record),
+            store=self.store,
+            clock=self.clock,
+            verify=self.verify,
+            credentials=DerivedCredentials(b"m" * 32),
+            parse_policy=parse_policy,
         )
         self.registrar = Registrar(self.services.register_release)
         self.build = Build(BundleFolder(registry=self.registry, helm=None))
@@ -131,8 +117,8 @@ class Stage:
         files = {
             "ums.yaml": {"url": "http://127.0.0.1", "registry": str(PREFIX)},
             "trust.yaml": trust,
-            "channels/edge/policy.yaml": {"description": "first"},
-            "channels/stable/policy.yaml": {"feeder": "edge"},
+            "channels/edge/policy.yaml": {"description": "first", "rollout": AT_ONCE},
+            "channels/stable/policy.yaml": {"feeder": "edge", "rollout": AT_ONCE},
         }
         main = {path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()}
         try:
@@ -174,6 +160,7 @@ class Stage:
         """Promote a release."""
         for channel in channels or ("edge", "stable"):
             self.services.promote(ReleaseName("platform", Version(version)), to=channel, by=ADMIN)
+        self.services.reconcile()
 
     def add_plane(self, name: PDPName = PROD) -> None:
         """Register a data plane that follows ``stable``."""

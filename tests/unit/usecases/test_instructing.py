@@ -15,7 +15,6 @@ from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
-from ums.domain.world import Decision, Raw
 from ums.usecases.instruct import ROLLBACK_HOLD, Instruct, Subject, Why
 from ums.usecases.record import Outcome
 
@@ -251,13 +250,8 @@ def test_a_data_plane_gets_its_first_state_at_once(stage: Stage) -> None:
 def test_a_yanked_release_is_promoted_nowhere(stage: Stage) -> None:
     """Every reason is told at once, with whom to ask."""
     stage.publish("1.2.0")
-    path = "catalog/platform/1.2.0/status.yaml"
-    status = stage.repo.file("main", path)
-    assert status is not None
-    content = Raw(status.replace(b"yanked: ''", b"yanked: corrupts data"))
-    decision = Decision("Yank", "yank", "erik", "x", stage.clock.now(), {path: content})
-    stage.repo.commit(decision, base=stage.repo.read().base)
+    stage.services.withdraw_release.yank(ReleaseName("platform", Version("1.2.0")), Why(ADMIN, "corrupts data"))
     with pytest.raises(RefusedError) as caught:
         stage.services.promote(ReleaseName("platform", Version("1.2.0")), to="stable", by=ENGINEER)
-    assert [reason.code for reason in caught.value.reasons] == ["yanked", "not-in-feeder"]
+    assert [reason.code for reason in caught.value.reasons] == ["gate-feeder", "gate-yanked"]
     assert all(reason.who_can_override for reason in caught.value.reasons)

@@ -1,0 +1,166 @@
+"""What must hold after every step: the invariants of the design, looked at from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from tests.simulation.cluster import Cluster
+from ums.domain.channels import Channel
+from ums.domain.composing import find_hold
+from ums.domain.deciding import Plan, decide
+from ums.domain.fleet import BundleState, DataPlane, Pin
+from ums.domain.lanes import Road
+from ums.domain.names import PDPName
+from ums.domain.rollouts import IN_FLIGHT, WITHDRAWN, RolloutStatus, progress
+from ums.domain.version import Version
+from ums.domain.world import World
+from ums.usecases.record import Outcome
+
+_PASSING = {"wave", "ramp", "max-updating", "unconfirmed", "window"}
+"""Reasons that end by themselves, so that nobody may be left with them at the end."""
+
+
+def check_step(
+    before: World,
+    after: World,
+    now: datetime,
+    outcome: Outcome | None,
+    clusters: Mapping[PDPName, Cluster],
+    *,
+    moved: bool,
+) -> None:
+    """Check what one step did."""
+    assert not after.problems, f"it wrote what it cannot read: {after.problems}"
+    assert decide(after, now) == decide(after, now), "deciding has no side effects"
+    if outcome is not None and outcome.recorded:
+        assert moved, "an acknowledged decision is in the release repo"
+    for name, plane in after.planes.items():
+        was = before.planes[name]
+        check_serial(was, plane)
+        for bundle, state in plane.desired.bundles.items() if plane.desired else ():
+            old = was.desired.bundles.get(bundle) if was.desired else None
+            if old != state:
+                check_move(after, plane, bundle, old, state, now)
+    for cluster in clusters.values():
+        check_visited(after, cluster)
+    if outcome is not None and outcome.recorded:
+        check_limits(before, outcome, now)
+
+
+def check_serial(was: DataPlane, plane: DataPlane) -> None:
+    """Serials never decrease, and rise with whatever changes."""
+    if was.desired is None:
+        return
+    assert plane.desired is not None, "an offer is never taken away"
+    assert plane.desired.serial >= was.desired.serial, "a serial decreased"
+    if plane.desired != was.desired:
+        assert plane.desired.serial > was.desired.serial, "an offer changed without a new serial"
+
+
+def check_move(
+    world: World, plane: DataPlane, bundle: str, old: BundleState | None, new: BundleState, now: datetime
+) -> None:
+    """Nobody is given what was yanked, lies outside a hold or pin, or goes back past what cannot be undone."""
+    catalog, name = world.catalog[bundle], plane.name
+    channel = world.channels[plane.registration.channel]
+    given = {new.release, *new.components.values()} - ({old.release, *old.components.values()} if old else set())
+    yanked = [str(each) for each in given if catalog[each].yanked]
+    assert not yanked, f"{name} was given {yanked}, which were yanked"
+    assert not [each for each in frozen_by(world, channel, plane, bundle, now)], f"{name} moved though frozen"
+    held = find_hold(plane, channel, bundle, now)
+    pinned = next((pin for pin in plane.pins if _in_force(pin, bundle, None, now)), None)
+    if old is None or old.release != new.release:
+        recalled = old is not None and catalog[old.release].recall is not None
+        if held is not None:
+            assert _on_the_way(old, new, held.release), f"{name} left its hold at {held.release} for {new.release}"
+        elif pinned is not None and not recalled:
+            inside = new.release in pinned.versions
+            assert inside or _climbs(world, bundle, old, new, pinned), f"{name} is outside its pin"
+        if old is not None and new.release < old.release:
+            crossed = [each for each in catalog if new.release < each <= old.release]
+            assert not any(catalog[each].release.upgrade.irreversible for each in crossed), f"{name} went back too far"
+    for component in set(old.components if old else ()) - set(new.components):
+        assert old is not None
+        assert component in old.removing, f"{component} of {name} vanished without being marked"
+
+
+def frozen_by(world: World, channel: Channel, plane: DataPlane, bundle: str, now: datetime) -> Iterator[str]:
+    """Yield the freezes in force."""
+    for freeze in world.freezes:
+        covers = freeze.scope.covers(channel=channel.name, bundle=bundle) and freeze.scope.covers_plane(plane.name)
+        if covers and freeze.given.active(now):
+            yield freeze.name
+
+
+def check_visited(world: World, cluster: Cluster) -> None:
+    """No cluster ever skips a barrier, whatever it heard and when."""
+    catalog = world.catalog["platform"]
+    barriers = [version for version, entry in catalog.items() if entry.release.upgrade.barrier]
+    for start, end in zip(cluster.visited, cluster.visited[1:], strict=False):
+        skipped = [str(each) for each in barriers if start < each < end]
+        assert not skipped, f"{cluster.name} went from {start} to {end} past the barrier {skipped}"
+
+
+def check_limits(before: World, outcome: Outcome, now: datetime) -> None:
+    """Never more are between versions because of us than policy says; a rollout that stands moves nobody forward."""
+    for name, channel in outcome.world.channels.items():
+        planes = [plane for plane in before.planes.values() if plane.registration.channel == name]
+        strategy = channel.policy.rollout
+        flying = {
+            plane.name
+            for plane in planes
+            for state in (plane.desired.bundles.values() if plane.desired else ())
+            if progress(plane, state, strategy, now) in IN_FLIGHT
+        }
+        mine = [move for move in outcome.plan.moves if move.pdp in {plane.name for plane in planes}]
+        ordered = {move.pdp for move in mine if move.road is Road.ORDERED}
+        automatic = {move.pdp for move in mine if move.road is not Road.ORDERED} - flying - ordered
+        limit = max(strategy.max_updating.at_most(len(planes)), 1)
+        if automatic:
+            assert len(flying | ordered | automatic) <= limit, f"more than {limit} of {name} are updating"
+        for bundle, rollout in channel.rollouts.items():
+            if rollout.status in WITHDRAWN or rollout.status is RolloutStatus.PAUSED:
+                onward = [m for m in mine if m.road is Road.FOLLOW and m.after.release == rollout.release]
+                assert not onward, f"{onward[0].pdp} moved to {bundle}@{rollout.release}, whose rollout stands"
+
+
+def check_arrived(world: World, plan: Plan, now: datetime) -> None:
+    """Everybody is where the channel's head is, or has a reason that does not end by itself."""
+    reasons = {each.pdp: {reason.code for reason in each.reasons} for each in plan.withheld}
+    for name, plane in world.planes.items():
+        track = world.channels[plane.registration.channel].tracks.get("platform")
+        state = plane.desired.bundles.get("platform") if plane.desired else None
+        mine = reasons.get(name, set())
+        if track is not None and (state is None or state.release != track.head.release):
+            assert mine, f"{name} waits at {state.release if state else None}, and nobody says why"
+        if mine and mine <= _PASSING:
+            rollout = world.channels[plane.registration.channel].rollouts.get("platform")
+            stuck = rollout is not None and _is_stuck(world, plane.registration.channel, rollout.release, now)
+            assert stuck, f"{name} still waits for {mine}"
+
+
+def _is_stuck(world: World, channel: str, release: Version, now: datetime) -> bool:
+    """Return whether failures that policy bears keep a wave from succeeding, or a hop from being confirmed."""
+    return any(
+        plane.report is not None and plane.report.health == "failed"
+        for plane in world.planes.values()
+        if plane.registration.channel == channel
+    )
+
+
+def _in_force(pin: Pin, bundle: str, component: str | None, now: datetime) -> bool:
+    return (pin.bundle, pin.component) == (bundle, component) and pin.given.active(now)
+
+
+def _on_the_way(old: BundleState | None, new: BundleState, target: Version) -> bool:
+    if old is None or new.release == target:
+        return new.release == target
+    return old.release < new.release < target
+
+
+def _climbs(world: World, bundle: str, old: BundleState | None, new: BundleState, pin: Pin) -> bool:
+    """Return whether a move is a hop towards what is pinned."""
+    if old is None:
+        return False
+    return any(version in pin.versions and old.release < new.release < version for version in world.catalog[bundle])

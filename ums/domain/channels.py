@@ -1,0 +1,199 @@
+"""Channels: what was promoted to each, what is on its way, and what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from ums.domain.fleet import Given, Hold
+from ums.domain.policy import Policy
+from ums.domain.rollouts import Rollout
+from ums.domain.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """One step in a channel's history."""
+
+    release: Version
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"release": str(self.release), **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(Version(data["release"]), Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One bundle in one channel: its history, newest last; the last entry is the head."""
+
+    history: tuple[Promoted, ...]
+
+    @property
+    def head(self) -> Promoted:
+        """Return the newest promotion."""
+        return self.history[-1]
+
+    @property
+    def revision(self) -> int:
+        """Return how often the channel moved."""
+        return len(self.history)
+
+    def promoted(self) -> tuple[Version, ...]:
+        """Return every release ever promoted here, each once, in ascending order."""
+        return tuple(sorted({step.release for step in self.history}))
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's yes – or no – to a promotion, for one release under one policy.
+
+    Attributes:
+        groups: those of the person at the time.
+        policy: digest of the policy that it was given under.
+        release: digest of the release that it was given for.
+
+    """
+
+    given: Given
+    groups: frozenset[str]
+    policy: str
+    release: str
+    rejects: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            **self.given.to_dict(),
+            "groups": sorted(self.groups),
+            "policy": self.policy,
+            "release": self.release,
+            "rejects": self.rejects,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        rejects = bool(data.get("rejects"))
+        return cls(Given.from_dict(data), frozenset(data["groups"]), data["policy"], data["release"], rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A promotion that somebody wants, or that people agree to, until it is executed.
+
+    Attributes:
+        wanted: who asked for it, to be executed once all gates are open; ``None`` if nobody did yet.
+        expedite: by the policy's fast path.
+
+    """
+
+    bundle: str
+    release: Version
+    wanted: Given | None = None
+    expedite: bool = False
+    approvals: tuple[Approval, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return the name of its file."""
+        return f"{self.bundle}-{self.release}"
+
+    def with_approval(self, approval: Approval) -> Self:
+        """Return the request with one person's answer, in place of the same person's earlier one."""
+        others = tuple(each for each in self.approvals if each.given.by != approval.given.by)
+        return replace(self, approvals=(*others, approval))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "bundle": self.bundle,
+            "release": str(self.release),
+            "wanted": self.wanted.to_dict() if self.wanted else None,
+            "expedite": self.expedite,
+            "approvals": [each.to_dict() for each in self.approvals],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(
+            data["bundle"],
+            Version(data["release"]),
+            Given.from_dict(data["wanted"]) if data.get("wanted") else None,
+            bool(data.get("expedite")),
+            tuple(Approval.from_dict(each) for each in data.get("approvals", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A named pointer, per bundle, that data planes follow.
+
+    Attributes:
+        rollouts: per bundle, how its head reaches the data planes.
+        requests: promotions that were asked for or agreed to, by ``Request.id``.
+        in_force: digest of the policy that UMS keeps for when people break theirs.
+
+    """
+
+    name: str
+    policy: Policy = field(default_factory=Policy)
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    requests: Mapping[str, Request] = field(default_factory=dict)
+    in_force: str = ""
+
+    def state_document(self) -> dict[str, Any]:
+        """Return what ``channels/<channel>/state.yaml`` holds."""
+        return {
+            "schema": 1,
+            "bundles": {
+                bundle: {
+                    "release": str(track.head.release),
+                    "revision": track.revision,
+                    "history": [step.to_dict() for step in track.history],
+                }
+                for bundle, track in sorted(self.tracks.items())
+            },
+            "holds": [hold.to_dict() for hold in self.holds],
+        }
+
+    def with_state(self, document: Mapping[str, Any]) -> Self:
+        """Return this channel with the state that a document holds."""
+        return replace(
+            self,
+            tracks={
+                bundle: Track(tuple(Promoted.from_dict(step) for step in entry["history"]))
+                for bundle, entry in document.get("bundles", {}).items()
+            },
+            holds=tuple(Hold.from_dict(hold) for hold in document.get("holds", [])),
+        )
+
+    def with_promoted(self, bundle: str, release: Version, given: Given) -> Self:
+        """Return this channel with a new head for a bundle, and its rollout started."""
+        before = self.tracks.get(bundle)
+        track = Track((*(before.history if before else ()), Promoted(release, given)))
+        rollout = Rollout.start(release, self.policy.rollout, given, before=self.rollouts.get(bundle))
+        done = Request(bundle, release).id
+        return replace(
+            self,
+            tracks={**self.tracks, bundle: track},
+            rollouts={**self.rollouts, bundle: rollout},
+            requests={name: request for name, request in self.requests.items() if name != done},
+        )
+
+    def with_rollout(self, bundle: str, rollout: Rollout) -> Self:
+        """Return this channel with one rollout replaced."""
+        return replace(self, rollouts={**self.rollouts, bundle: rollout})
+
+    def with_request(self, request: Request) -> Self:
+        """Return this channel with one request added or replaced."""
+        return replace(self, requests={**self.requests, request.id: request})

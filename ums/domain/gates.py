@@ -1,0 +1,450 @@
+"""Gates: what is asked before a release enters a channel. Every gate is asked, so that one answer names them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from ums.domain.channels import Approval, Channel, Request
+from ums.domain.errors import Reason, UnverifiedError
+from ums.domain.fleet import DataPlane, Health
+from ums.domain.graph import Graph
+from ums.domain.instants import duration_text, to_text
+from ums.domain.policy import SKIPPABLE, Approvals, GateName
+from ums.domain.release import ReleaseName
+from ums.domain.risks import unmet
+from ums.domain.rollouts import WITHDRAWN, offered_at
+from ums.domain.version import Version
+from ums.domain.world import CatalogEntry, World
+
+_ENGINEER = "a release engineer"
+_SHOWN = 3
+
+
+class Verdict(StrEnum):
+    """What a gate says. Only ``passed`` and ``skipped`` let a release through."""
+
+    PASSED = "passed"
+    PENDING = "pending"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate's answer.
+
+    Attributes:
+        until: when it will pass if all goes well, RFC 3339, where that can be told.
+
+    """
+
+    name: GateName
+    verdict: Verdict
+    message: str
+    until: str | None = None
+    who_can_override: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it lets the release through."""
+        return self.verdict in {Verdict.PASSED, Verdict.SKIPPED}
+
+    @property
+    def reason(self) -> Reason:
+        """Return the answer as a reason for a refusal."""
+        return Reason(f"gate-{self.name.value}", self.message, self.until, self.who_can_override)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in API answers."""
+        return {
+            "gate": self.name.value,
+            "verdict": self.verdict.value,
+            "message": self.message,
+            "until": self.until,
+            "who_can_override": self.who_can_override,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    verdict: Verdict
+    message: str
+    until: datetime | None = None
+    who: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    world: World
+    channel: Channel
+    name: ReleaseName
+    entry: CatalogEntry
+    request: Request
+    verified: bool | None
+    now: datetime
+
+    @property
+    def feeder(self) -> Channel | None:
+        return self.world.channels.get(self.channel.policy.feeder or "")
+
+
+def ask_gates(
+    world: World,
+    channel: Channel,
+    name: ReleaseName,
+    now: datetime,
+    *,
+    expedite: bool = False,
+    verified: bool | None = None,
+) -> tuple[Gate, ...]:
+    """Return the answer of every gate that the channel's policy has.
+
+    Args:
+        world: with the release in its catalog.
+        channel: where the release is to go.
+        name: the release.
+        now: the time.
+        expedite: by the fast path; a gate that it may skip answers *skipped*.
+        verified: whether the signatures were checked again just now; ``None`` where that was not tried,
+            and what was found at registration counts.
+
+    Raises:
+        NotFoundError: there is no such release.
+
+    """
+    entry = world.entry(name.bundle, name.version)
+    request = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+    question = _Question(world, channel, name, entry, request, verified, now)
+    skipped = _skipped(question) if expedite else frozenset()
+    gates = []
+    for gate, ask in _GATES.items():
+        answer = ask(question)
+        if answer is None:
+            continue
+        verdict, message = answer.verdict, answer.message
+        if gate in skipped and verdict is not Verdict.PASSED:
+            verdict, message = Verdict.SKIPPED, f"skipped by the fast path: {message}"
+        gates.append(Gate(gate, verdict, message, to_text(answer.until) if answer.until else None, answer.who))
+    if expedite:
+        gates.append(_expedite(question))
+    return tuple(gates)
+
+
+def _skipped(q: _Question) -> frozenset[GateName]:
+    rules = q.channel.policy.expedite
+    if rules is None or q.entry.release.release_class not in rules.classes:
+        return frozenset()
+    return (rules.skip | {GateName.APPROVALS}) & SKIPPABLE
+
+
+def _expedite(q: _Question) -> Gate:
+    rules = q.channel.policy.expedite
+    if rules is None or q.entry.release.release_class not in rules.classes:
+        which = f"{', '.join(sorted(rules.classes))} releases" if rules else "no release"
+        text = f"the policy of {q.channel.name} has a fast path for {which}; this is a {q.entry.release.release_class} release"
+        return Gate(GateName.EXPEDITE, Verdict.FAILED, text)
+    verdict, text = _approved(q, rules.approvals)
+    return Gate(GateName.EXPEDITE, verdict, f"fast path: {text}", None, _approvers(rules.approvals))
+
+
+def _feeder(q: _Question) -> _Answer | None:
+    name = q.channel.policy.feeder
+    if name is None:
+        return None
+    track = q.feeder.tracks.get(q.name.bundle) if q.feeder else None
+    if track is None or q.name.version not in track.promoted():
+        text = f"{q.name} was not promoted to {name}, which feeds {q.channel.name}"
+        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums promote {q.name} --to {name})")
+    return _Answer(Verdict.PASSED, f"promoted to {name}")
+
+
+def _class(q: _Question) -> _Answer | None:
+    found, allowed = q.entry.release.release_class, q.channel.policy.classes
+    if found not in allowed:
+        text = f"{q.name} is a {found} release; {q.channel.name} takes {', '.join(sorted(allowed))}"
+        return _Answer(Verdict.FAILED, text, None, f"whoever edits the policy of {q.channel.name}")
+    return _Answer(Verdict.PASSED, f"{found} releases may enter")
+
+
+def _yanked(q: _Question) -> _Answer | None:
+    if q.entry.yanked:
+        return _Answer(
+            Verdict.FAILED, f"{q.name} was yanked: {q.entry.yanked}", None, f"{_ENGINEER} (ums unyank {q.name})"
+        )
+    return _Answer(Verdict.PASSED, "not yanked")
+
+
+def _order(q: _Question) -> _Answer | None:
+    track = q.channel.tracks.get(q.name.bundle)
+    if track is not None and q.name.version < track.head.release:
+        text = f"{q.channel.name} has {q.name.bundle}@{track.head.release}; going back is a rollback"
+        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums rollback)")
+    return _Answer(Verdict.PASSED, "newer than what the channel has")
+
+
+def _freeze(q: _Question) -> _Answer | None:
+    for freeze in q.world.freezes:
+        covers = freeze.scope.is_whole and freeze.scope.covers(channel=q.channel.name, bundle=q.name.bundle)
+        if covers and freeze.given.active(q.now):
+            return _Answer(
+                Verdict.FAILED, freeze.reason.message, freeze.given.until, freeze.reason.who_can_override or ""
+            )
+    return _Answer(Verdict.PASSED, "nothing is frozen")
+
+
+def _signatures(q: _Question) -> _Answer | None:
+    try:
+        rule = q.world.trust.rule_for(q.name.bundle)
+    except UnverifiedError as error:
+        return _Answer(Verdict.FAILED, error.message, None, "whoever may edit trust.yaml")
+    if q.verified is False:
+        return _Answer(Verdict.FAILED, f"{q.name} does not carry the signatures that trust.yaml demands")
+    counted = sorted(set(q.entry.signed_by) & set(rule.signers))
+    if len(counted) < rule.threshold:
+        text = f"{len(counted)} of {rule.threshold} trusted signatures: {', '.join(counted) or 'none'}"
+        return _Answer(Verdict.FAILED, text, None, "whoever may sign it, or edit trust.yaml")
+    return _Answer(Verdict.PASSED, f"signed by {', '.join(counted)}")
+
+
+def _evidence(q: _Question) -> _Answer | None:
+    missing, unknown = [], []
+    for kind, signers in sorted(q.channel.policy.gates.evidence.items()):
+        if kind not in q.entry.evidence:
+            unknown.append(kind)
+        elif signers and not set(signers) & set(q.entry.evidence[kind]):
+            missing.append(f"{kind} by {' or '.join(signers)}")
+    if missing:
+        return _Answer(Verdict.FAILED, f"there is no {', no '.join(missing)}", None, "whoever builds the release")
+    if unknown:
+        text = f"nothing is known of its {', '.join(unknown)}, and what is unknown does not pass"
+        return _Answer(Verdict.UNKNOWN, text, None, "whoever builds the release")
+    return _Answer(Verdict.PASSED, "all that the policy demands is there") if q.channel.policy.gates.evidence else None
+
+
+def _dependencies(q: _Question) -> _Answer | None:
+    requires = q.entry.release.requires
+    if not (requires.kubernetes or requires.flux or requires.bundles):
+        return None
+    failing: list[str] = []
+    unknown: list[str] = []
+    for plane in _followers(q.world, q.channel, q.name.bundle):
+        bundles = plane.desired.bundles if plane.desired else {}
+        running = {bundle: state.release for bundle, state in bundles.items()}
+        found = unmet(requires, plane.registration.facts, running)
+        if any(not reason.code.startswith("unknown") for reason in found):
+            failing.append(str(plane.name))
+        elif found:
+            unknown.append(str(plane.name))
+    if failing:
+        return _Answer(
+            Verdict.FAILED, f"{_some(failing)} cannot run it: ums explain says what is missing", None, _ENGINEER
+        )
+    if unknown:
+        text = f"whether {_some(unknown)} can run it is unknown: their Kubernetes or Flux version is not known"
+        return _Answer(Verdict.UNKNOWN, text, None, "the owners (facts in registration.yaml)")
+    return _Answer(Verdict.PASSED, "every data plane there has what it requires")
+
+
+def _stranding(q: _Question) -> _Answer | None:
+    if q.entry.yanked:
+        return None  # another gate says so
+    versions: dict[Version, int] = {}
+    for plane in _followers(q.world, q.channel, q.name.bundle):
+        state = plane.desired.bundles.get(q.name.bundle) if plane.desired else None
+        if state is not None and state.release < q.name.version:
+            versions[state.release] = versions.get(state.release, 0) + 1
+    track = q.channel.tracks.get(q.name.bundle)
+    promoted = frozenset({*(track.promoted() if track else ()), q.name.version})
+    entries = q.world.catalog[q.name.bundle]
+    stranded = Graph.of(entries, promoted).stranded(sorted(versions), q.name.version)
+    if track is not None:
+        # Who has no way to the present head either must not keep the others from the next.
+        lost = Graph.of(entries, track.promoted()).stranded(sorted(versions), track.head.release)
+        stranded = {version: why for version, why in stranded.items() if version not in lost}
+    if stranded:
+        version, why = next(iter(sorted(stranded.items())))
+        count = sum(versions[each] for each in stranded)
+        text = f"{count} data planes would have no way onward, for instance from {version}: {why}"
+        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER}, by promoting what lies between first")
+    return _Answer(Verdict.PASSED, "everybody there has a way to it")
+
+
+def _soak(q: _Question) -> _Answer | None:
+    wanted = q.channel.policy.gates.soak
+    track = q.feeder.tracks.get(q.name.bundle) if q.feeder else None
+    if not wanted or q.feeder is None:
+        return None
+    if track is None or q.name.version not in track.promoted():
+        return _Answer(Verdict.PENDING, f"it has not begun to soak in {q.feeder.name}")
+    steps = [step for step in track.history if step.release == q.name.version]
+    since = steps[-1].given.since
+    following = [step.given.since for step in track.history if step.given.since > since]
+    end = min(following, default=q.now)
+    rollout = q.feeder.rollouts.get(q.name.bundle)
+    if rollout is not None and rollout.release == q.name.version:
+        if rollout.status in WITHDRAWN:
+            return _Answer(
+                Verdict.FAILED, f"it stopped soaking in {q.feeder.name}: {rollout.given.reason}", None, _ENGINEER
+            )
+        since = max(since, rollout.forgiven or since)
+    soaked = end - since
+    if soaked >= wanted:
+        return _Answer(Verdict.PASSED, f"soaked {duration_text(wanted)} in {q.feeder.name}")
+    if following:
+        text = f"it soaked only {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name} before a newer one came"
+        return _Answer(Verdict.FAILED, text, None, _ENGINEER)
+    return _Answer(Verdict.PENDING, f"soaks {duration_text(wanted)} in {q.feeder.name}", since + wanted, _ENGINEER)
+
+
+def _adoption(q: _Question) -> _Answer | None:
+    rule = q.channel.policy.gates.adoption
+    if rule is None or q.feeder is None:
+        return None
+    counting = q.feeder.policy.rollout.counting
+    planes = [
+        plane
+        for plane in _followers(q.world, q.feeder, q.name.bundle)
+        if plane.registration.management in counting.management
+    ]
+    well: list[tuple[DataPlane, datetime]] = []
+    due: list[tuple[DataPlane, datetime]] = []
+    failed: list[DataPlane] = []
+    for plane in planes:
+        state = plane.desired.bundles.get(q.name.bundle) if plane.desired else None
+        if (
+            state is None
+            or state.release != q.name.version
+            or plane.report is None
+            or plane.report.serial < state.since
+        ):
+            continue
+        if plane.report.health is Health.FAILED:
+            failed.append(plane)
+        elif plane.report.health is Health.HEALTHY and plane.health(q.now) is not Health.STALE:
+            lasts_since = max(plane.report.since, offered_at(state))
+            (well if q.now - lasts_since >= rule.lasting else due).append((plane, lasts_since))
+    if len(failed) > rule.max_failed.at_most(len(planes)):
+        return _Answer(
+            Verdict.FAILED,
+            f"{_some([str(each.name) for each in failed])} failed on it in {q.feeder.name}",
+            None,
+            _ENGINEER,
+        )
+    needed = max(rule.healthy.at_least(len(planes)), 1)
+    orgs = {plane.name.org for plane, _ in well}
+    agreeing = min(counting.organizations, len({plane.name.org for plane in planes}))
+    text = f"{len(well)} of {needed} data planes of {q.feeder.name} were well on it for {duration_text(rule.lasting)}"
+    if len(well) >= needed and len(orgs) >= agreeing:
+        return _Answer(Verdict.PASSED, text)
+    if len(well) >= needed:
+        text += f", of {len(orgs)} organization where {agreeing} are asked for"
+    coming = sorted(since + rule.lasting for _, since in due)
+    missing = needed - len(well)
+    until = coming[missing - 1] if 0 < missing <= len(coming) else None
+    return _Answer(Verdict.PENDING, text, until, _ENGINEER)
+
+
+def _risk(q: _Question) -> _Answer | None:
+    if not q.channel.policy.gates.undeclared_risk or q.feeder is None:
+        return None
+    if any(risk.bundle == q.name.bundle and q.name.version in risk.releases for risk in q.world.risks.values()):
+        return _Answer(Verdict.PASSED, "its risks are declared")
+    failed = [
+        str(plane.name)
+        for plane in _followers(q.world, q.feeder, q.name.bundle)
+        if plane.report is not None
+        and plane.report.health is Health.FAILED
+        and (state := plane.desired.bundles.get(q.name.bundle) if plane.desired else None) is not None
+        and state.release == q.name.version
+    ]
+    if failed:
+        text = f"{_some(failed)} failed on it, and no declared risk says why"
+        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums risk declare)")
+    return _Answer(Verdict.PASSED, f"nobody failed on it in {q.feeder.name}")
+
+
+def _window(q: _Question) -> _Answer | None:
+    windows = q.channel.policy.gates.windows
+    if not (windows.allow or windows.deny):
+        return None
+    if not windows.is_open(q.now):
+        opening = windows.next_opening(q.now)
+        return _Answer(Verdict.PENDING, f"promotions to {q.channel.name} are closed now", opening, _ENGINEER)
+    closing = windows.next_change(q.now)
+    return _Answer(Verdict.PASSED, "open" + (f" until {to_text(closing)}" if closing else ""))
+
+
+def _approvals(q: _Question) -> _Answer | None:
+    rule = q.channel.policy.gates.approvals
+    if rule is None:
+        return None
+    verdict, text = _approved(q, rule)
+    return _Answer(verdict, text, None, _approvers(rule))
+
+
+def _approved(q: _Question, rule: Approvals) -> tuple[Verdict, str]:
+    counted = approvals_that_count(q.channel, q.entry, q.request, rule)
+    rejections = [each for each in counted if each.rejects]
+    if rejections:
+        each = rejections[0].given
+        return Verdict.FAILED, f"rejected by {each.by}: {each.reason}"
+    names = ", ".join(sorted(each.given.by for each in counted))
+    text = f"{len(counted)} of {rule.required} approvals" + (f": {names}" if names else "")
+    return (Verdict.PASSED if len(counted) >= rule.required else Verdict.PENDING), text
+
+
+def _approvers(rule: Approvals) -> str:
+    return f"people of {' or '.join(rule.groups)}, but not its author (ums approve)"
+
+
+def approvals_that_count(
+    channel: Channel, entry: CatalogEntry, request: Request, rule: Approvals
+) -> tuple[Approval, ...]:
+    """Return the answers of distinct people of the right groups, for this very release and policy."""
+    return tuple(
+        each
+        for each in request.approvals
+        if each.policy == channel.policy.digest
+        and each.release == str(entry.digest)
+        and each.groups & set(rule.groups)
+        and each.given.by not in authors(entry, request)
+    )
+
+
+def authors(entry: CatalogEntry, request: Request) -> frozenset[str]:
+    """Return who may not approve: who published the release, and who wants it promoted."""
+    return frozenset({entry.registered_by} | ({request.wanted.by} if request.wanted else set()))
+
+
+def _followers(world: World, channel: Channel, bundle: str) -> Iterator[DataPlane]:
+    for plane in world.planes.values():
+        if plane.registration.channel == channel.name and bundle in plane.registration.bundles:
+            yield plane
+
+
+def _some(names: Collection[str]) -> str:
+    shown = sorted(names)[:_SHOWN]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+_GATES: dict[GateName, Callable[[_Question], _Answer | None]] = {
+    GateName.FEEDER: _feeder,
+    GateName.CLASS: _class,
+    GateName.YANKED: _yanked,
+    GateName.ORDER: _order,
+    GateName.FREEZE: _freeze,
+    GateName.SIGNATURES: _signatures,
+    GateName.EVIDENCE: _evidence,
+    GateName.DEPENDENCIES: _dependencies,
+    GateName.STRANDING: _stranding,
+    GateName.SOAK: _soak,
+    GateName.ADOPTION: _adoption,
+    GateName.RISK: _risk,
+    GateName.WINDOW: _window,
+    GateName.APPROVALS: _approvals,
+}

@@ -1,0 +1,414 @@
+"""A lane: one bundle in one channel, at one time – and what each of its data planes should get there.
+
+What is the same for many data planes is worked out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import IntEnum
+
+from ums.domain.bundle import ReleaseClass
+from ums.domain.channels import Channel
+from ums.domain.composing import OPERATOR, Case, barred, compose, find_hold, find_pin, hold_reason, pin_reason
+from ums.domain.errors import Reason
+from ums.domain.fleet import BundleState, DataPlane, Hold, Pin
+from ums.domain.freezes import Freeze
+from ums.domain.graph import Graph
+from ums.domain.instants import to_text
+from ums.domain.names import PDPName
+from ums.domain.release import ReleaseName
+from ums.domain.risks import Exposure, Risk, exposure, risk_reason, unmet
+from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus, is_taken
+from ums.domain.version import Version
+from ums.domain.windows import Schedule
+from ums.domain.world import CatalogEntry, World
+
+
+class Road(IntEnum):
+    """By which road a data plane moves, in the order in which they are served."""
+
+    ORDERED = 0
+    """Somebody said so, or a halt did: only a freeze stops it."""
+    DUE = 1
+    """It was rolled out before: its turn comes as soon as few enough are updating."""
+    FOLLOW = 2
+    """With the rollout under way, in its wave."""
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a data plane should get of a bundle, before its turn is considered.
+
+    Attributes:
+        after: the state to move to; ``None`` to stay.
+        reasons: why it is not, or will not be, where the channel's head is.
+        road: how it moves.
+        open: nothing of its own keeps it; otherwise ``reasons`` say what does …
+        soon: … and it ends by itself, as a window does.
+        fallback: what one that has nothing yet gets while it waits for its wave.
+
+    """
+
+    after: BundleState | None
+    reasons: tuple[Reason, ...] = ()
+    road: Road = Road.FOLLOW
+    open: bool = True
+    soon: bool = False
+    fallback: BundleState | None = None
+
+    @classmethod
+    def stay(cls, *reasons: Reason) -> Wish:
+        """Return the wish to stay, and why."""
+        return cls(None, reasons, Road.DUE, open=False)
+
+
+SETTLED = Wish(None, (), Road.DUE)
+_Target = tuple[Version, Road, tuple[Reason, ...]]
+
+
+def possible_releases(plane: DataPlane, state: BundleState) -> tuple[Version, ...]:
+    """Return the releases that a data plane may really be on, the surest first: reports may be late or lost."""
+    report = plane.report
+    confirmed = report is not None and report.serial >= state.since and report.health == "healthy"
+    return (state.release,) if confirmed or not state.origins else (*state.origins, state.release)
+
+
+class Lane:
+    """One bundle in one channel at a time."""
+
+    def __init__(self, world: World, channel: Channel, bundle: str, now: datetime) -> None:
+        self.world = world
+        self.channel = channel
+        self.bundle = bundle
+        self.now = now
+        track = channel.tracks.get(bundle)
+        self.head = track.head.release if track else None
+        self.promoted_at = track.head.given.since if track else now
+        self.entries: Mapping[Version, CatalogEntry] = world.catalog.get(bundle, {})
+        self.promoted = track.promoted() if track else ()
+        rollout = channel.rollouts.get(bundle)
+        self.rollout: Rollout | None = rollout if rollout is not None and rollout.release == self.head else None
+        self.hold = find_hold_of_channel(channel, bundle, now)
+        self.freezes: list[Freeze] = [
+            each
+            for each in world.freezes
+            if each.given.active(now) and each.scope.covers(channel=channel.name, bundle=bundle)
+        ]
+        self.frozen = next((each for each in self.freezes if each.scope.is_whole), None)
+        self.risks: list[Risk] = [
+            each for each in world.risks.values() if each.bundle == bundle and each.given.active(now)
+        ]
+        self._graphs: dict[Version | None, Graph] = {}
+        head_entry = self.entries.get(self.head) if self.head else None
+        self.withdrawn = head_entry is None or bool(head_entry.yanked or head_entry.recall)
+        self.quiet = (
+            self.hold is None and head_entry is not None and head_entry.recall is None and self.rollout_is_through
+        )
+        self._composed: dict[object, tuple[BundleState | None, tuple[Reason, ...]]] = {}
+        self._hops: dict[object, Version | None] = {}
+        self._open: dict[Schedule, Reason | None] = {}
+
+    @property
+    def rollout_is_through(self) -> bool:
+        """Return whether there is nothing left to roll out in waves."""
+        return self.rollout is None or self.rollout.status is RolloutStatus.FINISHED
+
+    def freeze_on(self, name: PDPName) -> Freeze | None:
+        """Return a freeze that covers a data plane, if any."""
+        return next((each for each in self.freezes if each.scope.covers_plane(name)), None)
+
+    def wish(self, plane: DataPlane, current: BundleState | None) -> Wish:
+        """Return what a data plane should get."""
+        if (
+            self.quiet
+            and current is not None
+            and current.release == self.head
+            and self.bundle in plane.registration.bundles
+            and not (plane.holds or plane.pins or current.removing)
+            and self._compose(plane, current, current.release)[0] == current
+        ):
+            return SETTLED
+        if self.bundle not in plane.registration.bundles:
+            text = f"{plane.name} no longer subscribes to {self.bundle}; what runs stays"
+            return Wish.stay(Reason("unsubscribed", text, None, OPERATOR))
+        found = self._target(plane, current)
+        if isinstance(found, Wish):
+            return found
+        target, road, reasons = found
+        return self._towards(plane, current, target, road, reasons)
+
+    def _target(self, plane: DataPlane, current: BundleState | None) -> _Target | Wish:
+        """Return the release a data plane should be on: by hold, recall, pin, or as the channel's head."""
+        hold = find_hold(plane, None, self.bundle, self.now) or self.hold
+        pin = find_pin(plane, self.bundle, None, self.now)
+        entry = self.entries.get(current.release) if current else None
+        if current is not None and entry is not None and entry.recall is not None:
+            return self._recalled(current, entry, hold, pin)
+        if hold is not None:
+            reasons = (hold_reason(hold),) if self.head != hold.release else ()
+            return hold.release, Road.ORDERED, reasons
+        if self.head is None:
+            text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
+            return Wish.stay(Reason("nothing-promoted", text))
+        if pin is not None:
+            return self._pinned(pin)
+        if current is not None and current.release == self.head:
+            return self._withdrawn(plane, current) or (self.head, Road.DUE, ())
+        if current is not None and self.head < current.release:
+            text = (
+                f"{plane.name} has {self.bundle}@{current.release}, newer than {self.head} in {self.channel.name}; "
+                "following a channel never downgrades"
+            )
+            return Wish.stay(Reason("ahead-of-channel", text, None, f"{OPERATOR} (ums rollback)"))
+        return self.head, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
+
+    def _recalled(
+        self, current: BundleState, entry: CatalogEntry, hold: Hold | None, pin: Pin | None
+    ) -> _Target | Wish:
+        assert entry.recall is not None  # noqa: S101 - asked for by the caller
+        recall = entry.recall
+        text = f"{entry.release.name} was recalled by {recall.given.by}: {recall.given.reason}"
+        if hold is not None and hold.release != current.release:
+            return hold.release, Road.ORDERED, (hold_reason(hold),)
+        if hold is not None:
+            who = f"{OPERATOR} (ums unhold)"
+            return Wish.stay(Reason("recalled", f"{text}; a hold keeps it here, which is dangerous", None, who))
+        if pin is not None and recall.to not in pin.versions:
+            who = f"{OPERATOR} (ums unpin)"
+            return Wish.stay(Reason("recalled", f"{text}; a pin keeps it here, which is dangerous", None, who))
+        newer = self.head is not None and self.head > current.release and self.rollout_is_through
+        target = self.head if newer and pin is None and self.head is not None else recall.to
+        return target, Road.DUE, ()
+
+    def _pinned(self, pin: Pin) -> _Target | Wish:
+        assert self.head is not None  # noqa: S101 - asked for by the caller
+        allowed = [version for version in self.promoted if version <= self.head and version in pin.versions]
+        if not allowed:
+            return Wish.stay(pin_reason(pin, ()))
+        target = allowed[-1]
+        if target == self.head:
+            return target, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
+        return target, Road.DUE, (pin_reason(pin, allowed),)
+
+    def _withdrawn(self, plane: DataPlane, current: BundleState) -> _Target | Wish | None:
+        """Return where one goes back to whose rollout ended badly, if it must."""
+        rollout = self.rollout
+        if rollout is None or rollout.status not in WITHDRAWN or current.since < int(rollout.started.timestamp()):
+            return None
+        back = current.origins[0] if current.origins else None
+        if rollout.status is not RolloutStatus.ROLLED_BACK and is_taken(plane, current):
+            return None
+        if back is None or back >= current.release:
+            return None
+        reason = Reason(
+            "rolled-back" if rollout.status is RolloutStatus.ROLLED_BACK else "withdrawn",
+            f"the offer of {ReleaseName(self.bundle, current.release)} was withdrawn: {rollout.given.reason}",
+        )
+        return back, Road.ORDERED, (reason,)
+
+    def _towards(
+        self,
+        plane: DataPlane,
+        current: BundleState | None,
+        target: Version,
+        road: Road,
+        reasons: tuple[Reason, ...],
+    ) -> Wish:
+        if target not in self.entries:
+            text = f"{ReleaseName(self.bundle, target)} is not in the catalog"
+            return Wish.stay(*reasons, Reason("no-release", text))
+        hop: Version | Reason = target
+        if current is not None and target != current.release:
+            hop = self._hop(plane, current, target)
+        if isinstance(hop, Reason):
+            # Not confirmed yet is no fault of its own: its wave waits for it.
+            return Wish(None, (*reasons, hop), road, open=hop.code == "unconfirmed")
+        if (current is None or hop != current.release) and (against := self._barred(plane, current, hop)):
+            return Wish.stay(*reasons, against)
+        after, more = self._compose(plane, current, hop)
+        reasons = (*reasons, *more)
+        if after is None:
+            return Wish.stay(*reasons)
+        if after == current:
+            return Wish(None, reasons, road)
+        if current is not None and hop == current.release and current.removing:
+            return Wish(after, reasons, Road.ORDERED)
+        if road is Road.ORDERED:
+            return Wish(after, reasons, road)
+        own = self._own_reasons(plane, current, hop)
+        fallback = self._fallback(plane) if current is None and road is Road.FOLLOW else None
+        soon = all(reason.code == "window" for reason in own)
+        return Wish(after, (*reasons, *own), road, open=not own, soon=soon, fallback=fallback)
+
+    def _hop(self, plane: DataPlane, current: BundleState, target: Version) -> Version | Reason:
+        """Return the next release on the way, or why there is no way now."""
+        possible = possible_releases(plane, current)
+        key = (possible, target)
+        if key not in self._hops:
+            self._hops[key] = self._way(possible, target)
+        hop = self._hops[key]
+        if hop is not None and hop != current.release:
+            return hop
+        name = ReleaseName(self.bundle, target)
+        if hop is not None or self._way((current.release,), target) is not None:
+            text = f"{plane.name} must be well on {self.bundle}@{current.release} before it goes on to {target}"
+            return Reason("unconfirmed", text)
+        stranded = self._graph(target).stranded([current.release], target)
+        why = stranded.get(current.release, "nothing promoted here leads there")
+        text = f"there is no way from {self.bundle}@{current.release} to {name}: {why}"
+        return Reason("no-path", text, None, f"a release engineer (ums promote … --to {self.channel.name})")
+
+    def _way(self, possible: tuple[Version, ...], target: Version) -> Version | None:
+        graph = self._graph(target)
+        if target > max(possible):
+            return graph.next_hop(frozenset(possible), target)
+        # Back, for some of what it may be on; forward, perhaps, for the rest.
+        return target if all(each >= target or graph.edge(each, target) for each in possible) else None
+
+    def _graph(self, target: Version) -> Graph:
+        """Return the ways to a release; one that was never promoted here may be its own last hop, and nobody else's."""
+        key = None if target in self.promoted else target
+        if key not in self._graphs:
+            self._graphs[key] = Graph.of(self.entries, {*self.promoted, target} if key else self.promoted)
+        return self._graphs[key]
+
+    def _barred(self, plane: DataPlane, current: BundleState | None, hop: Version) -> Reason | None:
+        case = Case(self.world, plane, self.channel, self.bundle, current, self.now)
+        for was in possible_releases(plane, current) if current else (None,):
+            against = barred(case, hop, was)
+            if against is not None:
+                return against
+        return None
+
+    def _compose(
+        self, plane: DataPlane, current: BundleState | None, release: Version
+    ) -> tuple[BundleState | None, tuple[Reason, ...]]:
+        case = Case(self.world, plane, self.channel, self.bundle, current, self.now)
+        key: object = None
+        if not (plane.holds or plane.pins) and (current is None or not current.removing):
+            key = (release, current.release, tuple(current.components.items())) if current else release
+            found = self._composed.get(key)
+            if found is not None:
+                return self._with_origins(plane, current, found[0]), found[1]
+        after, reasons = compose(case, self.entries[release].release)
+        composed = after, tuple(reasons)
+        if key is not None:
+            self._composed[key] = composed
+        return self._with_origins(plane, current, after), composed[1]
+
+    def _with_origins(
+        self, plane: DataPlane, current: BundleState | None, after: BundleState | None
+    ) -> BundleState | None:
+        if current is None or after is None or after == current:
+            return after
+        origins = tuple(dict.fromkeys(each for each in possible_releases(plane, current) if each != after.release))
+        return replace(after, since=0, origins=origins)
+
+    def _fallback(self, plane: DataPlane) -> BundleState | None:
+        baseline = self.rollout.baseline if self.rollout else None
+        entry = self.entries.get(baseline) if baseline else None
+        if baseline is None or entry is None or entry.yanked or entry.recall:
+            return None
+        return self._compose(plane, None, baseline)[0]
+
+    def _own_reasons(self, plane: DataPlane, current: BundleState | None, hop: Version) -> tuple[Reason, ...]:
+        """Return what keeps this data plane, and perhaps no other, from a release now."""
+        registration = plane.registration
+        release = self.entries[hop].release
+        reasons: list[Reason] = []
+        if current is None or hop != current.release:
+            others = plane.desired.bundles if plane.desired else {}
+            running = {
+                name: possible_releases(plane, state)[0] for name, state in others.items() if name != self.bundle
+            }
+            reasons += unmet(release.requires, registration.facts, running)
+            reasons += self._risks_of(plane, current, hop)
+        late = self._past_deadline(release.release_class)
+        if (current is None or hop != current.release) and not late:
+            reasons += self._consent(plane, hop, release.release_class)
+        for schedule in (self.channel.policy.windows, *(() if late else (registration.windows,))):
+            closed = self._closed(schedule)
+            if closed is not None:
+                reasons.append(closed)
+        return tuple(reasons)
+
+    def _risks_of(self, plane: DataPlane, current: BundleState | None, hop: Version) -> list[Reason]:
+        if not self.risks:
+            return []
+        accepted = {each.risk for each in plane.accepted if each.given.active(self.now)}
+        versions: dict[str, Version] = {}
+        complete = True
+        for component, provider in current.components.items() if current else ():
+            entry = self.entries.get(provider)
+            found = entry.release.component(component) if entry else None
+            complete = complete and found is not None
+            if found is not None:
+                versions[component] = found.version
+        reasons = []
+        for risk in self.risks:
+            if risk.name in accepted:
+                continue
+            answers = {
+                exposure(
+                    risk,
+                    labels=plane.registration.labels,
+                    facts=plane.registration.facts,
+                    components=versions,
+                    coming_from=origin,
+                    target=hop,
+                )
+                for origin in (possible_releases(plane, current) if current else (None,))
+            }
+            worst = Exposure.EXPOSED if Exposure.EXPOSED in answers else Exposure.CLEAR
+            if worst is Exposure.CLEAR and (Exposure.UNKNOWN in answers or (risk.components and not complete)):
+                worst = Exposure.UNKNOWN
+            if worst is not Exposure.CLEAR:
+                reasons.append(risk_reason(risk, worst))
+        return reasons
+
+    def _past_deadline(self, release_class: ReleaseClass) -> bool:
+        """Return whether owners have deferred this long enough."""
+        deadline = self.channel.policy.deadlines.get(release_class)
+        return deadline is not None and self.now >= self.promoted_at + deadline
+
+    def _consent(self, plane: DataPlane, hop: Version, release_class: ReleaseClass) -> tuple[Reason, ...]:
+        registration = plane.registration
+        if not registration.ask or release_class in registration.standing_consent:
+            return ()
+        if any(
+            (each.bundle, each.release) == (self.bundle, hop) and each.given.active(self.now) for each in plane.consents
+        ):
+            return ()
+        deadline = self.channel.policy.deadlines.get(release_class)
+        name = ReleaseName(self.bundle, hop)
+        return (
+            Reason(
+                "consent",
+                f"the owner of {plane.name} has not consented to {name}",
+                to_text(self.promoted_at + deadline) if deadline else None,
+                f"{OPERATOR} (ums consent {plane.name} {name})",
+            ),
+        )
+
+    def _closed(self, schedule: Schedule) -> Reason | None:
+        if not (schedule.allow or schedule.deny):
+            return None
+        if schedule not in self._open:
+            reason = None
+            if not schedule.is_open(self.now):
+                opening = schedule.next_opening(self.now)
+                text = "the maintenance window is closed; it governs when a release is offered"
+                reason = Reason("window", text, to_text(opening) if opening else None, OPERATOR)
+            self._open[schedule] = reason
+        return self._open[schedule]
+
+
+def find_hold_of_channel(channel: Channel, bundle: str, now: datetime) -> Hold | None:
+    """Return the hold in force on a whole channel."""
+    return next(
+        (hold for hold in channel.holds if hold.bundle == bundle and not hold.component and hold.given.active(now)),
+        None,
+    )

@@ -1,0 +1,65 @@
+"""What is wrong with policies taken together, or with the fleet that there is: what no file shows by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from ums.domain.channels import Channel
+from ums.domain.errors import InvalidInputError
+from ums.domain.world import World
+
+
+def lint(world: World, channel: Channel, now: datetime) -> Iterator[str]:
+    """Yield everything that would keep a channel from ever moving, or from doing what it says."""
+    policy = channel.policy
+    if policy.feeder is not None:
+        yield from _feeder_problems(world, channel)
+    for what, schedule in (("gates.windows", policy.gates.windows), ("windows", policy.windows)):
+        if not schedule.is_open(now) and schedule.next_opening(now) is None:
+            yield f"{what} do not open within a year: nothing would ever pass"
+    if policy.gates.adoption is not None and policy.feeder in world.channels:
+        there = sum(plane.registration.channel == policy.feeder for plane in world.planes.values())
+        text = policy.gates.adoption.healthy.text
+        if there and not text.endswith("%") and int(text) > there:
+            yield f"gates.adoption wants {text} data planes of {policy.feeder}, which has {there}: write a percentage"
+    yield from empty_waves(world, channel, None)
+
+
+def _feeder_problems(world: World, channel: Channel) -> Iterator[str]:
+    seen, at = [channel.name], channel.policy.feeder
+    while at is not None:
+        if at in seen:
+            yield f"channels feed each other in a circle: {' <- '.join([*seen, at])}; nothing could enter any of them"
+            return
+        if at not in world.channels:
+            yield f"{seen[-1]} is fed by {at}, which does not exist"
+            return
+        seen.append(at)
+        at = world.channels[at].policy.feeder
+
+
+def empty_waves(world: World, channel: Channel, bundle: str | None) -> Iterator[str]:
+    """Yield each wave whose labels no data plane of the channel carries, once there are any."""
+    planes = [
+        plane.registration
+        for plane in world.planes.values()
+        if plane.registration.channel == channel.name and (bundle is None or bundle in plane.registration.bundles)
+    ]
+    for wave in channel.policy.rollout.waves:
+        if planes and wave.labels and not any(wave.selects(each.labels) for each in planes):
+            labels = ", ".join(f"{key}={value}" for key, value in sorted(wave.labels.items()))
+            yield f"wave {wave.name} selects nobody: no data plane of {channel.name} is labelled {labels}"
+
+
+def check_waves(world: World, channel: Channel, bundle: str) -> None:
+    """Check that each wave selects somebody, before a rollout starts.
+
+    Raises:
+        InvalidInputError: one selects nobody: its soak would prove nothing.
+
+    """
+    for problem in empty_waves(world, channel, bundle):
+        raise InvalidInputError(
+            problem, hint=f"label some data planes, or change the wave: ums channel show {channel.name}"
+        )

@@ -1,0 +1,401 @@
+"""Rollouts: one release on its way to the data planes of one channel, wave after wave.
+
+What a rollout is in stands in Git; how its data planes are doing is observed. ``advance`` makes the next state of
+the two, and may be asked as often as one likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from ums.domain.errors import Reason
+from ums.domain.fleet import BundleState, DataPlane, Given, Health
+from ums.domain.instants import duration_text, parse_instant, to_text
+from ums.domain.names import PDPName
+from ums.domain.policy import EVERYONE, OnHalt, Strategy, Wave
+from ums.domain.version import Version
+
+_ACTOR = "ums"
+_ENGINEER = "a release engineer"
+_SHOWN = 5
+
+
+class RolloutStatus(StrEnum):
+    """Where a rollout stands. Only a running one moves anybody forward."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ROLLED_BACK = "rolled-back"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+
+
+WITHDRAWN = frozenset({RolloutStatus.HALTED, RolloutStatus.ROLLED_BACK, RolloutStatus.CANCELLED})
+"""Offers that were not taken yet are taken back then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The rollout of a channel's head.
+
+    Attributes:
+        baseline: what data planes without any release get until this one is through.
+        strategy: as it was when the rollout started; editing the policy changes the next one.
+        given: who made the status what it is, when and why.
+        wave: index of the wave under way.
+        wave_since: when it began, moved on by pauses.
+        wave_done: when it succeeded, and its soak began.
+        forgiven: failures of offers made before this do not count …
+        retried: … and those of before this are offered again.
+
+    """
+
+    release: Version
+    strategy: Strategy
+    started: datetime
+    given: Given
+    wave_since: datetime
+    baseline: Version | None = None
+    status: RolloutStatus = RolloutStatus.RUNNING
+    wave: int = 0
+    wave_done: datetime | None = None
+    forgiven: datetime | None = None
+    retried: datetime | None = None
+
+    @classmethod
+    def start(cls, release: Version, strategy: Strategy, given: Given, *, before: Rollout | None) -> Self:
+        """Return the rollout of a release that was just promoted, in place of the one before."""
+        if before is None:
+            baseline = None
+        else:
+            baseline = before.release if before.status is RolloutStatus.FINISHED else before.baseline
+        return cls(release, strategy, given.since, given, given.since, baseline)
+
+    @property
+    def waves(self) -> tuple[Wave, ...]:
+        """Return all waves; whoever none selects is in one more, the last."""
+        waves = self.strategy.waves
+        catches_all = waves and not waves[-1].labels and waves[-1].share is None
+        return waves if catches_all else (*waves, EVERYONE)
+
+    @property
+    def current_wave(self) -> Wave:
+        """Return the wave under way."""
+        return self.waves[min(self.wave, len(self.waves) - 1)]
+
+    def at_wave(self, wave: int, now: datetime) -> Self:
+        """Return the rollout at the beginning of a wave, or finished after the last."""
+        if wave >= len(self.waves):
+            given = Given(_ACTOR, "all waves succeeded", now)
+            return replace(self, status=RolloutStatus.FINISHED, given=given, wave_done=self.wave_done or now)
+        return replace(self, wave=wave, wave_since=now, wave_done=None)
+
+    def paused(self, given: Given) -> Self:
+        """Return the rollout standing still."""
+        return replace(self, status=RolloutStatus.PAUSED, given=given)
+
+    def resumed(self, given: Given) -> Self:
+        """Return the rollout running again; the time that it stood still counts for no ramp and no soak.
+
+        Whoever resumes a halted one has seen the failures: they do not halt it again.
+        """
+        stood = given.since - self.given.since
+        return replace(
+            self,
+            status=RolloutStatus.RUNNING,
+            given=given,
+            wave_since=self.wave_since + stood,
+            wave_done=self.wave_done + stood if self.wave_done else None,
+            forgiven=self.forgiven if self.status is RolloutStatus.PAUSED else given.since,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form; ``strategy`` as people write it."""
+        return {
+            "release": str(self.release),
+            "status": self.status.value,
+            **self.given.to_dict(),
+            "started": to_text(self.started),
+            "baseline": str(self.baseline) if self.baseline else None,
+            "wave": self.wave,
+            "waveSince": to_text(self.wave_since),
+            "waveDone": to_text(self.wave_done) if self.wave_done else None,
+            "forgiven": to_text(self.forgiven) if self.forgiven else None,
+            "retried": to_text(self.retried) if self.retried else None,
+            "strategy": self.strategy.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], strategy: Strategy) -> Self:
+        """Read the wire form; the strategy is read by whoever reads policies."""
+
+        def instant(name: str) -> datetime | None:
+            return parse_instant(data[name]) if data.get(name) else None
+
+        baseline = data.get("baseline")
+        return cls(
+            release=Version(data["release"]),
+            strategy=strategy,
+            started=parse_instant(data["started"]),
+            given=Given.from_dict(data),
+            wave_since=parse_instant(data["waveSince"]),
+            baseline=Version(baseline) if baseline else None,
+            status=RolloutStatus(data["status"]),
+            wave=int(data["wave"]),
+            wave_done=instant("waveDone"),
+            forgiven=instant("forgiven"),
+            retried=instant("retried"),
+        )
+
+
+class Progress(StrEnum):
+    """How far a data plane is with what it was offered last."""
+
+    OFFERED = "offered"
+    UPDATING = "updating"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    OFFLINE = "offline"
+
+
+IN_FLIGHT = frozenset({Progress.OFFERED, Progress.UPDATING})
+
+
+def offered_at(state: BundleState) -> datetime:
+    """Return when a state was first offered: serials are unix seconds, or a little ahead of them."""
+    return datetime.fromtimestamp(state.since, UTC)
+
+
+def is_taken(plane: DataPlane, state: BundleState) -> bool:
+    """Return whether the data plane spoke of the state, or a later one."""
+    return plane.report is not None and plane.report.serial >= state.since
+
+
+def progress(plane: DataPlane, state: BundleState, strategy: Strategy, now: datetime) -> Progress:
+    """Return how far a data plane is; what nobody hears of is not well."""
+    report = plane.report
+    if report is None or report.serial < state.since:
+        return (
+            Progress.OFFLINE
+            if now.timestamp() - state.since > strategy.offline_grace.total_seconds()
+            else (Progress.OFFERED)
+        )
+    if report.health is Health.FAILED:
+        return Progress.FAILED
+    lasted = now - max(report.since, offered_at(state))
+    if report.health is Health.HEALTHY:
+        return Progress.SUCCEEDED if lasted >= strategy.healthy_for else Progress.UPDATING
+    return Progress.FAILED if lasted > strategy.timeout else Progress.UPDATING
+
+
+def position(salt: str, name: PDPName, wariness: float | None, *, volunteer: bool = False) -> float:
+    """Return where in a ramp a data plane stands, in [0, 1): salted by the release, so that nobody is always first.
+
+    Its owner may say instead how wary it is; volunteers come before everybody.
+    """
+    if volunteer:
+        return -1.0
+    if wariness is not None:
+        return wariness
+    digest = hashlib.blake2b(f"{salt}\n{name.org}/{name.pdp}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
+
+
+@dataclass(slots=True)
+class Member:
+    """A data plane in a rollout.
+
+    Attributes:
+        order: its position, after all that are silent if it is.
+        eligible: nothing of its own keeps it from the release now.
+        coming: something does, which ends by itself.
+        progress: with what this rollout offered it; ``None`` if nothing yet.
+        counts: its reports count for the policy.
+        again: it failed, and is offered the same once more.
+
+    """
+
+    name: PDPName
+    labels: Mapping[str, str]
+    order: tuple[bool, float]
+    eligible: bool
+    coming: bool
+    progress: Progress | None
+    counts: bool
+    again: bool = False
+    wave: int = 0
+    rank: int = 0
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether it was not heard of for long."""
+        return self.order[0]
+
+
+def assign(rollout: Rollout, members: Sequence[Member]) -> None:
+    """Give each member its wave and its rank there.
+
+    Who was offered the release already counts first, then who can take it now: a wave is not kept waiting by
+    data planes that are held, offline or closed, others take their place.
+    """
+    left = sorted(members, key=lambda each: (each.progress is None, not each.eligible, each.order))
+    waves = rollout.waves
+    for index, wave in enumerate(waves):
+        if wave.labels:
+            matching = [each for each in left if wave.selects(each.labels)]
+            total = sum(wave.selects(each.labels) for each in members) if wave.share else 0
+        else:
+            matching, total = left, len(members)
+        if wave.share is not None:
+            before = total - len(matching)
+            matching = matching[: max(wave.share.at_least(total) - before, 0)]
+        for rank, each in enumerate(matching):
+            each.wave, each.rank = index, rank
+        if len(matching) == len(left):
+            return
+        taken = {id(each) for each in matching}
+        left = [each for each in left if id(each) not in taken]
+
+
+@dataclass(slots=True)
+class WaveCount:
+    """What became of a wave so far."""
+
+    targets: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    offline: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the form used in API answers."""
+        return {
+            "targets": self.targets,
+            "waiting": self.waiting,
+            "updating": self.in_flight,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "offline": self.offline,
+        }
+
+
+def count(rollout: Rollout, members: Iterable[Member]) -> list[WaveCount]:
+    """Return the count of each wave."""
+    counts = [WaveCount() for _ in rollout.waves]
+    for each in members:
+        found = counts[each.wave]
+        found.targets += 1
+        match each.progress:
+            case None:
+                found.waiting += each.eligible
+            case Progress.SUCCEEDED:
+                found.succeeded += 1
+            case Progress.FAILED:
+                found.failed += 1
+            case Progress.OFFLINE:
+                found.offline += 1
+            case _:
+                found.in_flight += 1
+    return counts
+
+
+def advance(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout:
+    """Return the rollout as it should be now: halted, at its next wave, finished, or as it was."""
+    if rollout.status is not RolloutStatus.RUNNING:
+        return rollout
+    assign(rollout, members)
+    halted = _halted(rollout, members, now)
+    if halted is not None:
+        return halted
+    while rollout.status is RolloutStatus.RUNNING:
+        if rollout.wave_done is None:
+            if not _succeeded(rollout, members):
+                break
+            rollout = replace(rollout, wave_done=now)
+        targets = any(each.wave == rollout.wave for each in members)
+        assert rollout.wave_done is not None  # noqa: S101 - set above
+        if targets and now < rollout.wave_done + rollout.current_wave.soak:
+            break
+        rollout = rollout.at_wave(rollout.wave + 1, now)
+    return rollout
+
+
+def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout | None:
+    strategy = rollout.strategy
+    counted = [each for each in members if each.counts]
+    tried = [each for each in counted if each.progress is not None]
+    failed = [each for each in tried if each.progress is Progress.FAILED]
+    limit = (rollout.current_wave.max_failed or strategy.max_failed).at_most(len(tried))
+    agreeing = len({each.name.org for each in failed})
+    needed = min(strategy.counting.organizations, len({each.name.org for each in counted}))
+    if len(failed) <= limit or agreeing < needed:
+        return None
+    names = [str(each.name) for each in sorted(failed, key=lambda each: each.name)]
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    text = f"{len(failed)} of {len(tried)} failed, more than {limit}: {shown}"
+    status = RolloutStatus.ROLLED_BACK if strategy.on_halt is OnHalt.ROLLBACK else RolloutStatus.HALTED
+    return replace(rollout, status=status, given=Given(_ACTOR, text, now))
+
+
+def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:
+    """Return whether a wave is through: nobody under way, nobody due, and at least one really well."""
+    mine = [each for each in members if each.wave == rollout.wave]
+    if any(each.progress in IN_FLIGHT or (each.progress is None and each.eligible) for each in mine):
+        return False
+    if any(each.counts and each.progress is Progress.SUCCEEDED for each in mine):
+        return True
+    hopeful = (each.coming or (each.counts and each.progress is not None) for each in mine if not each.is_silent)
+    return not any(hopeful)
+
+
+def ramp_limit(rollout: Rollout, size: int, now: datetime) -> int:
+    """Return how many of the wave under way may have been offered by now: it only ever rises."""
+    over = rollout.current_wave.over
+    if not over or rollout.wave_done is not None:
+        return size
+    share = (now - rollout.wave_since) / over
+    return min(max(int(size * share), 1), size)
+
+
+def ramp_time(rollout: Rollout, size: int, rank: int) -> datetime:
+    """Return when the ramp reaches a rank of the wave under way."""
+    seconds = rollout.current_wave.over.total_seconds() * (rank + 1) / size
+    return rollout.wave_since + timedelta(seconds=int(seconds) + 1)
+
+
+def status_reason(rollout: Rollout, name: str) -> Reason | None:
+    """Return why a rollout moves nobody forward, if so."""
+    given, engineer = rollout.given, f"{_ENGINEER} (ums rollout resume)"
+    match rollout.status:
+        case RolloutStatus.PAUSED:
+            return Reason(
+                "rollout-paused", f"the rollout of {name} was paused by {given.by}: {given.reason}", None, engineer
+            )
+        case RolloutStatus.HALTED:
+            return Reason("rollout-halted", f"the rollout of {name} halted: {given.reason}", None, engineer)
+        case RolloutStatus.ROLLED_BACK:
+            text = f"the rollout of {name} was rolled back: {given.reason}"
+            return Reason("rolled-back", text, None, engineer)
+        case RolloutStatus.CANCELLED:
+            text = f"the rollout of {name} was cancelled by {given.by}: {given.reason}"
+            return Reason("rollout-cancelled", text, None, f"{_ENGINEER} (ums promote a newer release)")
+        case _:
+            return None
+
+
+def wave_reason(rollout: Rollout, name: str, wave: int) -> Reason:
+    """Return why a later wave waits."""
+    now_running, waves = rollout.current_wave, rollout.waves
+    until = None
+    text = f"{name} reaches wave {waves[wave].name} ({wave + 1} of {len(waves)}) after {now_running.name}"
+    if rollout.wave_done is not None and wave == rollout.wave + 1:
+        until = to_text(rollout.wave_done + now_running.soak)
+        text += f", which soaks for {duration_text(now_running.soak)}"
+    return Reason("wave", text, until, f"{_ENGINEER} (ums rollout next)")

@@ -1,0 +1,68 @@
+"""Approve, or reject, a promotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ums.domain.channels import Approval, Request
+from ums.domain.errors import ForbiddenError, InvalidInputError
+from ums.domain.fleet import Given
+from ums.domain.gates import authors
+from ums.domain.identity import Identity
+from ums.domain.release import ReleaseName
+from ums.domain.world import World
+from ums.usecases.promote import requested
+from ums.usecases.record import Change, Outcome, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Record what a person says to a promotion: for this very release, under this very policy."""
+
+    record: Record
+
+    def __call__(self, name: ReleaseName, *, to: str, by: Identity, reason: str, rejects: bool = False) -> Outcome:
+        """Record a yes or a no, in place of the same person's earlier answer.
+
+        Raises:
+            ForbiddenError: the person is its author, or in none of the groups that are asked.
+            InvalidInputError: the channel asks for no approvals, or a reason is missing for a no.
+            NotFoundError: there is no such release or channel.
+
+        """
+        if rejects and not reason.strip():
+            raise InvalidInputError("a reason is missing", hint="say why, for those who must mend it: --reason '…'")
+
+        def change(world: World, now: datetime) -> Change:
+            channel, entry = world.channel(to), world.entry(name.bundle, name.version)
+            policy = channel.policy
+            rules = [policy.gates.approvals, policy.expedite.approvals if policy.expedite else None]
+            groups = {group for rule in rules if rule for group in rule.groups}
+            if not groups:
+                raise InvalidInputError(
+                    f"{to} asks for no approvals", hint=f"ums gates {name} --to {to} says what it asks"
+                )
+            known = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+            if by.subject in authors(entry, known):
+                raise ForbiddenError(
+                    f"{by.subject} published {name} or asked for its promotion, and cannot approve it too",
+                    hint=f"ask somebody else of {' or '.join(sorted(groups))}",
+                )
+            if not groups & by.groups:
+                raise ForbiddenError(
+                    f"{by.subject} is in none of the groups that {to} asks: {', '.join(sorted(groups))}",
+                    hint="ask somebody who is",
+                )
+            given = Given(by.subject, reason, now)
+            approval = Approval(given, by.groups, policy.digest, str(entry.digest), rejects)
+            return requested(world, channel, known.with_approval(approval))
+
+        return self.record(
+            change,
+            subject=f"channels/{to}: {'Reject' if rejects else 'Approve'} {name}",
+            action="reject" if rejects else "approve",
+            actor=by.subject,
+            reason=reason,
+            settle=False,
+        )

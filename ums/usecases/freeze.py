@@ -1,0 +1,96 @@
+"""Freeze and thaw: stop everything within a scope, and let it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ums.domain import layout
+from ums.domain.errors import InvalidInputError, NotFoundError
+from ums.domain.freezes import UNREADABLE, Freeze, Scope
+from ums.domain.identity import Permission
+from ums.domain.world import Document, World
+from ums.usecases.instruct import Why
+from ums.usecases.record import Change, Outcome, Record
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeFleet:
+    """Ban promotions and moves, at any scope; and lift the ban."""
+
+    record: Record
+
+    def freeze(self, name: str, scope: Scope, why: Why, *, dry_run: bool = False) -> Outcome:
+        """Stop everything within a scope, now. A freeze of the same name is replaced.
+
+        It does not look at the fleet, so it is quick however large that is.
+
+        Raises:
+            ForbiddenError: the identity may not operate.
+            NotFoundError: the scope names a channel or data plane that is not there.
+            InvalidInputError: a reason is missing.
+
+        """
+        why.by.require(Permission.OPERATE)
+
+        def change(world: World, now: datetime) -> Change:
+            if scope.channel is not None:
+                world.channel(scope.channel)
+            if scope.pdp is not None:
+                world.plane(scope.pdp)
+            others = tuple(each for each in world.freezes if each.name != name and each.given.active(now))
+            return _frozen(world, (*others, Freeze(name, scope, why.given(now))))
+
+        return self._record(change, f"fleet: Freeze {scope}", "freeze", why, dry_run=dry_run, settle=False)
+
+    def thaw(self, name: str, why: Why, *, dry_run: bool = False) -> Outcome:
+        """Lift a freeze.
+
+        Raises:
+            ForbiddenError: the identity may not operate.
+            NotFoundError: nothing is frozen by that name.
+            InvalidInputError: a reason is missing.
+
+        """
+        why.by.require(Permission.OPERATE)
+
+        def change(world: World, now: datetime) -> Change:
+            why.given(now)
+            if name not in {each.name for each in world.freezes}:
+                names = ", ".join(each.name for each in world.freezes)
+                raise NotFoundError(
+                    f"there is no freeze {name}", hint=f"frozen are: {names}" if names else "nothing is frozen"
+                )
+            return _frozen(world, tuple(each for each in world.freezes if each.name != name))
+
+        return self._record(change, f"fleet: Thaw {name}", "thaw", why, dry_run=dry_run, settle=True)
+
+    def _record(
+        self,
+        change: Callable[[World, datetime], Change],
+        subject: str,
+        action: str,
+        why: Why,
+        *,
+        dry_run: bool,
+        settle: bool,
+    ) -> Outcome:
+        return self.record(
+            change,
+            subject=subject,
+            action=action,
+            actor=why.by.subject,
+            reason=why.reason,
+            dry_run=dry_run,
+            settle=settle,
+        )
+
+
+def _frozen(world: World, freezes: tuple[Freeze, ...]) -> Change:
+    if UNREADABLE in freezes:
+        raise InvalidInputError(
+            "freezes.yaml cannot be read, so everything is frozen", hint="mend the file in the release repo"
+        )
+    document = Document({"schema": layout.SCHEMA, "freezes": [each.to_dict() for each in freezes]})
+    return Change(replace(world, freezes=freezes), {layout.FREEZES: document})
