@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from pydantic import Field, model_validator
 
 from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
-from ums.adapters._yaml import Duration, Name, StrictModel, dump, dump_all, load, parsed_by, validate
+from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, load, parsed_by, validate
 from ums.domain import layout
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Channel, Request
@@ -42,7 +43,7 @@ from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 from ums.domain.version import Version
-from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, Recall, Skipped, World
+from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, Recall, Shape, Skipped, World
 
 
 class FluxModel(StrictModel):
@@ -201,6 +202,7 @@ Value = TypeVar("Value")
 _Decisions = tuple[tuple[Pin, ...], tuple[Hold, ...], tuple[Consent, ...], tuple[AcceptedRisk, ...]]
 _NO_DECISIONS: _Decisions = ((), (), (), ())
 _NOTHING_FROZEN: tuple[Freeze, ...] = ()
+_TEMPLATES: WeakKeyDictionary[Shape, Template] = WeakKeyDictionary()
 _NO_OFFER: tuple[Desired | None] = (None,)
 
 
@@ -492,4 +494,8 @@ def to_bytes(content: Document | Objects | Raw, before: bytes | None, path: str)
                 {key: value for key, value in old.items() if key not in content.data} if isinstance(old, dict) else {}
             )
             first = f"# {content.comment}\n".encode() if content.comment else b""
-            return first + dump({**content.data, **unknown})
+            if content.shape is None or unknown:
+                return first + dump({**content.data, **unknown})
+            if content.shape not in _TEMPLATES:
+                _TEMPLATES[content.shape] = Template(content.data, content.shape.fields)
+            return first + _TEMPLATES[content.shape].dump(content.data)

@@ -7,7 +7,7 @@ so that equal decisions give equal trees.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from ums.domain.names import ComponentName, PDPName
 from ums.domain.oci import HELM_CHART
 from ums.domain.release import Component, Release
 from ums.domain.version import Version
-from ums.domain.world import Content, CopyOf, Document, FleetSettings, World
+from ums.domain.world import Content, CopyOf, Document, FleetSettings, Shape, World
 
 RENDERER = 1
 """Recorded with each release; raise it when the objects of a component would come out differently."""
@@ -47,6 +47,8 @@ SOURCE_API = "source.toolkit.fluxcd.io/v1"
 
 _GRACE = timedelta(seconds=15)
 """What a wrapper waits beyond its component's own timeout, so that the component's message wins."""
+
+_STATE_SHAPE = Shape(tuple(("data", key) for key in ("pdp", "channel", "serial", "issued", "expires", "releases")))
 
 _READY = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
 _SUSPENDED = "has(spec.suspend) && spec.suspend"
@@ -187,6 +189,10 @@ def render_wrapper(
 
 def render_state(pdp: PDPName, desired: Desired) -> dict[str, Any]:
     """Return the ConfigMap that says what a data plane is offered, and until when it may be taken."""
+    return _state(pdp, desired, _releases(desired))
+
+
+def _state(pdp: PDPName, desired: Desired, releases: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -197,9 +203,13 @@ def render_state(pdp: PDPName, desired: Desired) -> dict[str, Any]:
             "serial": str(desired.serial),
             "issued": to_text(desired.issued),
             "expires": to_text(desired.expires),
-            "releases": canonical_json({bundle: state.to_dict() for bundle, state in desired.bundles.items()}).decode(),
+            "releases": releases,
         },
     }
+
+
+def _releases(desired: Desired) -> str:
+    return canonical_json({bundle: state.to_dict() for bundle, state in desired.bundles.items()}).decode()
 
 
 def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, serial: int, now: datetime) -> Desired:
@@ -213,36 +223,94 @@ def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, ser
 def render_plane(world: World, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:
     """Return the whole folder of a data plane on ``delivery``, replacing what was there.
 
-    Objects of the state before stay for this once: a wrapper sees the new revision before the root has brought it up
-    to date, and must still find what it reads (ADR 0007).
-
     Raises:
         NotFoundError: a release in the state is not in the catalog.
 
     """
-    files: dict[str, Content | None] = {layout.plane_folder(pdp): None}
-    before = world.plane(pdp).desired
+    return render_planes(world, {pdp: desired})
+
+
+def render_planes(world: World, offers: Mapping[PDPName, Desired]) -> dict[str, Content | None]:
+    """Return the folders of many data planes; what those in one state have in common is rendered once.
+
+    Raises:
+        NotFoundError: a release in a state is not in the catalog.
+
+    """
+    rendered: dict[tuple[object, ...], _Folder] = {}
+    files: dict[str, Content | None] = {}
+    for pdp, desired in offers.items():
+        before = world.plane(pdp).desired
+        state = _key(before), _key(desired)
+        if state not in rendered:
+            rendered[state] = _render_folder(world, pdp, before, desired)
+        files.update(rendered[state].of(pdp, desired))
+    return files
+
+
+def _key(desired: Desired | None) -> tuple[object, ...]:
+    return tuple(
+        (bundle, state.release, tuple(state.components.items()), state.removing)
+        for bundle, state in (sorted(desired.bundles.items()) if desired else ())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The folder of every data plane in one state; all paths start at the folder.
+
+    Attributes:
+        wrappers: each with the path of the objects it applies.
+        shared: what is the same in all of them.
+
+    """
+
+    wrappers: dict[str, tuple[Document, str]] = field(default_factory=dict)
+    shared: dict[str, Content] = field(default_factory=dict)
+
+    def of(self, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:
+        folder = layout.plane_folder(pdp)
+        files: dict[str, Content | None] = {folder: None}
+        files[layout.plane_state(pdp)] = Document(_state(pdp, desired, _releases(desired)), shape=_STATE_SHAPE)
+        for path, (wrapper, objects) in self.wrappers.items():
+            spec = {**wrapper.data["spec"], "path": f"./{folder}{objects}"}
+            files[folder + path] = Document({**wrapper.data, "spec": spec}, shape=wrapper.shape)
+        for path, content in self.shared.items():
+            files[folder + path] = content
+        return files
+
+
+def _render_folder(world: World, pdp: PDPName, before: Desired | None, desired: Desired) -> _Folder:
+    """Return the folder of a data plane, for all that are in its state.
+
+    Objects of the state before stay for this once: a wrapper sees the new revision before the root has brought it up
+    to date, and must still find what it reads (ADR 0007).
+    """
+    folder = _Folder()
+    start = len(layout.plane_folder(pdp))
+
+    def add_objects(name: ComponentName, version: Version) -> None:
+        source = layout.catalog_objects(name.bundle, version, name.component)
+        folder.shared[layout.plane_objects(pdp, name, version)[start:]] = CopyOf(source)
+
     for bundle, state in before.bundles.items() if before else ():
         for name, release in components_of(world, bundle, state):
-            _add_objects(files, pdp, ComponentName(bundle, name), release.version)
-    resources = ["state.yaml"]
-    files[layout.plane_state(pdp)] = Document(render_state(pdp, desired))
+            add_objects(ComponentName(bundle, name), release.version)
     for bundle, state in sorted(desired.bundles.items()):
         for name, release in components_of(world, bundle, state):
             component = release.component(name)
             assert component is not None  # noqa: S101 - components_of checked it
             full_name = ComponentName(bundle, name)
-            resources.append(f"{full_name.object_name}.yaml")
-            files[layout.plane_wrapper(pdp, full_name)] = Document(
-                render_wrapper(pdp, release, component, state, world.settings)
+            wrapper = render_wrapper(pdp, release, component, state, world.settings)
+            folder.wrappers[layout.plane_wrapper(pdp, full_name)[start:]] = (
+                Document(wrapper, shape=Shape((("spec", "path"),))),
+                layout.plane_component(pdp, full_name, release.version)[start:],
             )
-            _add_objects(files, pdp, full_name, release.version)
-    files[layout.plane_kustomization(pdp)] = Document(
-        {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": sorted(resources)}
-    )
-    return files
-
-
-def _add_objects(files: dict[str, Content | None], pdp: PDPName, component: ComponentName, version: Version) -> None:
-    source = layout.catalog_objects(component.bundle, version, component.component)
-    files[layout.plane_objects(pdp, component, version)] = CopyOf(source)
+            add_objects(full_name, release.version)
+    listed = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": sorted(["state.yaml", *folder.wrappers]),
+    }
+    folder.shared[layout.plane_kustomization(pdp)[start:]] = Document(listed, shape=Shape())
+    return folder

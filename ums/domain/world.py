@@ -205,12 +205,23 @@ class World:
         return found
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Shape:
+    """What documents for many data planes share: everything but the text at ``fields``, each the keys that lead there.
+
+    A document is whole without it. Who writes thousands of one shape can spare itself most of the work.
+    """
+
+    fields: tuple[tuple[str, ...], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A YAML document that UMS writes; top-level fields it does not know are kept. ``comment`` is its first line."""
 
     data: Mapping[str, Any]
     comment: str = ""
+    shape: Shape | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
-from ums.domain.fleet import next_serial
+from ums.domain.fleet import Desired, next_serial
 from ums.domain.names import PDPName
-from ums.domain.rendering import offer, render_plane
+from ums.domain.rendering import offer, render_planes
 from ums.domain.world import Base, Content, Decision, Document, World
 from ums.ports import Clock, ReleaseRepo, Store
 
@@ -89,13 +89,13 @@ class Record:
             wanted = change(before, now)
             plan = decide(wanted.world, now) if settle or dry_run else NOTHING
             world, files = _with_rollouts(wanted, plan)
-            delivery: dict[str, Content | None] = {}
-            serials: dict[PDPName, int] = {}
+            issued: dict[PDPName, Desired] = {}
             for pdp, bundles in plan.offers.items():
                 desired = world.plane(pdp).desired
-                serials[pdp] = next_serial(desired.serial if desired else None, now)
-                issued = offer(world, pdp, bundles, serial=serials[pdp], now=now)
-                delivery.update(render_plane(world, pdp, issued))
+                serial = next_serial(desired.serial if desired else None, now)
+                issued[pdp] = offer(world, pdp, bundles, serial=serial, now=now)
+            delivery = render_planes(world, issued)
+            serials = {pdp: each.serial for pdp, each in issued.items()}
             decision = Decision(subject, action, actor, reason, now, files, delivery)
             if dry_run or decision.is_empty:
                 return Outcome(world, plan, serials, before.base, recorded=False)

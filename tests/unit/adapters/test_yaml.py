@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from ums.adapters._yaml import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, Duration, StrictModel, dump, dump_all, load, load_all
+from ums.adapters._yaml import (
+    MAX_ALIASES,
+    MAX_BYTES,
+    MAX_DEPTH,
+    Duration,
+    StrictModel,
+    Template,
+    dump,
+    dump_all,
+    load,
+    load_all,
+)
 from ums.adapters._yaml import validate as validate_as
 from ums.domain.errors import SpecError
 
@@ -182,3 +193,33 @@ def test_what_does_not_fit_is_named_with_line_and_field(
     assert (caught.value.file, caught.value.line, caught.value.field) == ("cart.yaml", line, field)
     assert says in caught.value.message
     assert hint in caught.value.hint
+
+
+_TEXT = st.one_of(
+    st.text(max_size=30),
+    st.from_regex(r"(\./)?[a-z0-9./+:-]{1,20}", fullmatch=True),
+    st.sampled_from(["", "1e3", "null", "on", "007", "./pdps/on/1e3", "a/b: c", "é/x", "x" * 5000, "a\nb", "{}", "~"]),
+)
+
+
+@given(first=st.tuples(_TEXT, _TEXT), second=st.tuples(_TEXT, _TEXT))
+def test_a_template_writes_what_dump_writes(first: tuple[str, str], second: tuple[str, str]) -> None:
+    """Byte for byte, whatever the text and whatever stood there when it was made."""
+
+    def document(top: str, deep: str) -> dict[str, Any]:
+        return {"a": {"b": {"c": deep}, "list": [1, {"x": "y"}]}, "top": top, "end": None}
+
+    template = Template(document(*first), [("top",), ("a", "b", "c")])
+    assert template.dump(document(*second)) == dump(document(*second))
+
+
+@pytest.mark.parametrize("text", ["ums/cut-here/0", "x ums/cut-here/0", "ums/cut-here/7"])
+def test_a_template_is_not_led_astray_by_its_own_mark(text: str) -> None:
+    """Then it dumps as ever."""
+    template = Template({"a": text, "b": "c"}, [("b",)])
+    assert template.dump({"a": text, "b": "d"}) == dump({"a": text, "b": "d"})
+
+
+def test_a_field_that_holds_no_text_is_dumped() -> None:
+    """It has another form wherever it stands."""
+    assert Template({"a": "b"}, [("a",)]).dump({"a": [1]}) == dump({"a": [1]})

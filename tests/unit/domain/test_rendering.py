@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, make_component, make_release, make_world, settle
+from ums.adapters._release_files import to_bytes
+from ums.adapters._yaml import dump
 from ums.domain.bundle import ComponentKind
 from ums.domain.canonical import canonical_json
 from ums.domain.errors import NotFoundError
-from ums.domain.fleet import BundleState, Desired
+from ums.domain.fleet import BundleState, DataPlane, Desired, Registration
+from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import Component
 from ums.domain.rendering import (
@@ -22,6 +25,7 @@ from ums.domain.rendering import (
     offer,
     render_objects,
     render_plane,
+    render_planes,
     render_state,
     render_wrapper,
 )
@@ -205,6 +209,26 @@ def test_a_state_that_the_catalog_does_not_know_is_not_rendered(components: dict
     desired = offer(world, PROD, {"platform": replace(STATE, components=components)}, serial=1, now=NOW)
     with pytest.raises(NotFoundError):
         render_plane(world, PROD, desired)
+
+
+def test_rendered_together_is_rendered_alone() -> None:
+    """What data planes of one state share is only work saved; another state, or another state before, is another."""
+    world = settle(make_world([FIRST, SECOND], promoted=["1.0.0"]))
+    new = PDPName("1e3", "null")
+    world = world.with_plane(replace(world.plane(PROD), registration=Registration(new, "stable", ("platform",))))
+    fresh = PDPName("acme", "test")
+    world = world.with_plane(DataPlane(Registration(fresh, "stable", ("platform",))))
+    newer = replace(STATE, release=Version("1.1.0"), components={"cilium": Version("1.1.0")}, removing=("cilium",))
+    states = {PROD: STATE, new: STATE, fresh: STATE}
+    offers = {pdp: offer(world, pdp, {"platform": state}, serial=1, now=NOW) for pdp, state in states.items()}
+    offers[new] = replace(offers[new], serial=2, channel="edge")
+    together = render_planes(world, offers)
+    assert together == {path: each for pdp in offers for path, each in render_plane(world, pdp, offers[pdp]).items()}
+    later = render_planes(world, offers | {new: replace(offers[new], bundles={"platform": newer})})
+    assert document(later, "pdps/1e3/null/kustomization.yaml")["resources"] == ["platform-cilium.yaml", "state.yaml"]
+    for path, content in (*together.items(), *later.items()):
+        if isinstance(content, Document):
+            assert to_bytes(content, None, path) == dump(content.data)
 
 
 def document(files: Mapping[str, object], path: str) -> Mapping[str, Any]:
