@@ -67,3 +67,16 @@ def until_text(until: str | None, duration: str | None) -> str | None:
     if duration:
         return to_text(datetime.now(UTC) + parse_duration(duration))
     return to_text(parse_instant(until)) if until else None
+
+
+def pairs(items: tuple[str, ...]) -> dict[str, str]:
+    """Return what options of the form ``KEY=VALUE`` say.
+
+    Raises:
+        UsageError: one has no ``=``.
+
+    """
+    for item in items:
+        if "=" not in item:
+            raise click.UsageError(f"{item!r} is not of the form KEY=VALUE")
+    return dict(item.partition("=")[::2] for item in items)

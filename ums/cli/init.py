@@ -22,6 +22,11 @@ from ums.cli.output import emit, output_option
 )
 @click.option("--registry", default=None, help="Prefix of all repositories.  [default: the embedded one, at --url]")
 @click.option("--plain-http", is_flag=True, help="The registry speaks HTTP. Only for tests and loopback.")
+@click.option(
+    "--channels",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of your own channels, <channel>/policy.yaml.  [default: edge, candidate, stable, lts]",
+)
 @click.option("--interval", default="1m", show_default=True, help="How often Flux polls.")
 @click.option("--root-timeout", default="5m", show_default=True, help="How long a data plane may take to be healthy.")
 @click.option("--validity", default="7d", show_default=True, help="How long an offer may be taken.")
@@ -32,6 +37,7 @@ def init(
     release_keys: tuple[Path, ...],
     registry: str | None,
     plain_http: bool,
+    channels: Path | None,
     interval: str,
     root_timeout: str,
     validity: str,
@@ -65,7 +71,7 @@ def init(
         root_timeout=parse_duration(root_timeout),
         validity=parse_duration(validity),
     )
-    made = initialize(Settings(data), seed)
+    made = initialize(Settings(data), seed, channels)
     report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}
 
     def table() -> None:

@@ -13,6 +13,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 HEALTH_STYLES = {"healthy": "green", "updating": "blue", "failed": "red", "stale": "dim", "unknown": "dim"}
 HEALTH_MARKS = {"healthy": "✓", "updating": "↻", "failed": "✗", "stale": "?", "unknown": "?"}
+GATE_MARKS = {
+    "passed": ("✓", "green"),
+    "skipped": ("»", "yellow"),
+    "pending": ("…", "yellow"),
+    "failed": ("✗", "red"),
+    "unknown": ("?", "magenta"),
+}
+OPEN_GATES = {"passed", "skipped"}
+_SHOWN = 3
 
 
 def output_option(command: Command) -> Command:
@@ -71,7 +80,7 @@ def ago(text: str | None) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if abs(seconds) >= size:
             return f"{seconds // size}{unit} ago" if seconds > 0 else f"in {-seconds // size}{unit}"
-    return f"{max(seconds, 0)}s ago"
+    return f"{seconds}s ago" if seconds >= 0 else f"in {-seconds}s"
 
 
 def short_digest(text: str) -> str:
@@ -94,18 +103,55 @@ def print_changes(changes: Sequence[Mapping[str, Any]]) -> None:
 def print_outcome(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
     """Print what a decision does: how many data planes move, and why the others stay."""
     moves, withheld = data["moves"], data["withheld"]
-    verb = "would move" if dry_run else "move now"
+    print_recorded(data, done, dry_run=dry_run)
+    click.echo(f"  {planes_text(len(moves))} {'would move' if dry_run else 'move'} now")
+    reasons: dict[str, list[str]] = {}
+    for each in withheld:
+        for reason in each["reasons"]:
+            reasons.setdefault(reason["code"], []).append(each["pdp"])
+    for code, planes in sorted(reasons.items()):
+        click.echo(f"  withheld, {code}: {some(planes)}")
+
+
+def print_recorded(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
+    """Print that a decision was recorded, was so already, or was only tried."""
     if dry_run:
         click.echo(f"dry run: {done} – nothing was recorded")
     elif data["recorded"]:
         click.echo(f"{done} ({data['commit'][:12]})")
     else:
         click.echo(f"{done} – it was so already, nothing changed")
-    click.echo(f"  {len(moves)} data plane{'s' if len(moves) != 1 else ''} {verb}")
-    reasons: dict[str, list[str]] = {}
-    for each in withheld:
-        for reason in each["reasons"]:
-            reasons.setdefault(reason["code"], []).append(each["pdp"])
-    for code, planes in sorted(reasons.items()):
-        shown = ", ".join(planes[:3]) + (f" and {len(planes) - 3} more" if len(planes) > 3 else "")  # noqa: PLR2004 - enough to recognize
-        click.echo(f"  withheld, {code}: {shown}")
+
+
+def planes_text(count: int) -> str:
+    """Return how many data planes, in words."""
+    return f"{count} data plane{'s' if count != 1 else ''}"
+
+
+def some(names: Sequence[str], count: int | None = None) -> str:
+    """Return enough names to recognize a group, and how many more there are; ``count`` if not all are given."""
+    more = (count if count is not None else len(names)) - len(names[:_SHOWN])
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def at(text: str | None) -> str:
+    """Return a time for people who plan: the hour, and how far away it is."""
+    return f"{text.replace('T', ' ').removesuffix('Z')} UTC ({ago(text)})" if text else "–"
+
+
+def print_reason(reason: Mapping[str, Any], indent: str = "    ") -> None:
+    """Print until when something stands against a move, and who can change it, where that is known."""
+    if reason["until"]:
+        click.echo(f"{indent}until {at(reason['until'])}")
+    if reason["who_can_override"]:
+        click.echo(f"{indent}can change it: {reason['who_can_override']}")
+
+
+def print_gates(gates: Sequence[Mapping[str, Any]]) -> None:
+    """Print every gate's answer; for one that is closed, also until when, and who can change it."""
+    width = max((len(gate["gate"]) for gate in gates), default=0)
+    for gate in gates:
+        mark, colour = GATE_MARKS.get(gate["verdict"], ("?", None))
+        click.secho(f"  {mark} {gate['gate']:<{width}}  {gate['message']}", fg=colour)
+        if gate["verdict"] not in OPEN_GATES:
+            print_reason(gate, " " * (width + 6))

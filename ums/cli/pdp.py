@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.client import service_options
+from ums.cli.client import pairs, service_options
 from ums.cli.output import ago, emit, health_text, output_option, print_outcome, print_table
 
 if TYPE_CHECKING:
@@ -32,6 +32,23 @@ def pdp() -> None:
     show_default=True,
     help="Who runs it, and so who decides.",
 )
+@click.option("--kubernetes", default=None, metavar="VERSION", help="Its cluster's version, if known: 1.34.1.")
+@click.option("--flux", default=None, metavar="VERSION", help="Its Flux's version, if known: 2.9.2.")
+@click.option(
+    "--wariness",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="Its place in a wave: 0 eager to 1 cautious.  [default: by chance, another with every release]",
+)
+@click.option("--volunteer", is_flag=True, help="It goes first.")
+@click.option("--ask", is_flag=True, help="Its owner is asked before each release: ums consent.")
+@click.option(
+    "--standing-consent",
+    "standing",
+    multiple=True,
+    type=click.Choice(["security", "bugfix", "feature"]),
+    help="With --ask: a class that the owner agreed to beforehand; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Check only; record nothing.")
 @output_option
 @service_options
@@ -39,20 +56,29 @@ def add(
     client: ServiceClient,
     name: str,
     channel: str,
-    bundles: tuple[str, ...],
-    labels: tuple[str, ...],
-    management: str,
     dry_run: bool,
     output: str,
+    **options: Any,  # noqa: ANN401 - click's options
 ) -> None:
-    """Register a data plane; ums pdp bootstrap then connects its cluster."""
-    pairs = dict(label.partition("=")[::2] for label in labels)
+    """Register a data plane; ums pdp bootstrap then connects its cluster.
+
+    \b
+    Examples:
+      ums pdp add acme/prod --channel stable --bundle platform --label region=eu
+      ums pdp add acme/plant --channel lts --bundle platform --management customer --ask --standing-consent security
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
     body = {
         "pdp": name,
         "channel": channel,
-        "bundles": list(bundles),
-        "labels": pairs,
-        "management": management,
+        "bundles": list(options["bundles"]),
+        "labels": pairs(options["labels"]),
+        "management": options["management"],
+        "kubernetes": options["kubernetes"],
+        "flux": options["flux"],
+        "wariness": options["wariness"],
+        "volunteer": options["volunteer"],
+        "ask": options["ask"],
+        "standingConsent": list(options["standing"]),
         "dryRun": dry_run,
     }
     data = client.post("/pdps", body)
@@ -172,12 +198,25 @@ def _print_plane(data: dict[str, Any]) -> None:
         for component, version in state["components"].items()
     ]
     print_table(("component", "from release", ""), rows, empty="  Nothing is offered to it yet.")
+    _print_decisions(data)
+    for each in data["withheld"]:
+        for reason in each["reasons"]:
+            click.echo(f"  not newer: {reason['message']}")
+    if data["withheld"]:
+        click.echo(f"  ums explain {data['pdp']} shows every check")
+
+
+def _print_decisions(data: dict[str, Any]) -> None:
+    if data["ask"]:
+        standing = f", but not for {' and '.join(data['standingConsent'])}" if data["standingConsent"] else ""
+        click.echo(f"  its owner is asked before each release{standing}")
+    for each in data["consents"]:
+        click.echo(f"  consent to {each['bundle']}@{each['release']}: {each['reason']} ({each['by']})")
+    for each in data["acceptedRisks"]:
+        click.echo(f"  takes risk {each['risk']}: {each['reason']} ({each['by']})")
     for kind in ("pins", "holds"):
         for each in data[kind]:
             what = each["bundle"] + (f"/{each['component']}" if each["component"] else "")
             until = f" until {each['until']}" if each["until"] else ""
             where = each.get("versions") or each.get("release")
             click.echo(f"  {kind[:-1]} {what} {where}{until}: {each['reason']} ({each['by']})")
-    for each in data["withheld"]:
-        for reason in each["reasons"]:
-            click.echo(f"  not newer: {reason['message']}")

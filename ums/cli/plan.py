@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import emit, output_option, print_table
+from ums.cli.output import at, emit, output_option, planes_text, print_reason, print_table, some
+from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
 
+_MANY = 20
+
 
 @click.command()
+@click.option("--channel", default=None, help="Only this channel.")
 @output_option
 @service_options
-def plan(client: ServiceClient, output: str) -> None:
-    """Show who would move now, and why the others do not."""
-    data = client.get("/plan")
+def plan(client: ServiceClient, channel: str | None, output: str) -> None:
+    """Show who moves now, which waves come next, and why the others do not move.
+
+    \b
+    Example:
+      ums plan --channel stable
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    data = client.get("/plan", {"channel": channel})
 
     def table() -> None:
         rows = [
             (move["pdp"], move["bundle"], (move["before"] or {}).get("release", "–"), move["after"]["release"])
             for move in data["moves"]
         ]
-        print_table(("pdp", "bundle", "from", "to"), rows, empty="Nobody has to move.")
-        for each in data["withheld"]:
-            for reason in each["reasons"]:
-                until = f" (until {reason['until']})" if reason["until"] else ""
-                click.echo(f"{each['pdp']} {each['bundle']}: {reason['message']}{until}")
+        print_table(("pdp", "bundle", "from", "to"), rows[:_MANY], empty="Nobody has to move now.")
+        if len(rows) > _MANY:
+            click.echo(f"… and {len(rows) - _MANY} more")
+        _print_rollouts(data["rollouts"])
+        _print_reasons(data["reasons"])
 
     emit(data, output, table)
+
+
+def _print_rollouts(rollouts: list[dict[str, Any]]) -> None:
+    for each in rollouts:
+        click.secho(f"\n{each['channel']}  {each['release']}  {status_text(each['status'])}", bold=True)
+        if each["status"] != "running":
+            click.echo(f"  {each['reason']}")
+        for wave in each["waves"]:
+            if wave["state"] == "done":
+                continue
+            count = f", {wave['succeeded']} of {wave['targets']} well" if "targets" in wave else ""
+            through = f"; through {at(wave['earliest'])} at the earliest" if wave["earliest"] else ""
+            click.echo(f"  wave {wave['name']}: {wave['state']}{count}{through}")
+
+
+def _print_reasons(reasons: list[dict[str, Any]]) -> None:
+    if reasons:
+        click.secho("\nwithheld", bold=True)
+    for each in reasons:
+        names = some(each["examples"], each["count"])
+        click.echo(f"  {planes_text(each['count'])} of {each['channel']}, {each['bundle']}: {each['code']}")
+        click.echo(f"    {each['message']}")
+        print_reason(each)
+        click.echo(f"    {names}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import ago, emit, output_option, print_changes, print_table, short_digest
+from ums.cli.output import ago, emit, output_option, planes_text, print_changes, print_table, short_digest
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
@@ -35,10 +35,11 @@ def list_releases(client: ServiceClient, bundle: str | None, output: str) -> Non
                 ", ".join(each["signedBy"]),
                 ago(each["registeredAt"]),
                 ", ".join(each["channels"]) or "–",
+                _withdrawn(each),
             )
             for each in data["items"]
         ]
-        headings = ("release", "class", "digest", "signed by", "published", "head of")
+        headings = ("release", "class", "digest", "signed by", "published", "head of", "")
         print_table(headings, rows, empty="No releases yet: ums publish makes one.")
 
     emit(data, output, table)
@@ -49,11 +50,17 @@ def list_releases(client: ServiceClient, bundle: str | None, output: str) -> Non
 @output_option
 @service_options
 def show(client: ServiceClient, name: str, output: str) -> None:
-    """Show RELEASE (bundle@version): components, digests, signers."""
+    """Show RELEASE (bundle@version): components, digests, signers; whether it was withdrawn, and who has it.
+
+    \b
+    Example:
+      ums release show platform@1.1.0
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
     data = client.get(_path(name))
 
     def table() -> None:
         click.secho(f"{data['release']}  {data['class']}", bold=True)
+        _print_withdrawn(data)
         for label, value in (
             ("digest", data["digest"]),
             ("signed by", ", ".join(data["signedBy"])),
@@ -62,8 +69,12 @@ def show(client: ServiceClient, name: str, output: str) -> None:
             ("image lock", data["imageLock"]),
             ("head of", ", ".join(data["channels"]) or "–"),
             ("removes", ", ".join(data["removes"]) or "–"),
+            ("on", planes_text(data["exposed"])),
         ):
             click.echo(f"  {label:<11} {value}")
+        for each in data["skipped"]:
+            text = f"  skipped     {', '.join(each['gates'])} into {each['channel']}, by {each['by']}: {each['reason']}"
+            click.secho(text, fg="yellow")
         rows = [
             (
                 each["name"],
@@ -94,6 +105,22 @@ def diff(client: ServiceClient, before: str, after: str, output: str) -> None:
         print_changes(data["components"])
 
     emit(data, output, table)
+
+
+def _print_withdrawn(data: dict[str, Any]) -> None:
+    recall, bundle = data["recall"], data["bundle"]
+    if recall:
+        click.secho(
+            f"  ✗ RECALLED to {bundle}@{recall['to']} by {recall['by']}: {recall['reason']}", fg="red", bold=True
+        )
+    elif data["yanked"]:
+        click.secho(f"  ✗ YANKED: {data['yanked']}", fg="red", bold=True)
+    if data["yanked"] and data["exposed"]:
+        click.secho(f"  {planes_text(data['exposed'])} still exposed", fg="red")
+
+
+def _withdrawn(data: dict[str, Any]) -> str:
+    return "✗ recalled" if data["recall"] else "✗ yanked" if data["yanked"] else ""
 
 
 def _path(name: str) -> str:

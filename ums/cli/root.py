@@ -12,28 +12,54 @@ from ums import __version__
 from ums.domain.errors import UmsError
 from ums.outcomes import outcome_of
 
-# name: (module under ums.cli, attribute, one line of help). The line stands here so that --help imports nothing.
-COMMANDS = {
-    "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
-    "serve": ("serve", "serve", "Run the service."),
-    "keys": ("keys", "keys", "Make and show release keys."),
-    "token": ("token", "token", "Issue API tokens."),
-    "build": ("build", "build", "Build a bundle's artifacts into a folder."),
-    "publish": ("publish", "publish", "Build, push, sign, verify and register a release."),
-    "verify": ("verify", "verify", "Verify a release's signatures, from the registry alone."),
-    "release": ("release", "release", "List, show and compare releases."),
-    "promote": ("promote", "promote", "Make a release the head of a channel."),
-    "rollback": ("rollback", "rollback", "Take a data plane or a channel back, and hold it there."),
-    "pin": ("pin", "pin", "Keep a bundle or component of a data plane within versions."),
-    "unpin": ("pin", "unpin", "Remove a pin."),
-    "hold": ("hold", "hold", "Keep a bundle or component of a data plane on a release."),
-    "unhold": ("hold", "unhold", "End a hold, of a data plane or a channel."),
-    "pdp": ("pdp", "pdp", "Register, list, show and bootstrap data planes."),
-    "status": ("status", "status", "Show channels, their heads and the fleet's health."),
-    "plan": ("plan", "plan", "Show who would move now, and why the others do not."),
-    "log": ("log", "log", "Show recorded decisions, newest first."),
-    "version": ("version", "version", "Show the version."),
+# heading: name: (module under ums.cli, attribute, one line of help). It stands here so that --help imports nothing.
+GROUPS = {
+    "Publish": {
+        "build": ("build", "build", "Build a bundle's artifacts into a folder."),
+        "publish": ("publish", "publish", "Build, push, sign, verify and register a release."),
+        "verify": ("verify", "verify", "Verify a release's signatures, from the registry alone."),
+        "release": ("release", "release", "List, show and compare releases."),
+        "keys": ("keys", "keys", "Make and show release keys."),
+    },
+    "Release": {
+        "promote": ("promote", "promote", "Make a release the head of a channel, by its gates and in waves."),
+        "gates": ("gates", "gates", "Show what stands between a release and a channel."),
+        "approve": ("gates", "approve", "Agree to a promotion."),
+        "reject": ("gates", "reject", "Say no to a promotion."),
+        "rollout": ("rollout", "rollout", "Show, pause, resume, cancel, retry and advance rollouts."),
+        "freeze": ("freeze", "freeze", "Stop promotions and moves, now: everything, or a scope."),
+        "thaw": ("freeze", "thaw", "Lift a freeze."),
+        "yank": ("withdraw", "yank", "Give a release to nobody new."),
+        "unyank": ("withdraw", "unyank", "Take a yank, or a recall, back."),
+        "recall": ("withdraw", "recall", "Move everybody off a release."),
+        "risk": ("risk", "risk", "Declare, list, retract and accept risks of updates."),
+        "channel": ("channel", "channel", "List, show, lint, compare and set channels' policies."),
+    },
+    "Operate": {
+        "explain": ("explain", "explain", "Say why a data plane is where it is."),
+        "rollback": ("rollback", "rollback", "Take a data plane or a channel back, and hold it there."),
+        "pin": ("pin", "pin", "Keep a bundle or component of a data plane within versions."),
+        "unpin": ("pin", "unpin", "Remove a pin."),
+        "hold": ("hold", "hold", "Keep a bundle or component of a data plane on a release."),
+        "unhold": ("hold", "unhold", "End a hold, of a data plane or a channel."),
+        "consent": ("consent", "consent", "Agree, for its owner, that a data plane gets a release."),
+        "pdp": ("pdp", "pdp", "Register, list, show and bootstrap data planes."),
+    },
+    "Look": {
+        "status": ("status", "status", "Show channels, rollouts, the fleet's health, and what is frozen."),
+        "plan": ("plan", "plan", "Show who moves now, who next, and why the others do not."),
+        "log": ("log", "log", "Show recorded decisions, newest first."),
+    },
+    "Service": {
+        "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
+        "serve": ("serve", "serve", "Run the service."),
+        "token": ("token", "token", "Issue API tokens."),
+        "version": ("version", "version", "Show the version."),
+    },
 }
+COMMANDS = {name: row for group in GROUPS.values() for name, row in group.items()}
+ALIASES = {"unfreeze": "thaw", "dataplane": "pdp"}
+"""What people of other systems type."""
 
 
 class _LazyGroup(click.Group):
@@ -41,21 +67,24 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
+        module, attribute, _ = COMMANDS[name]
         command = getattr(importlib.import_module(f"ums.cli.{module}"), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+        width = max(len(name) for name in COMMANDS)
+        for heading, group in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, _, text) in group.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in {*COMMANDS, *ALIASES} and not args[0].startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
@@ -71,7 +100,8 @@ def root() -> None:
     \b
     A session:
       ums publish platform/ --version 1.1.0          build, push, sign, verify, register
-      ums promote platform@1.1.0 --to stable --wait  move the channel, wait for the fleet
+      ums promote platform@1.1.0 --to stable --wait  ask the gates, roll out in waves, wait for the end
+      ums explain acme/prod                          why it is not newer
       ums pin acme/prod platform/cilium --reason …   keep one component where it is
       ums rollback acme/prod platform --to 1.0.0 --reason …
 

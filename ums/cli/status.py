@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ums.cli.client import service_options
 from ums.cli.output import ago, emit, health_text, output_option, print_table
+from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
 @output_option
 @service_options
 def status(client: ServiceClient, output: str) -> None:
-    """Show channels, their heads and the fleet's health."""
+    """Show channels, their heads and rollouts, the fleet's health, and what is frozen."""
+    from ums.cli.freeze import print_freeze
+
     data = client.get("/status")
 
     def table() -> None:
+        for each in data["freezes"]:
+            print_freeze(each)
         rows = [
             (
                 channel["channel"],
                 channel["feeder"] or "–",
                 f"{bundle}@{head['release']}" + _held(channel, bundle),
+                _rollout(channel, bundle),
                 ago(head["since"]),
                 head["by"],
                 str(channel["dataPlanes"]),
@@ -35,11 +41,19 @@ def status(client: ServiceClient, output: str) -> None:
             if head
         ]
         rows += [
-            (channel["channel"], channel["feeder"] or "–", "nothing promoted yet", "", "", str(channel["dataPlanes"]))
+            (
+                channel["channel"],
+                channel["feeder"] or "–",
+                "nothing promoted yet",
+                "",
+                "",
+                "",
+                str(channel["dataPlanes"]),
+            )
             for channel in data["channels"]
             if not channel["bundles"]
         ]
-        print_table(("channel", "feeder", "head", "since", "by", "planes"), rows, empty="No channels.")
+        print_table(("channel", "feeder", "head", "rollout", "since", "by", "planes"), rows, empty="No channels.")
         health = "   ".join(f"{health_text(name)} {count}" for name, count in sorted(data["health"].items()))
         click.echo(
             f"\n{data['dataPlanes']} data planes   {health}"
@@ -50,6 +64,16 @@ def status(client: ServiceClient, output: str) -> None:
             click.secho(f"left out, because it is wrong: {problem}", fg="red")
 
     emit(data, output, table)
+
+
+def _rollout(channel: dict[str, Any], bundle: str) -> str:
+    rollout = channel["rollouts"].get(bundle)
+    if rollout is None:
+        return "–"
+    text = status_text(rollout["status"])
+    if rollout["status"] == "finished":
+        return text
+    return f"{text}, wave {rollout['wave']} ({rollout['waves'].index(rollout['wave']) + 1} of {len(rollout['waves'])})"
 
 
 def _held(channel: dict[str, object], bundle: str) -> str:

@@ -1,4 +1,4 @@
-"""``--wait``: stay until the data planes that were moved have said how they are."""
+"""``--wait``: stay until the data planes that were moved have said how they are, or until a rollout has ended."""
 
 from __future__ import annotations
 
@@ -8,30 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.output import health_text
+from ums.cli.output import health_text, some
 from ums.outcomes import NOT_HEALTHY, TIMED_OUT
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
 
 _POLL_SECONDS = 1.0
+_ENDED = {"finished": 0, "halted": NOT_HEALTHY, "rolled-back": NOT_HEALTHY, "cancelled": NOT_HEALTHY}
 
 
 def wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--wait`` and ``--timeout``."""
+    return _options(command, "10m", "Wait until the data planes moved report healthy, or failed.")
+
+
+def rollout_wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--wait`` and ``--timeout``, for what takes as long as its waves soak."""
+    return _options(command, "2h", "Wait until the rollout is finished, halted, rolled back or cancelled.")
+
+
+def _options(command: Callable[..., Any], timeout: str, text: str) -> Callable[..., Any]:
     command = click.option(
-        "--timeout", default="10m", show_default=True, help="How long --wait waits: 90s, 10m, PT1H."
+        "--timeout", default=timeout, show_default=True, help="How long --wait waits: 90s, 10m, PT1H."
     )(command)
-    return click.option("--wait", is_flag=True, help="Wait until the data planes moved report healthy, or failed.")(
-        command
-    )
+    return click.option("--wait", is_flag=True, help=text)(command)
+
+
+def pause() -> None:
+    """Let some time pass before the service is asked again."""
+    time.sleep(_POLL_SECONDS)
 
 
 def wait_for(client: ServiceClient, serials: Mapping[str, int], timeout: str) -> int:
     """Wait until each data plane reported on its serial; return the exit code."""
-    from ums.domain.instants import parse_duration
-
-    deadline = time.monotonic() + parse_duration(timeout).total_seconds()
+    deadline = _deadline(timeout)
     waiting, failed = dict(serials), 0
     while waiting:
         for plane in client.get("/pdps")["items"]:
@@ -47,8 +58,53 @@ def wait_for(client: ServiceClient, serials: Mapping[str, int], timeout: str) ->
         if not waiting:
             break
         if time.monotonic() > deadline:
-            names = ", ".join(sorted(waiting)[:5]) + (" …" if len(waiting) > 5 else "")  # noqa: PLR2004 - enough to recognize
-            click.echo(f"{len(waiting)} of {len(serials)} did not report in {timeout}: {names}", err=True)
+            text = f"{len(waiting)} of {len(serials)} did not report in {timeout}: {some(sorted(waiting))}"
+            click.echo(text, err=True)
             return TIMED_OUT
-        time.sleep(_POLL_SECONDS)
+        pause()
     return NOT_HEALTHY if failed else 0
+
+
+def wait_for_rollout(client: ServiceClient, channel: str, release: str, timeout: str) -> int:
+    """Wait until the rollout of a release in a channel has ended, and say how it goes; return the exit code."""
+    deadline, bundle = _deadline(timeout), release.partition("@")[0]
+    said, begun = "", False
+    while True:
+        items = client.get(f"/channels/{channel}/rollouts", {"bundle": bundle})["items"]
+        rollout = next((each for each in items if each["release"] == release), None)
+        if rollout is None and begun:
+            click.echo(f"another release of {bundle} was promoted to {channel} meanwhile", err=True)
+            return NOT_HEALTHY
+        begun = begun or rollout is not None
+        text = _progress(rollout) if rollout else f"{release} waits for the gates of {channel}"
+        if text != said:
+            click.echo(f"  {text}", err=True)
+            said = text
+        if rollout and rollout["status"] in _ENDED:
+            return _ENDED[rollout["status"]]
+        if time.monotonic() > deadline:
+            hint = f"ums rollout status {channel} {bundle}" if begun else f"ums gates {release} --to {channel}"
+            click.echo(f"not finished after {timeout}; it goes on without you: {hint}", err=True)
+            return TIMED_OUT
+        pause()
+
+
+def _progress(rollout: Mapping[str, Any]) -> str:
+    names = [wave["name"] for wave in rollout["waves"]]
+    if rollout["status"] != "running":
+        return f"{rollout['status']}: {rollout['reason']}"
+    wave = next(each for each in rollout["waves"] if each["state"] in {"updating", "soaking"})
+    text = f"wave {wave['name']} ({names.index(wave['name']) + 1} of {len(names)}) is {wave['state']}"
+    if "targets" in wave:
+        text += f": {wave['succeeded']} of {wave['targets']} well"
+    if wave.get("failed"):
+        text += f", {wave['failed']} failed: {some(rollout['failed'])}"
+    if rollout["stoppedBy"]:
+        text += f" – {rollout['stoppedBy'][0]['message']}"
+    return text
+
+
+def _deadline(timeout: str) -> float:
+    from ums.domain.instants import parse_duration
+
+    return time.monotonic() + parse_duration(timeout).total_seconds()

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Management
+from ums.domain.identity import Identity
+from ums.domain.instants import parse_instant
+from ums.domain.version import Version
+from ums.usecases.instruct import Why
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_POLICY_CHARACTERS = 64 * 1024
 
 Text = Annotated[str, Field(max_length=2000)]
 Name = Annotated[str, Field(max_length=300)]
+Names = Annotated[dict[Name, Name], Field(max_length=100)]
 
 
 class Body(BaseModel):
     """What all bodies share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class ReasonBody(Body):
+    """What every change may say: why, and that it is only tried."""
+
+    reason: Text = ""
+    dry_run: bool = False
+
+
+class EndingBody(ReasonBody):
+    """A change that may end by itself."""
+
+    until: Name | None = None
 
 
 class RegisterBody(Body):
@@ -30,23 +51,94 @@ class RegisterBody(Body):
     digest: Name
 
 
-class PromoteBody(Body):
-    """A promotion."""
+class PromoteBody(ReasonBody):
+    """A promotion: at once, by the fast path, or as soon as all gates are open."""
 
     release: Name
+    expedite: bool = False
+    when_ready: bool = False
+
+
+class ApprovalBody(Body):
+    """A yes, or a no, to a promotion."""
+
+    release: Name
+    rejects: bool = False
     reason: Text = ""
-    dry_run: bool = False
 
 
-class InstructBody(Body):
+class PolicyBody(ReasonBody):
+    """A channel's policy, as people write it."""
+
+    policy: Annotated[str, Field(max_length=MAX_POLICY_CHARACTERS)]
+
+
+class InstructBody(EndingBody):
     """A pin, a hold, a rollback, or the end of one."""
 
     subject: Name
     versions: Name | None = None
     release: Name | None = None
-    reason: Text = ""
-    until: Name | None = None
-    dry_run: bool = False
+
+    def release_to_go_back_to(self) -> Version:
+        """Return the release of a rollback.
+
+        Raises:
+            InvalidInputError: it is missing, or no version.
+
+        """
+        if self.release is None:
+            raise InvalidInputError("release: which release to go back to is missing")
+        return Version(self.release)
+
+
+class ConsentBody(EndingBody):
+    """An owner's yes to a release."""
+
+    release: Name
+
+
+class AcceptBody(EndingBody):
+    """A risk that an owner takes."""
+
+    risk: Name
+
+
+class FreezeBody(EndingBody):
+    """A freeze: of everything, narrowed by each part that is given; its name follows from these."""
+
+    name: Name | None = None
+    channel: Name | None = None
+    bundle: Name | None = None
+    org: Name | None = None
+    pdp: Name | None = None
+
+
+class ThawBody(ReasonBody):
+    """The end of a freeze."""
+
+    name: Name
+
+
+class RecallBody(ReasonBody):
+    """A recall; without a release to go to, the newest one is meant."""
+
+    to: Name | None = None
+
+
+class RiskBody(EndingBody):
+    """A risk, and whom it concerns."""
+
+    name: Name
+    bundle: Name
+    releases: Name
+    message: Annotated[str, Field(min_length=1, max_length=2000)]
+    from_releases: Annotated[Name | None, Field(alias="from")] = None
+    labels: Names = {}
+    kubernetes: Name | None = None
+    flux: Name | None = None
+    components: Names = {}
+    url: Text = ""
 
 
 class PlaneBody(Body):
@@ -55,8 +147,14 @@ class PlaneBody(Body):
     pdp: Name
     channel: Name
     bundles: Annotated[list[Name], Field(min_length=1, max_length=100)]
-    labels: dict[Name, Name] = {}
+    labels: Names = {}
     management: Management = Management.VENDOR
+    kubernetes: Name | None = None
+    flux: Name | None = None
+    wariness: Annotated[float | None, Field(ge=0, le=1)] = None
+    volunteer: bool = False
+    ask: bool = False
+    standing_consent: Annotated[list[ReleaseClass], Field(max_length=10)] = []
     dry_run: bool = False
 
 
@@ -84,3 +182,23 @@ def read_body(model: type[AnyBody]) -> AnyBody:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
         raise InvalidInputError(f"the request is not as expected: {'; '.join(problems)}") from error
+
+
+def why_of(by: Identity, body: ReasonBody) -> Why:
+    """Return who asks, and what the body says of why and until when.
+
+    Raises:
+        InvalidInputError: the end is not a time.
+
+    """
+    return Why(by, body.reason, instant(body.until) if isinstance(body, EndingBody) else None)
+
+
+def instant(text: str | None) -> datetime | None:
+    """Return a time that may be missing.
+
+    Raises:
+        InvalidInputError: it is not a time.
+
+    """
+    return parse_instant(text) if text else None

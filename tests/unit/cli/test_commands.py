@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from werkzeug.serving import make_server
 
 from tests.processes import free_port
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADMIN, AT_ONCE, PROD, Stage
 from ums import __version__
+from ums.cli import waiting
 from ums.cli.root import COMMANDS, main
 from ums.domain.fleet import Health, Report
 from ums.domain.identity import Identity
+from ums.domain.names import PDPName
+from ums.usecases.instruct import Why
 from ums.web.app import create_app
 
 LATER = ("--until", "2999-01-01T00:00:00Z")
@@ -92,9 +98,26 @@ READING = [
     ("pdp", "list"),
     ("pdp", "list", "--channel", "stable"),
     ("pdp", "show", "acme/prod"),
+    ("plan", "--channel", "stable"),
+    ("explain", "acme/prod"),
+    ("gates", "platform@1.1.0", "--to", "edge"),
+    ("rollout", "status"),
+    ("rollout", "status", "stable", "platform"),
+    ("channel", "list"),
+    ("channel", "show", "stable"),
+    ("channel", "lint", "stable"),
+    ("risk", "list"),
 ]
 DECIDING = [
     ("promote", "platform@1.1.0", "--to", "edge"),
+    ("promote", "platform@1.0.0", "--to", "edge", "--when-ready"),
+    ("freeze", *WHY, *LATER),
+    ("freeze", "mine", "--channel", "stable", "--bundle", "platform", "--org", "acme", *WHY),
+    ("yank", "platform@1.1.0", *WHY),
+    ("unyank", "platform@1.1.0", *WHY),
+    ("recall", "platform@1.0.0", *WHY),
+    ("consent", "acme/prod", "platform@1.1.0", *WHY),
+    ("risk", "declare", "bad", "--bundle", "platform", "--releases", "1.x", "--message", "it hurts", *WHY),
     ("pin", "acme/prod", "platform/cilium", *WHY, *LATER),
     ("pin", "acme/prod", "platform@~1.0", *WHY),
     ("unpin", "acme/prod", "platform"),
@@ -105,6 +128,19 @@ DECIDING = [
     ("rollback", "acme/prod", "platform", "--to", "1.0.0", *WHY),
     ("rollback", "stable", "platform", "--to", "1.0.0", *WHY),
     ("pdp", "add", "acme/new", "--channel", "edge", "--bundle", "platform", "--label", "region=eu"),
+    (
+        "pdp",
+        "add",
+        "acme/shy",
+        "--channel",
+        "edge",
+        "--bundle",
+        "platform",
+        "--ask",
+        "--wariness",
+        "0.9",
+        "--volunteer",
+    ),
 ]
 
 
@@ -139,25 +175,261 @@ def test_a_dry_run_records_nothing(stage: Stage, ums: Run, arguments: tuple[str,
 
 
 def test_a_promotion_shows_the_diff_and_who_moves(stage: Stage, ums: Run) -> None:
-    """And once more, that it was so already."""
+    """And once more, that it was so already; the loop moves the data planes."""
     stage.promote("1.1.0", "edge")
+    dry = ums("promote", "platform@1.1.0", "--to", "stable", "--dry-run")
+    assert "first to move: acme/prod" in dry.out
+    assert "in waves: everyone (1)" in dry.out
     done = ums("promote", "platform@1.1.0", "--to", "stable", "--reason", "it soaked")
-    assert "stable: platform@1.0.0 -> platform@1.1.0" in done.out
+    assert "stable: platform@1.0.0 -> platform@1.1.0  (feature)" in done.out
     assert "~ cilium" in done.out
-    assert "1 data plane move now" in done.out
+    assert "✓ feeder" in done.out
+    assert "stable is followed by 1 data plane, in waves: everyone" in done.out
+    assert "at the earliest 20" in done.out
+    assert stage.running() == {"cilium": "1.0.0", "gateway": "1.0.0"}
+    stage.services.reconcile()
     assert stage.running() == {"cilium": "1.1.0", "gateway": "1.1.0"}
     assert "it was so already" in ums("promote", "platform@1.1.0", "--to", "stable").out
-    entry = stage.services.log(limit=1)[0]
+    entry = stage.services.log(limit=2)[1]
     assert (entry.actor, entry.action, entry.reason) == ("ada", "promote", "it soaked")
+
+
+SECURITY: dict[str, Any] = {"class": "security", "fixes": ["CVE-2026-0001"]}
+
+
+def test_what_a_release_fixes_is_said_before_it_is_promoted(stage: Stage, ums: Run) -> None:
+    """It is why people hurry."""
+    stage.publish("1.2.0", **SECURITY)
+    assert "fixes CVE-2026-0001" in ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
+
+
+def set_policy(stage: Stage, channel: str, **fields: object) -> None:
+    """Give a channel another policy."""
+    content = yaml.safe_dump({"schema": 1, **fields}).encode()
+    stage.services.set_policy(channel, content, Why(ADMIN, "a test"))
+
+
+def token_of(stage: Stage, subject: str, *groups: str) -> str:
+    """Return a token."""
+    return stage.services.issue_token(Identity(subject, frozenset(groups)), expires=None, by=ADMIN)
+
+
+ASKING = {"gates": {"soak": "1h", "approvals": {"required": 1, "groups": ["release-engineer"]}}, "rollout": AT_ONCE}
+
+
+def test_a_closed_gate_says_until_when_and_who_can_change_it(stage: Stage, ums: Run) -> None:
+    """*Gates* shows all of them and ends with 3; *--when-ready* waits for them."""
+    set_policy(stage, "stable", feeder="edge", **ASKING)
+    stage.promote("1.1.0", "edge")
+    asked = ums("gates", "platform@1.1.0", "--to", "stable")
+    assert asked.code == 3
+    assert "2 of" in asked.out
+    assert "… soak" in asked.out
+    assert "until 2026-11-23 13:00:00 UTC" in asked.out
+    assert "people of release-engineer" in asked.out
+    refused = ums("promote", "platform@1.1.0", "--to", "stable")
+    assert refused.code == 3
+    assert "gate-soak" in refused.err
+    wanted = ums("promote", "platform@1.1.0", "--to", "stable", "--when-ready", "--reason", "soon")
+    assert (wanted.code, stage.running()["cilium"]) == (0, "1.0.0")
+    assert "platform@1.1.0 waits for soak, approvals, then goes on" in wanted.out
+    assert "at the earliest 2026-11-23 13:00:00" in wanted.out
+    shown = ums("channel", "show", "stable").out
+    assert "soak 1h, 1 approval of release-engineer" in shown
+    assert "waiting: platform@1.1.0, wanted by ada" in shown
+
+
+def test_others_than_the_author_approve_and_then_it_goes_on(
+    stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A no stands until the same person says yes."""
+    set_policy(stage, "stable", feeder="edge", **ASKING)
+    stage.promote("1.1.0", "edge")
+    ums("promote", "platform@1.1.0", "--to", "stable", "--when-ready", "--reason", "soon")
+    monkeypatch.setenv("UMS_TOKEN", token_of(stage, "bob", "release-engineer"))
+    no = ums("reject", "platform@1.1.0", "--to", "stable", "--reason", "latency")
+    assert "✗ approvals  rejected by bob: latency" in no.out
+    assert "rejected by bob" in ums("channel", "show", "stable").out
+    yes = ums("approve", "platform@1.1.0", "--to", "stable", "-o", "json")
+    assert {each["gate"]: each["verdict"] for each in json.loads(yes.out)["gates"]}["approvals"] == "passed"
+    assert "it still waits for soak" in ums("approve", "platform@1.1.0", "--to", "stable").out
+    stage.clock.advance(timedelta(hours=1))
+    stage.services.reconcile()
+    assert stage.running()["cilium"] == "1.1.0"
+
+
+def test_the_fast_path_shows_what_was_skipped_for_ever(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the gates, and on the release."""
+    rule = {"classes": ["security"], "skip": ["soak"], "approvals": {"required": 1, "groups": ["admin"]}}
+    set_policy(stage, "stable", feeder="edge", **{**ASKING, "gates": {"soak": "1h"}}, expedite=rule)
+    stage.publish("1.2.0", **SECURITY)
+    stage.promote("1.2.0", "edge")
+    assert ums("promote", "platform@1.2.0", "--to", "stable", "--expedite", "--reason", "CVE").code == 3
+    admin = os.environ["UMS_TOKEN"]
+    monkeypatch.setenv("UMS_TOKEN", token_of(stage, "eve", "admin"))
+    assert ums("approve", "platform@1.2.0", "--to", "stable").code == 0
+    monkeypatch.setenv("UMS_TOKEN", admin)
+    assert ums("gates", "platform@1.2.0", "--to", "stable", "--expedite").code == 0
+    done = ums("promote", "platform@1.2.0", "--to", "stable", "--expedite", "--reason", "CVE")
+    assert "» soak" in done.out
+    assert "skipped     soak into stable, by ada: CVE" in ums("release", "show", "platform@1.2.0").out
 
 
 def test_who_is_kept_back_is_named(stage: Stage, ums: Run) -> None:
     """With the code of the reason; *show* has its words."""
-    ums("pin", "acme/prod", "platform@1.0.0", "--reason", "kernel module")
-    stage.promote("1.1.0", "edge")
-    assert "withheld, pinned: acme/prod" in ums("promote", "platform@1.1.0", "--to", "stable").out
-    assert "platform is pinned to 1.0.0 by ada: kernel module" in ums("pdp", "show", "acme/prod").out
-    assert "kernel module" in ums("plan").out
+    pinned = ums("pin", "acme/prod", "platform@1.0.0", "--reason", "kernel module")
+    assert pinned.code == 0
+    stage.promote("1.1.0")
+    assert "withheld, pinned: acme/prod" in ums("pin", "acme/prod", "platform@1.0.0", "--reason", "kernel").out
+    assert "platform is pinned to 1.0.0 by ada: kernel" in ums("pdp", "show", "acme/prod").out
+    plan = ums("plan").out
+    assert "1 data plane of stable, platform: pinned" in plan
+    assert "can change it: an operator of this data plane (ums unpin)" in plan
+
+
+WAVES = {
+    "waves": [{"name": "canary", "share": "1", "soak": "30m"}, {"name": "everyone", "over": "1h"}],
+    "maxUpdating": "100%",
+    "healthyFor": "0s",
+}
+SECOND = PDPName("acme", "second")
+
+
+def report(stage: Stage, name: PDPName, health: Health) -> None:
+    """Let a data plane report on what it was offered last."""
+    desired, now = stage.repo.read().plane(name).desired, stage.clock.now()
+    assert desired is not None
+    stage.store.record(name, Report(desired.serial, health, "it said so", "platform-cilium", now, now))
+
+
+def test_a_rollout_is_seen_and_steered_wave_by_wave(stage: Stage, ums: Run) -> None:
+    """Who, why, how many, how soon; and each step stands in the log."""
+    stage.add_plane(SECOND)
+    set_policy(stage, "stable", feeder="edge", rollout=WAVES)
+    stage.promote("1.1.0")
+    table = ums("rollout", "status", "stable").out
+    assert "stable  platform@1.1.0  ↻ running" in table
+    assert "offered to 1 of 2 data planes" in table
+    assert "canary (1)  1        0        1         0          0       0        updating  30m" in table
+    assert "2026-11-23 13:30:00 UTC" in table, "30 minutes of soak, and an hour of ramp"
+    assert "everyone (2 of 2) after canary" in ums("plan", "--channel", "stable").out
+    paused = ums("rollout", "pause", "stable", "platform", "--reason", "lunch")
+    assert "platform@1.1.0 in stable: paused" in paused.out
+    assert "‖ paused" in ums("status").out
+    assert "lunch (ada" in ums("rollout", "status", "stable", "platform").out
+    assert "dry run" in ums("rollout", "resume", "stable", "platform", *WHY, "--dry-run").out
+    for step in ("resume", "next", "retry", "cancel"):
+        assert ums("rollout", step, "stable", "platform", *WHY).code == 0, step
+    assert "– cancelled" in ums("rollout", "status").out
+    assert [each.action for each in stage.services.log(limit=3)] == ["rollout-cancel", "rollout-retry", "rollout-next"]
+
+
+def test_a_halt_names_who_failed_and_what_to_do(stage: Stage, ums: Run) -> None:
+    """In *status*, *rollout status*, *plan* and *explain*."""
+    stage.add_plane(SECOND)
+    set_policy(stage, "stable", feeder="edge", rollout=WAVES)
+    stage.promote("1.1.0")
+    first = next(name for name in (PROD, SECOND) if stage.running(name)["cilium"] == "1.1.0")
+    other = SECOND if first == PROD else PROD
+    report(stage, first, Health.FAILED)
+    stage.services.reconcile()
+    table = ums("rollout", "status", "stable").out
+    assert f"1 of 1 failed, more than 0: {first}" in table
+    assert "ums rollout retry, resume or cancel stable platform" in table
+    assert "✗ halted" in ums("status").out
+    assert f"✗ rollout       the rollout of platform@1.1.0 halted: 1 of 1 failed, more than 0: {first}" in (
+        ums("explain", str(other)).out
+    )
+    assert "rollout-halted" in ums("plan").out
+
+
+def test_a_freeze_cannot_be_overlooked(ums: Run) -> None:
+    """It stops promotions; *status* begins with it; its name follows from its scope."""
+    done = ums("freeze", "--channel", "edge", "--reason", "incident 1")
+    assert "channel edge: frozen" in done.out
+    assert "nobody is within it now" in done.out
+    assert "ums thaw channel-edge" in done.out
+    assert "gate-freeze" in ums("promote", "platform@1.1.0", "--to", "edge").err
+    assert "it stops 1 data plane\n" in ums("freeze", *WHY).out
+    shown = ums("status").out
+    assert shown.startswith("❄ FROZEN: channel edge by ada")
+    assert "❄ FROZEN: everything" in shown
+    assert "everything was frozen by ada" in ums("rollout", "status", "stable").out
+    assert ums("thaw", "everything", *WHY).code == 0
+    assert ums("unfreeze", "channel-edge", *WHY).code == 0
+    assert "FROZEN" not in ums("status").out
+
+
+def test_a_withdrawn_release_says_who_still_has_it(stage: Stage, ums: Run) -> None:
+    """When it is yanked, when it is recalled, and on the release."""
+    assert "1 data plane still exposed: acme/prod" in ums("yank", "platform@1.0.0", "--reason", "it leaks").out
+    assert "✗ YANKED: it leaks" in ums("release", "show", "platform@1.0.0").out
+    assert "✗ yanked" in ums("release", "list").out
+    done = ums("recall", "platform@1.0.0", "--reason", "it leaks")
+    assert "platform@1.0.0: recalled to platform@1.1.0" in done.out
+    assert "✗ RECALLED to platform@1.1.0 by ada: it leaks" in ums("release", "show", "platform@1.0.0").out
+    report(stage, PROD, Health.HEALTHY)
+    assert "no data plane is exposed" in ums("yank", "platform@1.0.0", "--reason", "it leaks").out
+    assert ums("unyank", "platform@1.0.0", "--reason", "it was the test").code == 0
+    assert "YANKED" not in ums("release", "show", "platform@1.0.0").out
+
+
+def test_a_risk_is_declared_explained_accepted_and_retracted(stage: Stage, ums: Run) -> None:
+    """It is *not recommended*, and never *blocked*."""
+    declared = ums(
+        *("risk", "declare", "old-kernel", "--bundle", "platform", "--releases", "1.1.x", "--from", "1.0.x"),
+        *("--component", "cilium=1.x", "--url", "https://example.com/1", "--message", "it does not start", *WHY),
+    )
+    assert "not recommended" in declared.out
+    listed = ums("risk", "list").out
+    assert "old-kernel  platform 1.1.x" in listed
+    assert "cilium 1.x, from 1.0.x" in listed
+    stage.promote("1.1.0")
+    explained = ums("explain", "acme/prod").out
+    assert "✗ risk          not recommended because of risk old-kernel: it does not start" in explained
+    assert "blocked" not in listed + explained
+    assert ums("risk", "accept", "acme/prod", "old-kernel", "--reason", "we can live with it").code == 0
+    assert stage.running()["cilium"] == "1.1.0"
+    assert "takes risk old-kernel: we can live with it" in ums("pdp", "show", "acme/prod").out
+    assert ums("risk", "retract", "old-kernel", *WHY).code == 0
+    assert "No risk is declared." in ums("risk", "list").out
+
+
+def test_an_owner_who_asks_is_asked(stage: Stage, ums: Run) -> None:
+    """Nothing moves before; and *explain* names the command."""
+    add = ("pdp", "add", "acme/plant", "--channel", "stable", "--bundle", "platform", "--management", "customer")
+    assert ums(*add, "--ask").code == 0
+    stage.promote("1.1.0")
+    plant = PDPName("acme", "plant")
+    assert stage.running(plant) == {}
+    assert "ums consent acme/plant platform@1.1.0" in ums("explain", "acme/plant").out
+    assert ums("consent", "acme/plant", "platform@1.1.0", "--reason", "change 815").code == 0
+    assert stage.running(plant)["cilium"] == "1.1.0"
+    shown = ums("pdp", "show", "acme/plant").out
+    assert "its owner is asked before each release" in shown
+    assert "consent to platform@1.1.0: change 815 (ada)" in shown
+
+
+def test_a_policy_is_linted_compared_and_set(ums: Run, tmp_path: Path) -> None:
+    """What is wrong is said before anything acts on it."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("schema: 1\nfeeder: stable\n")
+    lint = ums("channel", "lint", "stable", str(file))
+    assert lint.code == 2
+    assert "circle" in lint.out
+    assert ums("channel", "set", "stable", str(file), *WHY).code == 2
+    file.write_text("schema: 1\nfeder: edge\n")
+    assert f"✗ {file}:2: feder" in ums("channel", "lint", "stable", str(file)).out
+    file.write_text("schema: 1\nfeeder: edge\ndescription: for all\n")
+    assert "is fine" in ums("channel", "lint", "stable", str(file)).out
+    assert "+description: for all" in ums("channel", "diff", "stable", str(file)).out
+    assert "dry run" in ums("channel", "set", "stable", str(file), *WHY, "--dry-run").out
+    assert ums("channel", "set", "stable", str(file), *WHY).code == 0
+    assert "is the policy of stable" in ums("channel", "diff", "stable", str(file)).out
+    assert ums("channel", "show", "stable", "--policy").out == file.read_text()
+    assert "for all" in ums("channel", "list").out
+    file.write_bytes(b"\xff")
+    assert "UTF-8" in ums("channel", "set", "stable", str(file), *WHY).err
 
 
 def test_a_failure_is_shown_with_its_component(stage: Stage, ums: Run) -> None:
@@ -201,7 +473,7 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
     ("arguments", "code", "says"),
     [
         (("promote", "platform", "--to", "stable"), 2, "bundle@version"),
-        (("promote", "platform@1.1.0", "--to", "stable"), 3, "not-in-feeder"),
+        (("promote", "platform@1.1.0", "--to", "stable"), 3, "gate-feeder: platform@1.1.0 was not promoted to edge"),
         (("promote", "platform@9.9.9", "--to", "stable"), 4, "newest of platform: 1.0.0, 1.1.0"),
         (("promote", "platform@1.1.0", "--to", "none"), 4, "channels: edge, stable"),
         (("pdp", "add", "acme/prod", "--channel", "edge", "--bundle", "platform"), 5, "registered already"),
@@ -218,6 +490,20 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("rollback", "acme/prod", "platform", "--to", "1.1.0", *WHY), 2, "not earlier"),
         (("rollback", "Nonsense!", "platform", "--to", "1.0.0", *WHY), 2, "channel name"),
         (("log", "-n", "501"), 2, "501"),
+        (("promote", "platform@1.1.0", "--to", "edge", "--expedite"), 2, "a reason is missing"),
+        (("approve", "platform@1.1.0", "--to", "stable"), 2, "asks for no approvals"),
+        (("rollout", "pause", "edge", "platform", *WHY), 2, "finished"),
+        (("rollout", "pause", "stable", "other", *WHY), 4, "no rollout"),
+        (("freeze", "--org", "acme", "--pdp", "acme/prod", *WHY), 2, "not both"),
+        (("freeze", "Bad Name", *WHY), 2, "freeze name"),
+        (("freeze", "--channel", "none", *WHY), 4, "channels: edge, stable"),
+        (("thaw", "none", *WHY), 4, "nothing is frozen"),
+        (("yank", "platform", *WHY), 2, "bundle@version"),
+        (("recall", "platform@1.1.0", *WHY), 2, "--to"),
+        (("explain", "acme/none"), 4, "ums pdp list"),
+        (("consent", "acme", "platform@1.1.0", *WHY), 2, "organization"),
+        (("risk", "retract", "none", *WHY), 4, "none is declared"),
+        (("pdp", "add", "acme/x", "--channel", "edge", "--bundle", "platform", "--label", "eu"), 2, "KEY=VALUE"),
     ],
     ids=lambda each: name_of(each) if isinstance(each, tuple) else None,
 )
@@ -260,24 +546,71 @@ def test_a_service_that_is_not_there_is_unavailable(ums: Run) -> None:
     assert "UMS_SERVER" in done.err
 
 
-def test_waiting_ends_when_everybody_has_spoken(stage: Stage, ums: Run) -> None:
-    """Well, failed, or not in time: three exit codes."""
-    assert ums("unpin", "acme/prod", "platform", "--wait").code == 0, "nobody moved, so nobody is waited for"
-    moved = ("promote", "platform@1.1.0", "--to", "stable", "--wait", "--timeout")
-    stage.promote("1.1.0", "edge")
-    assert ums(*moved, "1s").code == 11
+PROMOTED = ("promote", "platform@1.1.0", "--to", "stable", "--wait", "--timeout")
+
+
+def test_waiting_for_nobody_takes_no_time(ums: Run) -> None:
+    """Nobody moved."""
+    assert ums("unpin", "acme/prod", "platform", "--wait").code == 0
 
 
 @pytest.mark.parametrize(("health", "code"), [(Health.HEALTHY, 0), (Health.FAILED, 12)])
-def test_waiting_tells_how_it_went(stage: Stage, ums: Run, health: Health, code: int) -> None:
+def test_waiting_tells_how_data_planes_are(stage: Stage, ums: Run, health: Health, code: int) -> None:
     """The report that came before the question counts as well."""
-    stage.promote("1.1.0", "edge")
+    stage.promote("1.1.0")
     now = stage.clock.now()
     stage.store.record(PROD, Report(2**40, health, "it said so", "platform-cilium", now, now))
-    done = ums("promote", "platform@1.1.0", "--to", "stable", "--wait", "--timeout", "5s")
+    done = ums("rollback", "acme/prod", "platform", "--to", "1.0.0", *WHY, "--wait", "--timeout", "5s")
     assert done.code == code
     assert health.value in done.out
     assert ("it said so" in done.out) is (health is Health.FAILED)
+
+
+@pytest.mark.parametrize(("health", "code"), [(Health.HEALTHY, 0), (Health.FAILED, 12)])
+def test_waiting_for_a_rollout_tells_how_it_ends(
+    stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch, health: Health, code: int
+) -> None:
+    """Wave by wave, on the error output; the other stays clean for pipes."""
+    stage.promote("1.1.0", "edge")
+    rounds = iter(range(9))
+
+    def meanwhile() -> None:
+        stage.clock.advance(timedelta(minutes=1))
+        if next(rounds) == 1:
+            report(stage, PROD, health)
+        stage.services.reconcile()
+
+    monkeypatch.setattr(waiting, "pause", meanwhile)
+    done = ums(*PROMOTED, "1h", "-o", "json")
+    assert (done.code, json.loads(done.out)["promoted"]) == (code, True)
+    assert "wave everyone (1 of 1) is updating: 0 of 1 well" in done.err
+    assert ("finished" if code == 0 else "halted: 1 of 1 failed, more than 0: acme/prod") in done.err
+
+
+def test_waiting_for_a_rollout_ends_in_time(stage: Stage, ums: Run) -> None:
+    """What was promoted goes on; and while gates are closed, it says which to look at."""
+    stage.promote("1.1.0", "edge")
+    late = ums(*PROMOTED, "1s")
+    assert late.code == 11
+    assert "ums rollout status stable platform" in late.err
+    set_policy(stage, "stable", feeder="edge", **ASKING)
+    stage.publish("1.2.0")
+    stage.promote("1.2.0", "edge")
+    late = ums("promote", "platform@1.2.0", "--to", "stable", "--when-ready", "--wait", "--timeout", "1s")
+    assert late.code == 11
+    assert "platform@1.2.0 waits for the gates of stable" in late.err
+    assert "ums gates platform@1.2.0 --to stable" in late.err
+
+
+def test_waiting_ends_when_another_release_comes(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That rollout will never finish."""
+    stage.publish("1.2.0")
+    stage.promote("1.1.0", "edge")
+    stage.promote("1.2.0", "edge")
+    monkeypatch.setattr(waiting, "pause", lambda: stage.promote("1.2.0", "stable"))
+    done = ums(*PROMOTED, "1h")
+    assert done.code == 12
+    assert "another release of platform was promoted to stable meanwhile" in done.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

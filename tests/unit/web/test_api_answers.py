@@ -15,26 +15,47 @@ from werkzeug.test import TestResponse
 
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain.digest import Digest
+from ums.domain.fleet import Registration
 from ums.domain.identity import ROLES, Identity
+from ums.domain.names import PDPName
 from ums.web.app import create_app
 
 API = "/api/v1"
 DIGEST = str(Digest.of(b"x"))
 INSTRUCTION: dict[str, object] = {"subject": "platform", "release": "1.0.0", "versions": "1.x", "reason": "x"}
+REASON: dict[str, object] = {"reason": "x"}
+POLICY: dict[str, object] = {"policy": "schema: 1\n", "reason": "x"}
+RISK: dict[str, object] = {"name": "bad", "bundle": "platform", "releases": "1.x", "message": "m", "reason": "x"}
+ENGINEERS = {"release-engineer", "admin"}
+OPERATORS = {"operator", *ENGINEERS}
 MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
-    "/releases": ({"release": "platform@9.9.9", "digest": DIGEST}, {"publisher", "release-engineer", "admin"}),
-    "/channels/edge/promotions": ({"release": "platform@1.0.0"}, {"release-engineer", "admin"}),
-    "/channels/stable/rollbacks": (INSTRUCTION, {"release-engineer", "admin"}),
-    "/channels/stable/unholds": (INSTRUCTION, {"release-engineer", "admin"}),
+    "/releases": ({"release": "platform@9.9.9", "digest": DIGEST}, {"publisher", *ENGINEERS}),
+    "/releases/platform/1.0.0/yank": (REASON, ENGINEERS),
+    "/releases/platform/1.0.0/unyank": (REASON, ENGINEERS),
+    "/releases/platform/1.0.0/recall": (REASON, ENGINEERS),
+    "/channels/edge/promotions": ({"release": "platform@1.0.0"}, ENGINEERS),
+    "/channels/stable/rollouts/platform/pause": (REASON, ENGINEERS),
+    "/channels/stable/policy": (POLICY, {"admin"}),
+    "/channels/stable/rollbacks": (INSTRUCTION, ENGINEERS),
+    "/channels/stable/unholds": (INSTRUCTION, ENGINEERS),
+    "/freezes": (REASON, OPERATORS),
+    "/thaws": ({"name": "everything", "reason": "x"}, OPERATORS),
+    "/risks": (RISK, ENGINEERS),
+    "/risks/bad/retract": (REASON, ENGINEERS),
     "/pdps": ({"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}, {"admin"}),
-    f"/pdps/{PROD}/pins": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
-    f"/pdps/{PROD}/unpins": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
-    f"/pdps/{PROD}/holds": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
-    f"/pdps/{PROD}/unholds": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
-    f"/pdps/{PROD}/rollbacks": (INSTRUCTION, {"operator", "release-engineer", "admin"}),
+    f"/pdps/{PROD}/pins": (INSTRUCTION, OPERATORS),
+    f"/pdps/{PROD}/unpins": (INSTRUCTION, OPERATORS),
+    f"/pdps/{PROD}/holds": (INSTRUCTION, OPERATORS),
+    f"/pdps/{PROD}/unholds": (INSTRUCTION, OPERATORS),
+    f"/pdps/{PROD}/rollbacks": (INSTRUCTION, OPERATORS),
+    f"/pdps/{PROD}/consents": ({"release": "platform@1.0.0", "reason": "x"}, OPERATORS),
+    f"/pdps/{PROD}/accepted-risks": ({"risk": "bad", "reason": "x"}, OPERATORS),
     "/tokens": ({"subject": "x", "groups": ["viewer"]}, {"admin"}),
 }
 """Every route that changes something, with a body and the roles that may; only events are not here."""
+BY_POLICY = {f"{API}/channels/<channel>/approvals"}
+"""Who may is for each channel's policy to say."""
+READING = {f"{API}/channels/<channel>/policy/lint"}
 NO_BODIES = [b"", b"{", b"null", b'{"unknown": 1}', b'{"\xff": 1}', b'{"subject": "\\ud800"}', b"[" * 100_000]
 
 
@@ -69,13 +90,11 @@ def as_role(stage: Stage, *groups: str) -> dict[str, str]:
 
 def test_every_route_that_changes_something_is_in_the_table(client: FlaskClient) -> None:
     """Whoever adds one says here who may call it."""
-    posts = {rule.rule for rule in client.application.url_map.iter_rules() if "POST" in (rule.methods or set())}
-    known = {
-        API + path.replace(str(PROD), "<org>/<pdp>").replace("/edge/", "/<channel>/").replace("/stable/", "/<channel>/")
-        for path in MUTATIONS
-    }
-    assert posts - known == {f"{API}/pdps/<org>/<pdp>/events"}
-    assert known <= posts
+    urls = client.application.url_map
+    posts = {rule.rule for rule in urls.iter_rules() if "POST" in (rule.methods or set())}
+    adapter = urls.bind("")
+    known = {adapter.match(API + path, method="POST", return_rule=True)[0].rule for path in MUTATIONS}
+    assert posts - known == {f"{API}/pdps/<org>/<pdp>/events"} | BY_POLICY | READING
 
 
 @pytest.mark.parametrize("path", MUTATIONS)
@@ -93,7 +112,8 @@ def test_each_role_may_change_what_the_table_says(stage: Stage, client: FlaskCli
 def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: FlaskClient) -> None:
     """Whatever its groups."""
     headers = {"Authorization": bearer(stage, "release-engineer", bundles=frozenset({"flux"}))}
-    for path in ("/channels/edge/promotions", f"/pdps/{PROD}/pins", "/releases"):
+    limited = ("/channels/edge/promotions", "/releases", "/releases/platform/1.0.0/yank", "/risks")
+    for path in (*limited, "/channels/stable/rollouts/platform/pause", f"/pdps/{PROD}/pins"):
         assert client.post(API + path, json=MUTATIONS[path][0], headers=headers).status_code == 403
 
 
@@ -102,13 +122,20 @@ def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: Flask
     [
         ("/info", {"version", "url", "registry", "plainHttp"}),
         ("/trust", {"signers", "bundles", "stateKeys"}),
-        ("/status", {"channels", "health", "dataPlanes", "problems"}),
-        ("/plan", {"moves", "withheld"}),
+        ("/status", {"channels", "health", "dataPlanes", "freezes", "problems"}),
+        ("/plan", {"moves", "withheld", "rollouts", "reasons"}),
+        ("/plan?channel=stable", {"moves", "withheld", "rollouts", "reasons"}),
         ("/log", {"items"}),
         ("/releases", {"items"}),
         ("/releases/platform/1.0.0/diff", {"from", "to", "components"}),
+        ("/releases/platform/1.0.0/exposed", {"release", "exposed", "examples"}),
         ("/channels", {"items"}),
+        ("/channels/stable/gates?release=platform@1.0.0", {"channel", "release", "open", "gates"}),
+        ("/channels/stable/rollouts", {"items"}),
+        ("/freezes", {"items"}),
+        ("/risks", {"items"}),
         ("/pdps", {"items"}),
+        (f"/pdps/{PROD}/explanation", {"pdp", "items"}),
     ],
 )
 def test_reading_needs_no_more_than_a_viewer(client: FlaskClient, path: str, members: set[str]) -> None:
@@ -171,6 +198,87 @@ def test_a_decision_is_answered_with_what_follows(stage: Stage, client: FlaskCli
     assert [move["pdp"] for move in answer["moves"]] == ["acme/new"]
 
 
+def test_a_promotion_is_recorded_and_the_loop_moves_the_data_planes(stage: Stage, client: FlaskClient) -> None:
+    """The answer has gates and waves, and comes before anybody moves; a dry run counts and names them."""
+    stage.publish("1.1.0")
+    stage.promote("1.1.0", "edge")
+    path, body, headers = f"{API}/channels/stable/promotions", {"release": "platform@1.1.0"}, as_role(stage, "admin")
+    dry = client.post(path, json={**body, "dryRun": True}, headers=headers).get_json()
+    assert (dry["recorded"], dry["promoted"], dry["first"]) == (False, True, [str(PROD)])
+    assert [(wave["name"], wave["targets"]) for wave in dry["waves"]] == [("everyone", 1)]
+    done = client.post(path, json=body, headers=headers).get_json()
+    assert (done["recorded"], done["moves"], done["serials"], done["dataPlanes"]) == (True, [], {}, 1)
+    assert {gate["verdict"] for gate in done["gates"]} == {"passed"}
+    assert stage.running()["cilium"] == "1.0.0"
+    stage.services.reconcile()
+    assert stage.running()["cilium"] == "1.1.0"
+
+
+def test_a_reason_is_told_once_for_all_whom_it_keeps(stage: Stage, client: FlaskClient) -> None:
+    """With their number and some names, also where the reason names each of them."""
+    for number in range(7):
+        name = PDPName("acme", f"shy-{number}")
+        stage.services.add_data_plane(Registration(name, "stable", ("platform",), ask=True), by=ADMIN)
+    (reason,) = client.get(f"{API}/plan?channel=stable").get_json()["reasons"]
+    assert (reason["code"], reason["count"], len(reason["examples"])) == ("consent", 7, 5)
+    assert client.get(f"{API}/plan?channel=edge").get_json()["reasons"] == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "covers", "stopped"),
+    [
+        ({}, "everything", "everything", 1),
+        ({"channel": "edge"}, "channel-edge", "channel edge", 0),
+        ({"bundle": "platform", "org": "acme"}, "bundle-platform-org-acme", "bundle platform, org acme", 1),
+        ({"pdp": str(PROD), "name": "mine"}, "mine", "pdp acme/prod", 1),
+    ],
+)
+def test_a_freeze_is_named_after_its_scope(
+    stage: Stage, client: FlaskClient, scope: dict[str, str], name: str, covers: str, stopped: int
+) -> None:
+    """And says how many data planes it stops."""
+    body = {**scope, "reason": "incident"}
+    answer = client.post(f"{API}/freezes", json=body, headers=as_role(stage, "operator")).get_json()
+    assert (answer["name"], answer["covers"], answer["dataPlanes"]) == (name, covers, stopped)
+    assert [each["name"] for each in client.get(f"{API}/freezes").get_json()["items"]] == [name]
+
+
+@pytest.mark.parametrize(("until", "end"), [(None, None), ("2026-11-23T14:00:00Z", "2026-11-23T14:00:00Z")])
+def test_a_frozen_rollout_promises_no_end(
+    stage: Stage, client: FlaskClient, until: str | None, end: str | None
+) -> None:
+    """Unless the freeze has one."""
+    body = {"reason": "incident", **({"until": until} if until else {})}
+    assert client.post(f"{API}/freezes", json=body, headers=as_role(stage, "operator")).status_code == 200
+    (rollout,) = client.get(f"{API}/channels/stable/rollouts?bundle=platform").get_json()["items"]
+    assert (rollout["status"], rollout["earliest"]) == ("running", end)
+    assert [each["code"] for each in rollout["stoppedBy"]] == ["frozen"]
+
+
+def test_a_rollout_has_five_steps_and_no_others(stage: Stage, client: FlaskClient) -> None:
+    """What is none is the caller's mistake."""
+    path = f"{API}/channels/stable/rollouts/platform"
+    answer = client.post(f"{path}/destroy", json=REASON, headers=as_role(stage, "admin"))
+    assert (answer.status_code, answer.get_json()["hint"]) == (
+        400,
+        "its steps: pause, resume, cancel, retry, next",
+    )
+    paused = client.post(f"{path}/pause", json=REASON, headers=as_role(stage, "admin")).get_json()
+    assert paused["rollout"]["status"] == "paused"
+
+
+def test_what_is_known_of_a_data_plane_at_registration_is_kept(stage: Stage, client: FlaskClient) -> None:
+    """Its place in waves, whether it is asked, and its versions, without a vendor's suffix."""
+    body = {"pdp": "acme/new", "channel": "stable", "bundles": ["platform"], "wariness": 0.5, "volunteer": True}
+    more = {"ask": True, "kubernetes": "v1.34.1+k3s1", "flux": "2.9.2"}
+    assert client.post(f"{API}/pdps", json={**body, **more}, headers=as_role(stage, "admin")).status_code == 201
+    shown = client.get(f"{API}/pdps/acme/new").get_json()
+    assert shown["facts"] == {"kubernetes": "1.34.1", "flux": "2.9.2"}
+    assert (shown["wariness"], shown["volunteer"], shown["ask"]) == (0.5, True, True)
+    wrong = client.post(f"{API}/pdps", json={**body, "wariness": 2}, headers=as_role(stage, "admin"))
+    assert wrong.status_code == 400
+
+
 def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None:
     """RFC 9457, and machines can read why."""
     stage.publish("0.9.0")
@@ -179,7 +287,7 @@ def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None
     )
     body = answer.get_json()
     assert (answer.status_code, body["type"]) == (409, "urn:ums:error:refused")
-    assert [each["code"] for each in body["blockedBy"]] == ["older-than-head", "not-in-feeder"]
+    assert [each["code"] for each in body["blockedBy"]] == ["gate-feeder", "gate-order"]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +299,13 @@ def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None
         ("/releases/platform/nonsense", 400, "semantic version"),
         ("/releases/platform/9.9.9", 404, "platform@9.9.9"),
         ("/releases/platform/1.0.0/diff?from=9.9.9", 404, "9.9.9"),
+        ("/releases/platform/9.9.9/exposed", 404, "9.9.9"),
+        ("/channels/none", 404, "none"),
+        ("/channels/none/rollouts", 404, "none"),
+        ("/channels/stable/gates", 400, "does not name a release"),
+        ("/channels/none/gates?release=platform@1.0.0", 404, "none"),
+        ("/plan?channel=none", 404, "none"),
+        ("/pdps/acme/none/explanation", 404, "acme/none"),
         ("/pdps/acme/UPPER", 400, "UPPER"),
         ("/pdps/acme/none", 404, "acme/none"),
         ("/no-such-route", 404, "not found"),

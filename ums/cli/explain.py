@@ -1,0 +1,51 @@
+"""``ums explain``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import emit, output_option, print_reason
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+_MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "magenta")}
+
+
+@click.command()
+@click.argument("name", metavar="ORG/PDP")
+@output_option
+@service_options
+def explain(client: ServiceClient, name: str, output: str) -> None:
+    """Say why a data plane is where it is: every check, and one sentence for each of its bundles.
+
+    \b
+    Example:
+      ums explain acme/prod
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.domain.names import PDPName
+
+    data = client.get(f"/pdps/{PDPName.parse(name)}/explanation")
+
+    def table() -> None:
+        for index, each in enumerate(data["items"]):
+            click.echo("", nl=bool(index))
+            _print_explanation(data["pdp"], each)
+
+    emit(data, output, table)
+
+
+def _print_explanation(pdp: str, data: dict[str, Any]) -> None:
+    where = data["running"] or f"nothing of {data['bundle']} yet"
+    goal = f"its channel has {data['target']}" if data["target"] else "its channel has none"
+    click.secho(f"{pdp}: {where}; {goal}", bold=True)
+    width = max((len(check["check"]) for check in data["checks"]), default=0)
+    for check in data["checks"]:
+        mark, colour = _MARKS.get(check["verdict"], ("?", None))
+        click.secho(f"  {mark} {check['check']:<{width}}  {check['message']}", fg=colour)
+        if check["verdict"] != "ok":
+            print_reason(check, " " * (width + 6))
+    click.secho(data["sentence"], bold=True)

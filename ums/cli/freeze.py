@@ -1,0 +1,76 @@
+"""``ums freeze`` and ``ums thaw``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options, until_text
+from ums.cli.output import ago, emit, output_option, planes_text, print_outcome, print_recorded
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--channel", default=None, help="Only this channel.")
+@click.option("--bundle", default=None, help="Only this bundle.")
+@click.option("--org", default=None, help="Only the data planes of this organization.")
+@click.option("--pdp", default=None, metavar="ORG/PDP", help="Only this data plane.")
+@click.option("--until", default=None, metavar="TIME", help="Ends then: 2026-12-01T06:00:00Z.")
+@click.option("--for", "duration", default=None, metavar="DURATION", help="Ends after: 36h, 14d.")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Show what it covers; record nothing.")
+@output_option
+@service_options
+def freeze(client: ServiceClient, name: str | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+    """Stop promotions and moves, now: of everything, or of what the options narrow it to.
+
+    NAME is how ums thaw lifts it; without one it follows from the scope: everything, channel-stable. Holds,
+    rollbacks and recalls wait too. ums status shows what is frozen.
+
+    \b
+    Examples:
+      ums freeze --reason "incident 4711"
+      ums freeze holidays --channel stable --until 2027-01-04T06:00:00Z --reason "nobody is there"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    until = until_text(options.pop("until"), options.pop("duration"))
+    body = {"name": name, **options, "until": until, "dryRun": dry_run}
+    data = client.post("/freezes", body)
+
+    def table() -> None:
+        print_recorded(data, f"{data['covers']}: frozen", dry_run=dry_run)
+        click.echo(f"  it stops {planes_text(data['dataPlanes'])}")
+        if not data["dataPlanes"]:
+            click.secho("  nobody is within it now: is the scope as you meant it?", fg="yellow")
+        click.echo(f"  ums thaw {data['name']} --reason … lifts it")
+
+    emit(data, output, table)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Show who would move then; record nothing.")
+@output_option
+@service_options
+def thaw(client: ServiceClient, name: str, reason: str, dry_run: bool, output: str) -> None:
+    """Lift the freeze NAME: what it stopped goes on.
+
+    \b
+    Example:
+      ums thaw everything --reason "incident 4711 is over"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    data = client.post("/thaws", {"name": name, "reason": reason, "dryRun": dry_run})
+    emit(data, output, lambda: print_outcome(data, f"{name}: thawed", dry_run=dry_run))
+
+
+def print_freeze(each: Mapping[str, Any]) -> None:
+    """Print a freeze in force, so that nobody overlooks it."""
+    until = f", until {each['until']}" if each["until"] else ""
+    text = f"❄ FROZEN: {each['covers']} by {each['by']} {ago(each['since'])}{until}: {each['reason']}"
+    click.secho(text, fg="cyan", bold=True)
+    click.echo(f"  it stops {planes_text(each['dataPlanes'])}; ums thaw {each['name']} --reason … lifts it")

@@ -1,0 +1,91 @@
+"""``ums gates``, ``ums approve`` and ``ums reject``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import emit, output_option, print_gates, print_recorded
+from ums.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+
+@click.command()
+@click.argument("release")
+@click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel it shall go to.")
+@click.option("--expedite", is_flag=True, help="By the channel's fast path.")
+@output_option
+@service_options
+def gates(client: ServiceClient, release: str, channel: str, expedite: bool, output: str) -> int:
+    """Show what stands between RELEASE (bundle@version) and a channel: every gate, until when, who can change it.
+
+    Exit code 3: a gate is closed.
+
+    \b
+    Example:
+      ums gates platform@1.1.0 --to stable
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.domain.errors import RefusedError
+
+    query = {"release": release, "expedite": "true" if expedite else None}
+    data = client.get(f"/channels/{channel}/gates", query)
+    emit(data, output, lambda: _print_asked(data))
+    return 0 if data["open"] else OUTCOMES[RefusedError].exit_code
+
+
+@click.command()
+@click.argument("release")
+@click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel it shall go to.")
+@click.option("--reason", default="", help="Why; it stands in the log.")
+@output_option
+@service_options
+def approve(client: ServiceClient, release: str, channel: str, reason: str, output: str) -> None:
+    """Agree that RELEASE (bundle@version) goes to a channel.
+
+    It counts for this very release under the channel's policy of today, and only if you are not its author.
+
+    \b
+    Example:
+      ums approve platform@1.1.0 --to stable --reason "release notes read"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    _answer(client, release, channel, output, {"reason": reason})
+
+
+@click.command()
+@click.argument("release")
+@click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel it shall not go to.")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@output_option
+@service_options
+def reject(client: ServiceClient, release: str, channel: str, reason: str, output: str) -> None:
+    """Say no to RELEASE (bundle@version) in a channel; a later ums approve of yours takes it back.
+
+    \b
+    Example:
+      ums reject platform@1.1.0 --to stable --reason "latency doubled in candidate"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    _answer(client, release, channel, output, {"reason": reason, "rejects": True})
+
+
+def _answer(client: ServiceClient, release: str, channel: str, output: str, body: dict[str, Any]) -> None:
+    data = client.post(f"/channels/{channel}/approvals", {"release": release, **body})
+    done = f"{release} to {channel}: {'rejected' if body.get('rejects') else 'approved'}"
+
+    def table() -> None:
+        print_recorded(data, done, dry_run=False)
+        print_gates([gate for gate in data["gates"] if gate["gate"] in {"approvals", "expedite"}])
+        closed = [gate["gate"] for gate in data["gates"] if gate["verdict"] not in {"passed", "skipped"}]
+        click.echo(f"  it still waits for {', '.join(closed)}" if closed else "  all gates are open")
+
+    emit(data, output, table)
+
+
+def _print_asked(data: dict[str, Any]) -> None:
+    closed = sum(gate["verdict"] not in {"passed", "skipped"} for gate in data["gates"])
+    verdict = f"{closed} of {len(data['gates'])} gates closed" if closed else "all gates are open"
+    click.secho(f"{data['release']} to {data['channel']}: {verdict}", bold=True)
+    print_gates(data["gates"])

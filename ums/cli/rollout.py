@@ -1,0 +1,117 @@
+"""``ums rollout``: see and steer how a release reaches the data planes of a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import ago, at, emit, output_option, planes_text, print_outcome, print_reason, print_table, some
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+STATUS_STYLES = {
+    "running": ("↻", "blue"),
+    "paused": ("‖", "yellow"),
+    "halted": ("✗", "red"),
+    "rolled-back": ("↶", "red"),
+    "cancelled": ("–", None),
+    "finished": ("✓", "green"),
+}
+_COUNTS = ("targets", "waiting", "updating", "succeeded", "failed", "offline")
+
+
+@click.group()
+def rollout() -> None:
+    """Show rollouts; pause, resume, cancel, retry them, or go on to the next wave.
+
+    \b
+    Example:
+      ums rollout status stable
+      ums rollout pause stable platform --reason "support is short today"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+
+
+@rollout.command()
+@click.argument("channel", required=False)
+@click.argument("bundle", required=False)
+@output_option
+@service_options
+def status(client: ServiceClient, channel: str | None, bundle: str | None, output: str) -> None:
+    """Show the rollouts of CHANNEL, or of all: each wave with its counts, and how soon it can be through."""
+    names = [channel] if channel else [each["channel"] for each in client.get("/channels")["items"]]
+    items = [each for name in names for each in client.get(f"/channels/{name}/rollouts", {"bundle": bundle})["items"]]
+    data = {"items": items}
+
+    def table() -> None:
+        if not items:
+            click.echo("No rollouts: ums promote starts one.")
+        for index, each in enumerate(items):
+            click.echo("", nl=bool(index))
+            print_rollout(each)
+
+    emit(data, output, table)
+
+
+def status_text(name: str) -> str:
+    """Return a rollout's status as a mark and a word: never colour alone."""
+    mark, colour = STATUS_STYLES.get(name, ("?", None))
+    return click.style(f"{mark} {name}", fg=colour)
+
+
+def print_rollout(data: dict[str, Any]) -> None:
+    """Print a rollout: its status and why, and its waves as a table."""
+    click.secho(f"{data['channel']}  {data['release']}  {status_text(data['status'])}", bold=True)
+    click.echo(f"  {data['reason'] or 'no reason given'} ({data['by']}, {ago(data['since'])})")
+    for reason in data["stoppedBy"]:
+        click.secho(f"  stopped: {reason['message']}", fg="yellow")
+        print_reason(reason)
+    click.echo(f"  offered to {data['offered']} of {planes_text(data['dataPlanes'])}")
+    if data["status"] == "finished":
+        return
+    if data["failed"]:
+        click.secho(f"  failed: {some(data['failed'])} (ums pdp show says why)", fg="red")
+    rows = [
+        (
+            wave["name"] + (f" ({wave['share']})" if wave["share"] else ""),
+            *(str(wave[name]) if name in wave else "–" for name in _COUNTS),
+            wave["state"],
+            wave["soak"],
+            at(wave["earliest"]),
+        )
+        for wave in data["waves"]
+    ]
+    if data["status"] in {"paused", "halted", "rolled-back"}:
+        steps = "resume" if data["status"] == "paused" else "retry, resume"
+        click.echo(f"  go on, or end it: ums rollout {steps} or cancel {data['channel']} {data['bundle']} --reason …")
+    print_table(("wave", *_COUNTS, "state", "soak", "through, at the earliest"), rows, empty="")
+
+
+def _step(name: str, text: str, done: str) -> None:
+    @service_options
+    @output_option
+    def act(client: ServiceClient, channel: str, bundle: str, reason: str, dry_run: bool, output: str) -> None:
+        body = {"reason": reason, "dryRun": dry_run}
+        data = client.post(f"/channels/{channel}/rollouts/{bundle}/{name}", body)
+
+        def table() -> None:
+            print_outcome(data, f"{data['rollout']['release']} in {channel}: {done}", dry_run=dry_run)
+            print_rollout(data["rollout"])
+
+        emit(data, output, table)
+
+    command: Callable[..., Any] = act
+    command = click.option("--dry-run", is_flag=True, help="Show whom it touches; record nothing.")(command)
+    command = click.option("--reason", required=True, help="Why; it stands in the log.")(command)
+    command = click.argument("channel")(click.argument("bundle")(command))
+    rollout.command(name, help=text)(command)
+
+
+_step("pause", "Stop moving data planes of CHANNEL to the head of BUNDLE; offers that were made stay.", "paused")
+_step("resume", "Go on, also after a halt: the failures so far do not halt it again.", "goes on")
+_step("cancel", "End it: offers that nobody took yet are withdrawn, who has it keeps it.", "cancelled")
+_step("retry", "Offer it once more to those on which it failed.", "tried again")
+_step("next", "Go on to the next wave, whatever this one still waits for.", "at the next wave")
