@@ -167,10 +167,10 @@ class Initialized:
     offline_state_key: Path
 
 
-def initialize(settings: Settings, seed: Seed) -> Initialized:
+def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> Initialized:
     """Make a data folder: two state keys, the master secret, the release repo with its seed, the first token.
 
-    ``seed.state_keys`` is filled in here.
+    ``seed.state_keys`` is filled in here. ``channels`` is a folder of channels, in place of the four that we ship.
 
     Raises:
         ConflictError: the folder is initialized already.
@@ -192,7 +192,7 @@ def initialize(settings: Settings, seed: Seed) -> Initialized:
     GitReleaseRepo.create(settings.release_repo)
     repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
     keys = (signer.public_key, offline.public_key)
-    Initialize(repo, SystemClock())(seed_templates(), replace(seed, state_keys=keys), actor="ums init")
+    Initialize(repo, SystemClock())(seed_templates(channels), replace(seed, state_keys=keys), actor="ums init")
     store = SqlStore(settings.database)
     admin = Identity("admin", frozenset({"admin"}))
     token = IssueToken(store)(admin, expires=None, by=admin)
@@ -201,13 +201,17 @@ def initialize(settings: Settings, seed: Seed) -> Initialized:
     return Initialized(token, settings.offline_state_key)
 
 
-def seed_templates() -> Mapping[str, str]:
+def seed_templates(channels: Path | None = None) -> Mapping[str, str]:
     """Return the files of a new release repo, by path: from the package, or from a checkout beside it."""
     packaged = resources.files("ums") / "seed"
     root = Path(str(packaged)) if packaged.is_dir() else Path(__file__).parent.parent
     found: dict[str, str] = {}
     schemas = Path(str(resources.files("ums") / "schemas"))
-    for folder, prefix in ((root / "release-repo", ""), (root / "channels", "channels/"), (schemas, "schemas/")):
+    for folder, prefix in (
+        (root / "release-repo", ""),
+        (channels or root / "channels", "channels/"),
+        (schemas, "schemas/"),
+    ):
         for path in sorted(folder.rglob("*")):
             if path.suffix in {".yaml", ".json", ".md"}:
                 found[prefix + path.relative_to(folder).as_posix()] = path.read_text(encoding="utf-8")

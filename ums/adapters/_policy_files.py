@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ums.adapters._yaml import Duration, Name, StrictModel, parsed_by
 from ums.domain.bundle import ReleaseClass
@@ -30,11 +30,28 @@ from ums.domain.policy import (
 )
 from ums.domain.windows import Schedule, Span, Window
 
+
+def _number_text(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+_AMOUNT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+%?$"}]}
 AmountText = Annotated[
-    str, parsed_by(Amount), Field(description="A number of data planes, or a share of them: 3 or 25%.")
+    str,
+    parsed_by(Amount),
+    BeforeValidator(_number_text),
+    WithJsonSchema(_AMOUNT_SCHEMA),
+    Field(description="A number of data planes, or a share of them: 3 or 25%."),
 ]
 InstantText = Annotated[str, parsed_by(parse_instant), Field(description="RFC 3339: 2026-12-24T00:00:00Z.")]
 _LOCAL = "%Y-%m-%dT%H:%M"
+
+
+def _local(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, _LOCAL)  # noqa: DTZ007 - local, its zone is the schedule's
+    except ValueError as error:
+        raise ValueError(f"{text!r:.40} is not a local time; write 2026-01-13T22:00") from error
 
 
 class WindowModel(StrictModel):
@@ -42,7 +59,7 @@ class WindowModel(StrictModel):
 
     cron: str = Field("", description="Starts: minute, hour, day of month, month, day of week.")
     rrule: str = Field("", description="Starts, as an RFC 5545 rule: FREQ=MONTHLY;BYDAY=2TU.")
-    start: Annotated[str, parsed_by(lambda text: _local(text))] | None = Field(
+    start: Annotated[str, parsed_by(_local)] | None = Field(
         None, description="Local time from which rrule counts: 2026-01-13T22:00."
     )
     duration: Duration | None = Field(None, description="How long it lasts.")
@@ -274,13 +291,6 @@ class ChannelModel(StrictModel):
             digest=str(Digest.of(source)),
             source=source,
         )
-
-
-def _local(text: str) -> datetime:
-    try:
-        return datetime.strptime(text, _LOCAL)  # noqa: DTZ007 - local, its zone is the schedule's
-    except ValueError as error:
-        raise ValueError(f"{text!r:.40} is not a local time; write 2026-01-13T22:00") from error
 
 
 def strategy_from(data: object) -> Strategy:

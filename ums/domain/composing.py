@@ -6,7 +6,7 @@ release removes goes in two steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -103,21 +103,29 @@ def compose(case: Case, release: Release) -> tuple[BundleState | None, list[Reas
                 return None, reasons
             provider = was
         components[component.name] = provider
+    left, removing, why = _left_over(case, release, {name: before[name] for name in before if name not in components})
+    return BundleState(release.version, {**components, **left}, removing), [*reasons, *why]
+
+
+def _left_over(
+    case: Case, release: Release, before: Mapping[str, Version]
+) -> tuple[dict[str, Version], tuple[str, ...], list[Reason]]:
+    """Return what stays of the components that a release lacks, which of it is marked for removal, and why not."""
+    components: dict[str, Version] = {}
     removing: list[str] = []
+    reasons: list[Reason] = []
     for name, provider in before.items():
-        if name in components:
-            continue
         if _removed_on_the_way(case, release, name, provider):
             kept = _kept(case, name, provider)
-            marked = current is not None and name in current.removing
+            marked = case.current is not None and name in case.current.removing
             if kept:
                 reasons.append(kept)
-            elif marked and _confirmed(plane):
+            elif marked and _confirmed(case.plane):
                 continue
             else:
                 removing.append(name)
         components[name] = provider
-    return BundleState(release.version, components, tuple(sorted(removing))), reasons
+    return components, tuple(sorted(removing)), reasons
 
 
 def _override(case: Case, release: Release, component: str) -> tuple[Version, list[Reason]]:

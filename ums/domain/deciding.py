@@ -120,6 +120,10 @@ def decide(world: World, now: datetime) -> Plan:
     return Plan(tuple(moves), tuple(withheld), _offers(world, moves, now), rollouts, members)
 
 
+def _by_plane(each: Move | Withheld) -> tuple[str, str, str]:
+    return each.pdp.org, each.pdp.pdp, each.bundle
+
+
 def _by_name(item: tuple[PDPName, DataPlane]) -> tuple[str, str]:
     return item[0].org, item[0].pdp
 
@@ -156,15 +160,10 @@ class _Candidate:
     member: Member | None = None
 
     @property
-    def turn(self) -> tuple[int, int, tuple[bool, float], str]:
-        """Return its place in the queue."""
+    def turn(self) -> tuple[int, int, tuple[bool, float]]:
+        """Return its place in the queue; among equals, the order of their names stays."""
         member = self.member
-        return (
-            self.wish.road,
-            member.wave if member else 0,
-            member.order if member else (False, 0.0),
-            str(self.plane.name),
-        )
+        return (self.wish.road, member.wave, member.order) if member else (self.wish.road, 0, (False, 0.0))
 
 
 class _Turn:
@@ -181,7 +180,8 @@ class _Turn:
         self.lanes: dict[str, Lane] = {}
         self.members: dict[str, list[Member]] = {}
         self._candidates: list[_Candidate] = []
-        self._shared: dict[object, Reason] = {}
+        self._reasons: dict[object, Reason | None] = {}
+        self._sizes: dict[str, int] = {}
 
     def take(self) -> None:
         """Work out moves, reasons and rollouts."""
@@ -195,8 +195,8 @@ class _Turn:
         for bundle, lane in self.lanes.items():
             self._advance(bundle, lane)
         self._serve()
-        self.withheld.sort(key=lambda each: (str(each.pdp), each.bundle))
-        self.moves.sort(key=lambda each: (str(each.pdp), each.bundle))
+        self.withheld.sort(key=_by_plane)
+        self.moves.sort(key=_by_plane)
 
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
@@ -264,7 +264,7 @@ class _Turn:
 
     def _frozen(self, each: _Candidate) -> Reason | None:
         freeze = self.lanes[each.bundle].freeze_on(each.plane.name)
-        return self._share(("frozen", freeze.name), freeze.reason) if freeze is not None else None
+        return freeze.reason if freeze is not None else None
 
     def _against(self, each: _Candidate) -> Reason | None:
         """Return why this one does not move now, beyond what is its own."""
@@ -273,20 +273,30 @@ class _Turn:
         frozen = self._frozen(each) if wish.after is not None else None
         if frozen is not None or wish.after is None or wish.road is not Road.FOLLOW or rollout is None:
             return frozen
-        title = str(ReleaseName(lane.bundle, rollout.release))
-        stopped = status_reason(rollout, title)
-        if stopped is not None:
-            return self._share((lane.bundle, "status"), stopped)
+        if rollout.status not in {RolloutStatus.RUNNING, RolloutStatus.FINISHED}:
+            return self._shared_reason(lane, None)
         if member is None or rollout.status is RolloutStatus.FINISHED or not wish.open:
             return None
         if member.wave > rollout.wave:
-            return self._share((lane.bundle, member.wave), wave_reason(rollout, title, member.wave))
+            return self._shared_reason(lane, member.wave)
         if member.wave == rollout.wave and rollout.current_wave.over:
             return self._ramp(lane.bundle, rollout, member)
         return None
 
+    def _shared_reason(self, lane: Lane, wave: int | None) -> Reason | None:
+        """Return why a rollout stands, or a wave of it waits: one reason for all whom it concerns."""
+        key = (lane.bundle, wave)
+        if key not in self._reasons:
+            rollout = lane.rollout
+            assert rollout is not None  # noqa: S101 - only asked where there is one
+            title = str(ReleaseName(lane.bundle, rollout.release))
+            self._reasons[key] = status_reason(rollout, title) if wave is None else wave_reason(rollout, title, wave)
+        return self._reasons[key]
+
     def _ramp(self, bundle: str, rollout: Rollout, member: Member) -> Reason | None:
-        size = sum(each.wave == rollout.wave for each in self.members[bundle])
+        size = self._sizes.get(bundle)
+        if size is None:
+            size = self._sizes[bundle] = sum(each.wave == rollout.wave for each in self.members[bundle])
         if member.rank < ramp_limit(rollout, size, self.now):
             return None
         due = to_text(ramp_time(rollout, size, member.rank))
@@ -303,31 +313,32 @@ class _Turn:
             and any(progress(plane, state, strategy, now) in IN_FLIGHT for state in plane.desired.bundles.values())
         }
 
-    def _busy(self, moving: int, limit: int) -> Reason:
-        text = f"{moving} of {self.name} are updating, and no more than {limit} may"
-        return self._share("busy", Reason("max-updating", text, None, _ENGINEER))
-
-    def _share(self, key: object, reason: Reason) -> Reason:
-        """Return one reason for all whom it concerns."""
-        return self._shared.setdefault(key, reason)
+    def _busy(self, moving: int, limit: int) -> Reason | None:
+        if "busy" not in self._reasons:
+            text = f"{moving} of {self.name} are updating, and no more than {limit} may"
+            self._reasons["busy"] = Reason("max-updating", text, None, _ENGINEER)
+        return self._reasons["busy"]
 
 
 _ENGINEER = "a release engineer"
 
 
 def _bundles(plane: DataPlane) -> list[str]:
-    desired = plane.desired.bundles if plane.desired else ()
-    return sorted({*plane.registration.bundles, *desired})
+    subscribed = plane.registration.bundles
+    left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else ()
+    return [*subscribed, *left]
 
 
 def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wish) -> Member | None:
     """Return a data plane as a member of the rollout under way, if it is one."""
     rollout, registration, now = lane.rollout, plane.registration, lane.now
     assert rollout is not None  # noqa: S101 - only asked where there is one
-    tried = current is not None and wish.road is not Road.ORDERED and _was_offered(rollout, current)
+    tried = current is not None and _was_offered(rollout, current, wish.road)
     if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
         return None
     counts = registration.management in rollout.strategy.counting.management
+    frozen = lane.freeze_on(plane.name) is not None
+    eligible = wish.open and not frozen
     how, again = None, False
     if tried and current is not None:
         how = progress(plane, current, rollout.strategy, now)
@@ -336,14 +347,13 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
         if how is Progress.FAILED and _is_before(current, rollout.retried):
             how, again = None, True
         if how is Progress.SUCCEEDED and current.release != rollout.release:
-            how = Progress.UPDATING  # half way
-    salt, wary, eager = str(lane.entries[rollout.release].digest), registration.wariness, registration.volunteer
-    frozen = lane.freeze_on(plane.name) is not None
+            how = Progress.UPDATING if eligible else None  # half way, and perhaps kept from the other half
+    salt, wary, eager = lane.salt, registration.wariness, registration.volunteer
     return Member(
         name=plane.name,
         labels=registration.labels,
         order=(_is_silent(plane, rollout, now), position(salt, plane.name, wary, volunteer=eager)),
-        eligible=wish.open and not frozen,
+        eligible=eligible,
         coming=wish.soon or frozen,
         progress=how,
         counts=counts,
@@ -351,11 +361,13 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     )
 
 
-def _was_offered(rollout: Rollout, state: BundleState) -> bool:
-    """Return whether a rollout offered this state: its release, or a hop on the way there."""
-    if _is_before(state, rollout.started):
+def _was_offered(rollout: Rollout, state: BundleState, road: Road) -> bool:
+    """Return whether a rollout offered this state: its release, or a hop of one that is still on the way there."""
+    if road is Road.ORDERED or _is_before(state, rollout.started):
         return False
-    return state.release == rollout.release or (bool(state.origins) and state.release > max(state.origins))
+    if state.release == rollout.release:
+        return True
+    return road is Road.FOLLOW and bool(state.origins) and state.release > max(state.origins)
 
 
 def _is_before(state: BundleState, moment: datetime | None) -> bool:

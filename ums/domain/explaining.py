@@ -115,7 +115,9 @@ def _checks(reasons: tuple[Reason, ...]) -> tuple[Check, ...]:
     for name, (text, codes) in _CHECKS.items():
         against = [reason for reason in reasons if reason.code in codes]
         checks += [
-            Check(name, "unknown" if "unknown" in each.code else "waits", each.message, each.until, each.who_can_override)
+            Check(
+                name, "unknown" if "unknown" in each.code else "waits", each.message, each.until, each.who_can_override
+            )
             for each in against
         ] or [Check(name, "ok", text)]
     return tuple(checks)

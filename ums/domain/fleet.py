@@ -24,6 +24,11 @@ class Facts:
     kubernetes: Version | None = None
     flux: Version | None = None
 
+    def to_dict(self) -> dict[str, str]:
+        """Return what is known."""
+        known = {"kubernetes": self.kubernetes, "flux": self.flux}
+        return {name: str(version) for name, version in known.items() if version is not None}
+
     @classmethod
     def parse(cls, kubernetes: str | None, flux: str | None) -> Self:
         """Read versions as the programs tell them.
@@ -212,6 +217,7 @@ class Registration:
             **({"standingConsent": sorted(self.standing_consent)} if self.standing_consent else {}),
             **({"wariness": self.wariness} if self.wariness is not None else {}),
             **({"volunteer": True} if self.volunteer else {}),
+            **({"facts": facts} if (facts := self.facts.to_dict()) else {}),
         }
 
 

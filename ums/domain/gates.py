@@ -146,7 +146,8 @@ def _expedite(q: _Question) -> Gate:
     rules = q.channel.policy.expedite
     if rules is None or q.entry.release.release_class not in rules.classes:
         which = f"{', '.join(sorted(rules.classes))} releases" if rules else "no release"
-        text = f"the policy of {q.channel.name} has a fast path for {which}; this is a {q.entry.release.release_class} release"
+        found = q.entry.release.release_class
+        text = f"the policy of {q.channel.name} has a fast path for {which}; this is a {found} release"
         return Gate(GateName.EXPEDITE, Verdict.FAILED, text)
     verdict, text = _approved(q, rules.approvals)
     return Gate(GateName.EXPEDITE, verdict, f"fast path: {text}", None, _approvers(rules.approvals))
@@ -159,6 +160,9 @@ def _feeder(q: _Question) -> _Answer | None:
     track = q.feeder.tracks.get(q.name.bundle) if q.feeder else None
     if track is None or q.name.version not in track.promoted():
         text = f"{q.name} was not promoted to {name}, which feeds {q.channel.name}"
+        asked = q.feeder.requests.get(q.request.id) if q.feeder else None
+        if asked is not None and asked.wanted:
+            return _Answer(Verdict.PENDING, f"{text}, but is asked for there", None, _ENGINEER)
         return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums promote {q.name} --to {name})")
     return _Answer(Verdict.PASSED, f"promoted to {name}")
 
@@ -296,7 +300,7 @@ def _soak(q: _Question) -> _Answer | None:
     if soaked >= wanted:
         return _Answer(Verdict.PASSED, f"soaked {duration_text(wanted)} in {q.feeder.name}")
     if following:
-        text = f"it soaked only {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name} before a newer one came"
+        text = f"it soaked {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name}, then a newer one came"
         return _Answer(Verdict.FAILED, text, None, _ENGINEER)
     return _Answer(Verdict.PENDING, f"soaks {duration_text(wanted)} in {q.feeder.name}", since + wanted, _ENGINEER)
 

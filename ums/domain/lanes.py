@@ -65,7 +65,6 @@ class Wish:
         return cls(None, reasons, Road.DUE, open=False)
 
 
-SETTLED = Wish(None, (), Road.DUE)
 _Target = tuple[Version, Road, tuple[Reason, ...]]
 
 
@@ -103,10 +102,15 @@ class Lane:
         ]
         self._graphs: dict[Version | None, Graph] = {}
         head_entry = self.entries.get(self.head) if self.head else None
+        self.salt = str(head_entry.digest) if head_entry else ""
         self.withdrawn = head_entry is None or bool(head_entry.yanked or head_entry.recall)
-        self.quiet = (
-            self.hold is None and head_entry is not None and head_entry.recall is None and self.rollout_is_through
+        requires = head_entry.release.requires if head_entry else None
+        self.alike = not (
+            self.risks
+            or (requires and (requires.kubernetes or requires.flux or requires.bundles))
+            or (self.rollout is not None and self.rollout.status in WITHDRAWN)
         )
+        self._wishes: dict[object, Wish] = {}
         self._composed: dict[object, tuple[BundleState | None, tuple[Reason, ...]]] = {}
         self._hops: dict[object, Version | None] = {}
         self._open: dict[Schedule, Reason | None] = {}
@@ -118,19 +122,41 @@ class Lane:
 
     def freeze_on(self, name: PDPName) -> Freeze | None:
         """Return a freeze that covers a data plane, if any."""
+        if not self.freezes:
+            return None
         return next((each for each in self.freezes if each.scope.covers_plane(name)), None)
 
     def wish(self, plane: DataPlane, current: BundleState | None) -> Wish:
         """Return what a data plane should get."""
-        if (
-            self.quiet
-            and current is not None
-            and current.release == self.head
-            and self.bundle in plane.registration.bundles
-            and not (plane.holds or plane.pins or current.removing)
-            and self._compose(plane, current, current.release)[0] == current
-        ):
-            return SETTLED
+        key = self._key(plane, current) if current is not None else None
+        if key is None:
+            return self._wish(plane, current)
+        found = self._wishes.get(key)
+        if found is None:
+            found = self._wish(plane, current)
+            if all(reason.code == "window" for reason in found.reasons):  # others may name the data plane
+                self._wishes[key] = found
+        return found
+
+    def _key(self, plane: DataPlane, current: BundleState) -> object:
+        """Return what decides for one of the many data planes that nothing sets apart; ``None`` for the others."""
+        registration = plane.registration
+        entry = self.entries.get(current.release)
+        ordinary = (
+            self.alike
+            and entry is not None
+            and not (plane.holds or plane.pins or current.removing or registration.ask)
+            and self.bundle in registration.bundles
+            and len(current.components) == len(entry.release.components)
+            and all(provider == current.release for provider in current.components.values())
+        )
+        if not ordinary:
+            return None
+        windows = registration.windows
+        possible = possible_releases(plane, current)
+        return (possible, windows) if windows.allow or windows.deny else possible
+
+    def _wish(self, plane: DataPlane, current: BundleState | None) -> Wish:
         if self.bundle not in plane.registration.bundles:
             text = f"{plane.name} no longer subscribes to {self.bundle}; what runs stays"
             return Wish.stay(Reason("unsubscribed", text, None, OPERATOR))
@@ -153,17 +179,18 @@ class Lane:
         if self.head is None:
             text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
             return Wish.stay(Reason("nothing-promoted", text))
-        if pin is not None:
-            return self._pinned(pin)
-        if current is not None and current.release == self.head:
-            return self._withdrawn(plane, current) or (self.head, Road.DUE, ())
-        if current is not None and self.head < current.release:
+        return self._pinned(pin) if pin is not None else self._followed(plane, current, self.head)
+
+    def _followed(self, plane: DataPlane, current: BundleState | None, head: Version) -> _Target | Wish:
+        if current is not None and current.release == head:
+            return self._withdrawn(plane, current) or (head, Road.DUE, ())
+        if current is not None and head < current.release:
             text = (
-                f"{plane.name} has {self.bundle}@{current.release}, newer than {self.head} in {self.channel.name}; "
+                f"{plane.name} has {self.bundle}@{current.release}, newer than {head} in {self.channel.name}; "
                 "following a channel never downgrades"
             )
             return Wish.stay(Reason("ahead-of-channel", text, None, f"{OPERATOR} (ums rollback)"))
-        return self.head, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
+        return head, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
 
     def _recalled(
         self, current: BundleState, entry: CatalogEntry, hold: Hold | None, pin: Pin | None
@@ -226,6 +253,16 @@ class Lane:
         if isinstance(hop, Reason):
             # Not confirmed yet is no fault of its own: its wave waits for it.
             return Wish(None, (*reasons, hop), road, open=hop.code == "unconfirmed")
+        return self._to(plane, current, hop, road, reasons)
+
+    def _to(
+        self,
+        plane: DataPlane,
+        current: BundleState | None,
+        hop: Version,
+        road: Road,
+        reasons: tuple[Reason, ...],
+    ) -> Wish:
         if (current is None or hop != current.release) and (against := self._barred(plane, current, hop)):
             return Wish.stay(*reasons, against)
         after, more = self._compose(plane, current, hop)
@@ -234,13 +271,11 @@ class Lane:
             return Wish.stay(*reasons)
         if after == current:
             return Wish(None, reasons, road)
-        if current is not None and hop == current.release and current.removing:
+        if road is Road.ORDERED or (current is not None and hop == current.release and current.removing):
             return Wish(after, reasons, Road.ORDERED)
-        if road is Road.ORDERED:
-            return Wish(after, reasons, road)
         own = self._own_reasons(plane, current, hop)
         fallback = self._fallback(plane) if current is None and road is Road.FOLLOW else None
-        soon = all(reason.code == "window" for reason in own)
+        soon = bool(own) and all(reason.code == "window" for reason in own)
         return Wish(after, (*reasons, *own), road, open=not own, soon=soon, fallback=fallback)
 
     def _hop(self, plane: DataPlane, current: BundleState, target: Version) -> Version | Reason:

@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 import semver
 
@@ -30,6 +30,30 @@ _TERM = re.compile(
 _MAX_LENGTH = 128
 
 
+_Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...], str]
+
+
+@lru_cache(maxsize=1 << 14)
+def _parse(text: str) -> semver.Version:
+    return semver.Version.parse(text)
+
+
+@lru_cache(maxsize=1 << 14)
+def _order(text: str) -> _Order:
+    """Return what versions are ordered by (SemVer 2.0.0, clause 11): a fleet compares the same few again and again."""
+    found = _parse(text)
+    parts = (found.prerelease or "").split(".")
+    identifiers = tuple((False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts)
+    return (
+        found.major,
+        found.minor,
+        found.patch,
+        not found.prerelease,
+        identifiers if found.prerelease else (),
+        found.build or "",
+    )
+
+
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -47,7 +71,7 @@ class Version:
     @property
     def parsed(self) -> semver.Version:
         """Return the library's form."""
-        return semver.Version.parse(self.text)
+        return _parse(self.text)
 
     @property
     def tag(self) -> str:
@@ -55,9 +79,7 @@ class Version:
         return self.text.replace("+", "_")
 
     def __lt__(self, other: Version) -> bool:
-        mine, theirs = self.parsed, other.parsed
-        order = mine.compare(theirs)
-        return order < 0 or (order == 0 and (mine.build or "") < (theirs.build or ""))
+        return _order(self.text) < _order(other.text)
 
     def __str__(self) -> str:
         return self.text

@@ -250,7 +250,7 @@ class Instruct:
         dry_run: bool,
     ) -> Outcome:
         why.by.require(Permission.OPERATE, bundle=subject.bundle)
-        return instruct_plane(self.record, pdp, action, str(subject), why, change, dry_run=dry_run)
+        return instruct_plane(self.record, pdp, change, action=action, what=str(subject), why=why, dry_run=dry_run)
 
     def _instruct_channel(
         self,
@@ -284,11 +284,11 @@ class Instruct:
 def instruct_plane(
     record: Record,
     pdp: PDPName,
+    change: Callable[[World, DataPlane, datetime], DataPlane],
+    *,
     action: str,
     what: str,
     why: Why,
-    change: Callable[[World, DataPlane, datetime], DataPlane],
-    *,
     dry_run: bool,
 ) -> Outcome:
     """Record what was decided about a data plane, and its consequences.

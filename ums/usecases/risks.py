@@ -91,7 +91,7 @@ class DeclareRisk:
             others = tuple(each for each in plane.accepted if each.risk != name)
             return replace(plane, accepted=(*others, AcceptedRisk(name, why.given(now))))
 
-        return instruct_plane(self.record, pdp, "accept-risk", name, why, change, dry_run=dry_run)
+        return instruct_plane(self.record, pdp, change, action="accept-risk", what=name, why=why, dry_run=dry_run)
 
 
 def _find(world: World, name: str) -> Risk:
