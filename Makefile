@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix e2e bench schemas clean
+.PHONY: help demo test check fix e2e bench simulate schemas clean
 
 help: ## Show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -21,7 +21,7 @@ demo: $(STAMP) ## Publish, promote and watch a simulated fleet, on this machine
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## Every test that needs no cluster
-	@$(BIN)/python -m pytest -n auto tests/unit tests/contract tests/integration
+	@$(BIN)/python -m pytest -n auto tests/unit tests/contract tests/simulation tests/integration
 
 check: $(STAMP) ## Lint, types, imports, unit tests: seconds
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
@@ -38,6 +38,9 @@ e2e: $(STAMP) ## Real Kubernetes API, real Flux (builds the Go tools once, about
 
 bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
 	@$(BIN)/python -m tests.bench
+
+simulate: $(STAMP) ## A fleet with faults and people in it: a million steps, hours
+	@$(BIN)/python -m tests.simulation
 
 schemas: $(STAMP) ## Write the JSON Schemas of the files people write
 	@$(BIN)/python -m ums.schemas

@@ -31,8 +31,8 @@ class MemoryReleaseRepo:
     def copy(self) -> MemoryReleaseRepo:
         """Return another with the same history."""
         other = MemoryReleaseRepo()
-        other._main, other._delivery = dict(self._main), dict(self._delivery)  # noqa: SLF001 - of the same class
-        other._base, other._entries = self._base, list(self._entries)  # noqa: SLF001
+        other._main, other._delivery = dict(self._main), dict(self._delivery)
+        other._base, other._entries = self._base, list(self._entries)
         return other
 
     def read(self) -> World:

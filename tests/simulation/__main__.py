@@ -17,16 +17,20 @@ def main() -> int:
     parser.add_argument("--total", type=int, default=1_000_000, help="steps of all runs")
     parser.add_argument("--start", type=int, default=10_000, help="first seed")
     options = parser.parse_args()
-    seeds = [options.seed] if options.seed is not None else range(options.start, options.start + options.total // options.steps)
+    seeds = (
+        [options.seed]
+        if options.seed is not None
+        else range(options.start, options.start + options.total // options.steps)
+    )
     started = time.monotonic()
     for done, seed in enumerate(seeds, start=1):
         if found := search(iter([seed]), options.steps):
-            print(found)  # noqa: T201 - a tool
+            print(found)
             return 1
         if sys.stderr.isatty() or done % 100 == 0:
             speed = done * options.steps / (time.monotonic() - started)
-            print(f"\r{done * options.steps:,} steps, {speed:,.0f} a second", end="", file=sys.stderr, flush=True)  # noqa: T201
-    print(f"\n{len(seeds) * options.steps:,} steps, and every invariant held")  # noqa: T201
+            print(f"\r{done * options.steps:,} steps, {speed:,.0f} a second", end="", file=sys.stderr, flush=True)
+    print(f"\n{len(seeds) * options.steps:,} steps, and every invariant held")
     return 0
 
 

@@ -17,7 +17,7 @@ from ums.adapters.sql_store import SqlStore
 from ums.domain import layout
 from ums.domain.deciding import Plan
 from ums.domain.errors import ConflictError, UmsError
-from ums.domain.fleet import Registration
+from ums.domain.fleet import Registration, Report
 from ums.domain.freezes import Scope
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
@@ -31,6 +31,8 @@ from ums.usecases.record import Outcome
 BUNDLE = Subject("platform")
 SECURITY = Identity("sam", frozenset({"security"}))
 CHANNELS = ("edge", "stable")
+_QUIET = 40
+"""Rounds without a change that are longer than every soak and window here."""
 
 
 class KilledError(Exception):
@@ -129,7 +131,7 @@ class Simulation:
         self.repo.rival = other.reconcile
         self.clusters = {name: Cluster(name) for name in PLANES}
         for cluster in self.clusters.values():
-            cluster.bad = {version for version in VERSIONS[1:] if rng.random() < 0.1}  # noqa: PLR2004 - seldom
+            cluster.bad = {version for version in VERSIONS[1:] if rng.random() < 0.1}
         self.rng = rng
 
     def world(self) -> World:
@@ -169,9 +171,10 @@ class Simulation:
 
     def heal(self) -> None:
         """End all faults, let time pass, and check that nothing waits without a reason."""
-        quiet = 0
-        for _ in range(300):
-            self.clock.advance(timedelta(minutes=10))
+        quiet = leaps = 0
+        for _ in range(600):
+            # What was lost with the database is heard again when a state is issued anew, half way to its end.
+            self.clock.advance(timedelta(days=4) if quiet > _QUIET else timedelta(minutes=10))
             for cluster in self.clusters.values():
                 cluster.online = True
                 desired = self.world().plane(cluster.name).desired
@@ -181,16 +184,17 @@ class Simulation:
             before = self.world()
             outcome = self.services.reconcile()
             check_step(before, self.world(), self.clock.now(), outcome, self.clusters, moved=True)
-            quiet = 0 if outcome.plan.moves or outcome.plan.rollouts else quiet + 1
-            if quiet > 40:  # noqa: PLR2004 - longer than every soak and window here
+            leaps += quiet > _QUIET
+            quiet = 0 if quiet > _QUIET or outcome.plan.moves or outcome.plan.rollouts else quiet + 1
+            if leaps and quiet > _QUIET:
                 break
         else:
             raise AssertionError("it never comes to rest")
-        check_arrived(self.world(), self.services.plan(), self.clock.now())
+        check_arrived(self.world(), self.services.plan())
 
-    def _deliver(self, cluster: Cluster, reports: list[object]) -> None:
+    def _deliver(self, cluster: Cluster, reports: list[Report]) -> None:
         for report in reports:
-            self.store.record(cluster.name, replace(report, heard=self.clock.now(), since=self.clock.now()))  # type: ignore[type-var]
+            self.store.record(cluster.name, replace(report, heard=self.clock.now(), since=self.clock.now()))
 
     def _wait(self, rng: random.Random) -> None:
         self.clock.advance(timedelta(seconds=rng.choice([5, 60, 300, 900, 3600, 6 * 3600])))
@@ -202,10 +206,10 @@ class Simulation:
 
     def _hear(self, rng: random.Random) -> None:
         for cluster in self.clusters.values():
-            sent = [each for each in cluster.outbox if rng.random() < 0.8]  # noqa: PLR2004 - most
+            sent = [each for each in cluster.outbox if rng.random() < 0.8]
             cluster.outbox = [each for each in cluster.outbox if each not in sent]
             rng.shuffle(sent)
-            twice = [each for each in sent if rng.random() < 0.1]  # noqa: PLR2004 - seldom
+            twice = [each for each in sent if rng.random() < 0.1]
             self._deliver(cluster, [*sent, *twice])
 
     def _reconcile(self, rng: random.Random) -> Outcome:
@@ -213,7 +217,7 @@ class Simulation:
 
     def _weather(self, rng: random.Random) -> None:
         cluster = rng.choice(list(self.clusters.values()))
-        if rng.random() < 0.3:  # noqa: PLR2004 - now and then
+        if rng.random() < 0.3:
             cluster.mend(self.clock.now())
         else:
             cluster.online = not cluster.online
@@ -223,7 +227,7 @@ class Simulation:
         head = self.world().channels[to].tracks["platform"].head.release
         newer = [version for version in VERSIONS if version > head] or [head]
         name = ReleaseName("platform", newer[min(int(rng.expovariate(1.0)), len(newer) - 1)])
-        return self.services.promote(name, to=to, by=ADMIN, reason="on", when_ready=rng.random() < 0.5)  # noqa: PLR2004
+        return self.services.promote(name, to=to, by=ADMIN, reason="on", when_ready=rng.random() < 0.5)
 
     def _expedite(self, rng: random.Random) -> Outcome:
         name = ReleaseName("platform", rng.choice(VERSIONS))
@@ -249,13 +253,13 @@ class Simulation:
         return self.services.instruct.hold(rng.choice(PLANES), self._subject(rng), release, self._why(rng))
 
     def _unhold(self, rng: random.Random) -> Outcome:
-        if rng.random() < 0.3:  # noqa: PLR2004 - now and then
+        if rng.random() < 0.3:
             return self.services.instruct.unhold_channel(rng.choice(CHANNELS), "platform", self._why(rng))
         return self.services.instruct.unhold(rng.choice(PLANES), self._subject(rng), self._why(rng))
 
     def _rollback(self, rng: random.Random) -> Outcome:
         release: Version = rng.choice(VERSIONS)
-        if rng.random() < 0.3:  # noqa: PLR2004 - now and then
+        if rng.random() < 0.3:
             return self.services.instruct.roll_back_channel(rng.choice(CHANNELS), "platform", release, self._why(rng))
         return self.services.instruct.roll_back(rng.choice(PLANES), self._subject(rng), release, self._why(rng))
 
@@ -287,9 +291,7 @@ class Simulation:
         """Let somebody edit a registration in Git: another channel."""
         plane = self.world().plane(rng.choice(PLANES))
         registration: Registration = replace(plane.registration, channel=rng.choice(CHANNELS))
-        main: dict[str, Content | None] = {
-            layout.fleet_registration(plane.name): Document(registration.to_dict())
-        }
+        main: dict[str, Content | None] = {layout.fleet_registration(plane.name): Document(registration.to_dict())}
         decision = Decision("Move", "edit", "olga", "another channel", self.clock.now(), main)
         self.repo.commit(decision, base=self.world().base)
 

@@ -56,7 +56,7 @@ def make_stage(folder: Path) -> Stage:
     stage = Stage(folder)
     for version, fields in RELEASES.items():
         components = {name: version for name in COMPONENTS if name != "legacy" or version < "1.4.0"}
-        stage.publish(version, components, **fields)
+        stage.publish(version, components, **fields)  # type: ignore[arg-type]
     for number, name in enumerate(PLANES):
         channel = "edge" if number % 3 == 0 else "stable"
         stage.services.add_data_plane(Registration(name, channel, ("platform",), {"org": name.org}), by=ADMIN)

@@ -58,7 +58,11 @@ def make_fleet() -> Fleet:
     """Return data planes that run the first release of their channel, and a channel without any."""
     world = make_world(RELEASES, promoted=["1.0.0"])
     planes = {name: DataPlane(Registration(name, "stable", ("platform",))) for name in PLANES}
-    return Fleet(settle(replace(world, planes=planes, channels={"edge": Channel("edge", Policy(rollout=AT_ONCE)), **world.channels})))
+    return Fleet(
+        settle(
+            replace(world, planes=planes, channels={"edge": Channel("edge", Policy(rollout=AT_ONCE)), **world.channels})
+        )
+    )
 
 
 def promote(name: str, version: Version) -> Told:
