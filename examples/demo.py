@@ -29,6 +29,7 @@ from ums.domain.names import PDPName
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "platform"
+CHANNELS = ROOT / "examples" / "channels"
 FLEET = {
     "edge": ("vendor", ("lab", "canary")),
     "candidate": ("acme", ("dev", "test", "staging")),
@@ -91,7 +92,7 @@ class Demo:
         self._title("A service with its own registry and Git endpoint")
         self._ums("keys", "generate", self.env["UMS_KEY"])
         data, public = str(self.folder / "data"), str(self.folder / "release.pub")
-        arguments = ("init", data, "--url", self.url, "--release-key", public)
+        arguments = ("init", data, "--url", self.url, "--release-key", public, "--channels", str(CHANNELS))
         self.env["UMS_TOKEN"] = json.loads(self._ums(*arguments, "-o", "json", quiet=True))["token"]
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items())
         env_file = self.folder / "env"
@@ -112,20 +113,47 @@ class Demo:
         for version in ("1.0.0", "1.1.0", "1.2.0"):
             self._ums("publish", str(EXAMPLES / version), "--version", version)
         self._ums("release", "diff", "platform@1.1.0", "platform@1.2.0")
-        self._title("A fleet that follows four channels")
-        for channel in FLEET:
-            self._ums("promote", "platform@1.0.0", "--to", channel, quiet=True)
+        self._title("A fleet that follows four channels, and 1.0.0 on its way through them")
         count = self._register()
         self._say(f"  {count} data planes registered and bootstrapped; {OFFLINE} stays offline")
         self._fleet.start()
-        self._wait_settled()
-        self._title("1.1.0 goes through the channels; 1.2.0, a security fix, as far as candidate")
-        for channel in ("edge", "candidate", "stable", "lts"):
-            self._ums(
-                "promote", "platform@1.1.0", "--to", channel, "--reason", "gateway 3.2", quiet=channel != "stable"
-            )
-        for channel in ("edge", "candidate"):
-            self._ums("promote", "platform@1.2.0", "--to", channel, "--reason", "CVE-2026-0001", quiet=True)
+        self._promote("platform@1.0.0", "first release")
+        self._wait_for_rollout("lts", "1.0.0")
+        self._title("1.1.0 goes on by itself wherever the gates open, wave by wave")
+        self._promote("platform@1.1.0", "gateway 3.2")
+        self._ums("gates", "platform@1.1.0", "--to", "stable", check=False)
+        self._wait_for_rollout("stable", "1.1.0")
+        self._ums("rollout", "status", "stable")
+        self._title("One data plane did not get well with it, so the rollout halted: the others wait, and know why")
+        waiting = next(each["pdp"] for each in self._get("/plan")["withheld"] if each["pdp"].startswith("globex/"))
+        self._ums("explain", waiting)
+        self._ums("rollout", "resume", "stable", "platform", "--reason", f"{FRAGILE} has a broken disk")
+        self._wait_for_rollout("stable", "1.1.0")
+        self._wait_for_rollout("lts", "1.1.0")
+        self._title("1.2.0, a security fix, as far as candidate; the rest is yours")
+        self._promote("platform@1.2.0", "CVE-2026-0001", "edge", "candidate")
+        self._wait_for_rollout("candidate", "1.2.0")
+
+    def _promote(self, release: str, reason: str, *channels: str) -> None:
+        for channel in channels or tuple(FLEET):
+            self._ums("promote", release, "--to", channel, "--when-ready", "--reason", reason, quiet=channel != "edge")
+
+    def _wait_for_rollout(self, channel: str, release: str) -> None:
+        """Wait until a release's rollout in a channel ended, well or not, showing how far it is."""
+        ended = {"finished", "halted", "rolled-back", "cancelled"}
+
+        def over() -> bool:
+            rollouts = self._get(f"/channels/{channel}/rollouts")["items"]
+            found = next((each for each in rollouts if each["release"].endswith(f"@{release}")), None)
+            if sys.stdout.isatty():
+                where = f"{found['status']}, wave {found['wave']}" if found else "waits for its gates"
+                print(f"\r  {release} in {channel}: {where}{' ' * 20}", end="", flush=True)  # noqa: T201 - a demonstration
+            return found is not None and found["status"] in ended
+
+        self._wait(over, f"{release} went through {channel}", timeout=180)
+        self._say(
+            f"\r  {release} went through {channel}{' ' * 20}" if sys.stdout.isatty() else f"  {release}: {channel}"
+        )
 
     def _register(self) -> int:
         session = requests.Session()
@@ -133,6 +161,7 @@ class Demo:
         names = [(PDPName(org, pdp), channel) for channel, (org, pdps) in FLEET.items() for pdp in pdps]
         for name, channel in names:
             body = {"pdp": str(name), "channel": channel, "bundles": ["platform"], "labels": {"org": name.org}}
+            body |= {"kubernetes": "1.34.1", "flux": "2.9.0"}
             session.post(f"{self.url}/api/v1/pdps", json=body, timeout=60).raise_for_status()
             answer = session.get(f"{self.url}/api/v1/pdps/{name}/bootstrap", timeout=60)
             answer.raise_for_status()
@@ -173,11 +202,12 @@ class Demo:
         return done and counts["failed"] <= 1
 
     def _planes(self) -> list[dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self.env['UMS_TOKEN']}"}
-        items: list[dict[str, Any]] = requests.get(f"{self.url}/api/v1/pdps", headers=headers, timeout=30).json()[
-            "items"
-        ]
+        items: list[dict[str, Any]] = self._get("/pdps")["items"]
         return items
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
+        headers = {"Authorization": f"Bearer {self.env['UMS_TOKEN']}"}
+        return requests.get(f"{self.url}/api/v1{path}", headers=headers, timeout=30).json()
 
     def _invite(self) -> None:
         self._ums("status")
@@ -190,8 +220,11 @@ It stays up until Ctrl-C. In another terminal:
     ums pdp show {FRAGILE}            # failed, and says why
     ums rollback {FRAGILE} platform --to 1.0.0 --reason "observability does not start" --wait
     ums pin acme/dev platform/cilium --reason "kernel module"
+    ums explain globex/site-05
+    ums gates platform@1.2.0 --to stable
     ums promote platform@1.2.0 --to stable --dry-run
-    ums promote platform@1.2.0 --to stable --reason CVE-2026-0001 --wait
+    ums promote platform@1.2.0 --to stable --when-ready --reason CVE-2026-0001 --wait
+    ums freeze --reason "nobody touches anything"   # and: ums thaw everything --reason …
     ums publish --base platform@1.2.0 --replace gateway --version 1.2.1 examples/platform/1.1.0
     ums verify platform@1.2.0
     ums log
@@ -217,7 +250,7 @@ API {self.url}/api/v1   Git {self.url}/git/release-repo   registry 127.0.0.1:{se
         self._say(f"after {timeout:.0f} s still not: {what}; see {self.folder / 'serve.log'} and fleet.log")
         return False
 
-    def _ums(self, *arguments: str, quiet: bool = False) -> str:
+    def _ums(self, *arguments: str, quiet: bool = False, check: bool = True) -> str:
         if not quiet:
             shown = (
                 shlex.join(arguments)
@@ -234,7 +267,7 @@ API {self.url}/api/v1   Git {self.url}/git/release-repo   registry 127.0.0.1:{se
             text=True,
             check=False,
         )
-        if done.returncode:
+        if done.returncode and check:
             raise SystemExit(f"ums {shlex.join(arguments)} ended with {done.returncode}\n{done.stdout}")
         if not quiet:
             self._say("".join(f"  {line}\n" for line in done.stdout.splitlines()).rstrip("\n"))

@@ -6,15 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.processes import Process, free_port, listens
+import yaml
+
+from tests.processes import Process, eventually, free_port, listens
 from ums.adapters.service_client import ServiceClient
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
+_ROLLOUT = {"waves": [{"name": "everyone"}], "maxUpdating": "100%", "healthyFor": "0s"}
+_FEEDERS = {"edge": None, "candidate": "edge", "stable": "candidate", "lts": "stable"}
+AT_ONCE = {name: {"feeder": feeder, "rollout": _ROLLOUT} for name, feeder in _FEEDERS.items()}
+"""Channels whose gates are open, and whose rollouts have one wave."""
 PASSWORD = "correct horse"  # noqa: S105 - of a key that lives for a test
 
 
@@ -28,9 +35,16 @@ class RunningService:
     """
 
     def __init__(
-        self, folder: Path, *, registry: str | None = None, interval: str = "3s", reconcile: str = "1s"
+        self,
+        folder: Path,
+        *,
+        registry: str | None = None,
+        interval: str = "3s",
+        reconcile: str = "1s",
+        channels: Mapping[str, object] = AT_ONCE,
     ) -> None:
         self.folder = folder
+        self._channels = channels
         self.data = folder / "data"
         self.key = folder / "release.key"
         self._registry = registry
@@ -46,6 +60,11 @@ class RunningService:
         self.ums("keys", "generate", str(self.key))
         arguments = ["init", str(self.data), "--url", self.url, "--release-key", str(self.key.with_suffix(".pub"))]
         arguments += ["--interval", self._interval, "--root-timeout", "2m", "-o", "json"]
+        channels = self.folder / "channels"
+        for name, policy in self._channels.items():
+            (channels / name).mkdir(parents=True)
+            (channels / name / "policy.yaml").write_text(yaml.safe_dump(policy))
+        arguments += ["--channels", str(channels)]
         if self._registry:
             arguments += ["--registry", self._registry, "--plain-http"]
         self.token = json.loads(self.ums(*arguments))["token"]
@@ -113,3 +132,8 @@ class RunningService:
         """Promote a release along channels."""
         for channel in channels or ("edge", "candidate", "stable"):
             self.ums("promote", release, "--to", channel, "--reason", "a test")
+        self.wait_offered()
+
+    def wait_offered(self) -> None:
+        """Wait until the loop has offered what is due."""
+        eventually(lambda: not self.get("/plan")["moves"], timeout=30, what="the loop has moved everybody")

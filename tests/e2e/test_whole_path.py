@@ -76,7 +76,8 @@ def test_a_release_installed_by_hand_is_adopted_and_not_installed_twice(
     cluster.helm("install", "cilium", str(chart), "--namespace", "kube-system")
     service.publish(EXAMPLES / "platform" / "1.0.0", "1.0.0")
     service.promote("platform@1.0.0")
-    service.ums("pdp", "add", PDP, "--channel", "stable", "--bundle", "platform")
+    facts = ("--kubernetes", "1.36.0", "--flux", "2.9.0")
+    service.ums("pdp", "add", PDP, "--channel", "stable", "--bundle", "platform", *facts)
     service.ums("pdp", "bootstrap", PDP, "--file", "bootstrap.yaml")
     assert (service.folder / "bootstrap.yaml").stat().st_mode & 0o777 == 0o600
     cluster.apply((service.folder / "bootstrap.yaml").read_text())
@@ -164,7 +165,8 @@ def test_a_release_that_never_becomes_ready_is_reported_failed_with_its_componen
     service.promote("platform@1.3.0", "edge", "candidate")
     done = service.run("promote", "platform@1.3.0", "--to", "stable", "--wait", "--timeout", "5m")
     assert done.returncode == 12, done.stdout + done.stderr
-    assert "platform-observability" in done.stdout
+    assert PDP in done.stdout
+    assert reported(service)["reported"]["component"] == "platform-observability"
     service.ums("rollback", PDP, "platform", "--to", "1.2.0", "--reason", "observability does not start")
     wait_healthy(service, timeout=240)
     service.ums("unhold", PDP, "platform", "--dry-run")
