@@ -52,7 +52,7 @@ def find_pin(plane: DataPlane, bundle: str, component: str | None, now: datetime
     )
 
 
-def hold_reason(hold: Hold) -> Reason:
+def hold_reason(hold: Hold, channel: str | None = None) -> Reason:
     """Return why a hold keeps something where it is."""
     what = f"{hold.bundle}/{hold.component}" if hold.component else hold.bundle
     given = hold.given
@@ -60,7 +60,7 @@ def hold_reason(hold: Hold) -> Reason:
         "held",
         f"{what} is held at {hold.release} by {given.by}: {given.reason}",
         to_text(given.until) if given.until else None,
-        f"{OPERATOR} (ums unhold)",
+        f"a release engineer (ums unhold {channel} {hold.bundle})" if channel else f"{OPERATOR} (ums unhold)",
     )
 
 

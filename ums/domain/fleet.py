@@ -214,7 +214,11 @@ class Registration:
             "management": self.management.value,
             "credentialGeneration": self.credential_generation,
             **({"ask": True} if self.ask else {}),
-            **({"standingConsent": sorted(self.standing_consent)} if self.standing_consent else {}),
+            **(
+                {"standingConsent": sorted(each.value for each in self.standing_consent)}
+                if self.standing_consent
+                else {}
+            ),
             **({"wariness": self.wariness} if self.wariness is not None else {}),
             **({"volunteer": True} if self.volunteer else {}),
             **({"facts": facts} if (facts := self.facts.to_dict()) else {}),

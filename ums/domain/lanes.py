@@ -168,14 +168,15 @@ class Lane:
 
     def _target(self, plane: DataPlane, current: BundleState | None) -> _Target | Wish:
         """Return the release a data plane should be on: by hold, recall, pin, or as the channel's head."""
-        hold = find_hold(plane, None, self.bundle, self.now) or self.hold
+        own = find_hold(plane, None, self.bundle, self.now)
+        hold = own or self.hold
         pin = find_pin(plane, self.bundle, None, self.now)
         entry = self.entries.get(current.release) if current else None
         if current is not None and entry is not None and entry.recall is not None:
             return self._recalled(current, entry, hold, pin)
         if hold is not None:
-            reasons = (hold_reason(hold),) if self.head != hold.release else ()
-            return hold.release, Road.ORDERED, reasons
+            why = hold_reason(hold, None if own else self.channel.name)
+            return hold.release, Road.ORDERED, (why,) if self.head != hold.release else ()
         if self.head is None:
             text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
             return Wish.stay(Reason("nothing-promoted", text))
@@ -248,6 +249,9 @@ class Lane:
             text = f"{ReleaseName(self.bundle, target)} is not in the catalog"
             return Wish.stay(*reasons, Reason("no-release", text))
         hop: Version | Reason = target
+        if self.entries[target].yanked and (current is None or target != current.release):
+            text = f"{ReleaseName(self.bundle, target)} was yanked: {self.entries[target].yanked}"
+            return Wish.stay(*reasons, Reason("yanked", text, None, "a release engineer (ums unyank)"))
         if current is not None and target != current.release:
             hop = self._hop(plane, current, target)
         if isinstance(hop, Reason):

@@ -164,7 +164,7 @@ def risk_reason(risk: Risk, found: Exposure) -> Reason:
         "risk-unknown" if unknown else "not-recommended",
         f"not recommended because of risk {risk.name}{doubt}: {risk.message}{more}",
         to_text(risk.given.until) if risk.given.until else None,
-        f"{_OPERATOR} (ums risk accept {risk.name})",
+        f"{_OPERATOR} (ums risk accept <pdp> {risk.name})",
     )
 
 

@@ -32,13 +32,10 @@ class FreezeFleet:
             InvalidInputError: a reason is missing.
 
         """
-        why.by.require(Permission.OPERATE)
+        why.by.require(Permission.OPERATE, bundle=scope.bundle or ("*" if why.by.bundles else None))
 
         def change(world: World, now: datetime) -> Change:
-            if scope.channel is not None:
-                world.channel(scope.channel)
-            if scope.pdp is not None:
-                world.plane(scope.pdp)
+            _check_scope(world, scope)
             others = tuple(each for each in world.freezes if each.name != name and each.given.active(now))
             return _frozen(world, (*others, Freeze(name, scope, why.given(now))))
 
@@ -57,6 +54,9 @@ class FreezeFleet:
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
+            for each in world.freezes:
+                if each.name == name and why.by.bundles:
+                    why.by.require(Permission.OPERATE, bundle=each.scope.bundle or "*")
             if name not in {each.name for each in world.freezes}:
                 names = ", ".join(each.name for each in world.freezes)
                 raise NotFoundError(
@@ -84,6 +84,21 @@ class FreezeFleet:
             reason=why.reason,
             dry_run=dry_run,
             settle=settle,
+        )
+
+
+def _check_scope(world: World, scope: Scope) -> None:
+    """Refuse a scope that covers nothing: whoever names it means something else."""
+    if scope.channel is not None:
+        world.channel(scope.channel)
+    if scope.pdp is not None:
+        world.plane(scope.pdp)
+    if scope.bundle is not None and scope.bundle not in world.catalog:
+        raise NotFoundError(f"there is no bundle {scope.bundle}", hint=f"there are: {', '.join(sorted(world.catalog))}")
+    orgs = {name.org for name in world.planes}
+    if scope.org is not None and scope.org not in orgs:
+        raise NotFoundError(
+            f"there is no data plane of {scope.org}", hint=f"there are some of: {', '.join(sorted(orgs))}"
         )
 
 

@@ -64,7 +64,7 @@ class DeclareRisk:
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
-            _find(world, name)
+            why.by.require(Permission.PROMOTE, bundle=_find(world, name).bundle)
             risks = {each: risk for each, risk in world.risks.items() if each != name}
             return Change(replace(world, risks=risks), {layout.risk(name): None})
 
@@ -87,7 +87,7 @@ class DeclareRisk:
         """
 
         def change(world: World, plane: DataPlane, now: datetime) -> DataPlane:
-            _find(world, name)
+            why.by.require(Permission.OPERATE, bundle=_find(world, name).bundle)
             others = tuple(each for each in plane.accepted if each.risk != name)
             return replace(plane, accepted=(*others, AcceptedRisk(name, why.given(now))))
 

@@ -48,7 +48,9 @@ class SetPolicy:
             after = replace(known, policy=policy, in_force=policy.digest)
             problems = tuple(lint(world.with_channel(after), after, now))
             if problems:
-                raise InvalidInputError(f"{channel}: {'; '.join(problems)}", hint="ums channel lint FILE checks a file")
+                raise InvalidInputError(
+                    f"{channel}: {'; '.join(problems)}", hint=f"ums channel lint {channel} FILE checks a file"
+                )
             files = {
                 layout.channel_policy(channel): Raw(content),
                 layout.channel_policy_in_force(channel): Raw(content),

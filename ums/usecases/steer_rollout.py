@@ -79,7 +79,7 @@ class SteerRollout:
                 return Change(world)
             if rollout.status not in allowed:
                 raise InvalidInputError(
-                    f"the rollout of {bundle}@{rollout.release} in {channel} is {rollout.status}: nothing to {step}",
+                    f"the rollout of {bundle}@{rollout.release} in {channel} is {rollout.status}: it cannot {step}",
                     hint=f"ums rollout status {channel} {bundle}",
                 )
             after = act(rollout, given)

@@ -172,7 +172,7 @@ def test_who_is_exposed_is_told_what_where_and_who_may_accept_it() -> None:
         "message": "not recommended because of risk lost-routes: routes vanish for a minute "
         "(https://bugs.example.com/4711)",
         "until": "2026-12-23T12:00:00Z",
-        "who_can_override": "an operator of this data plane (ums risk accept lost-routes)",
+        "who_can_override": "an operator of this data plane (ums risk accept <pdp> lost-routes)",
     }
 
 

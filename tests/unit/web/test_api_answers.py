@@ -225,22 +225,22 @@ def test_a_reason_is_told_once_for_all_whom_it_keeps(stage: Stage, client: Flask
 
 
 @pytest.mark.parametrize(
-    ("scope", "name", "covers", "stopped"),
+    ("scope", "answered"),
     [
-        ({}, "everything", "everything", 1),
-        ({"channel": "edge"}, "channel-edge", "channel edge", 0),
-        ({"bundle": "platform", "org": "acme"}, "bundle-platform-org-acme", "bundle platform, org acme", 1),
-        ({"pdp": str(PROD), "name": "mine"}, "mine", "pdp acme/prod", 1),
+        ({}, ("everything", "everything", 1)),
+        ({"channel": "edge"}, ("channel-edge", "channel edge", 0)),
+        ({"bundle": "platform", "org": "acme"}, ("bundle-platform-org-acme", "bundle platform, org acme", 1)),
+        ({"pdp": str(PROD), "name": "mine"}, ("mine", "pdp acme/prod", 1)),
     ],
 )
 def test_a_freeze_is_named_after_its_scope(
-    stage: Stage, client: FlaskClient, scope: dict[str, str], name: str, covers: str, stopped: int
+    stage: Stage, client: FlaskClient, scope: dict[str, str], answered: tuple[str, str, int]
 ) -> None:
     """And says how many data planes it stops."""
     body = {**scope, "reason": "incident"}
     answer = client.post(f"{API}/freezes", json=body, headers=as_role(stage, "operator")).get_json()
-    assert (answer["name"], answer["covers"], answer["dataPlanes"]) == (name, covers, stopped)
-    assert [each["name"] for each in client.get(f"{API}/freezes").get_json()["items"]] == [name]
+    assert (answer["name"], answer["covers"], answer["dataPlanes"]) == answered
+    assert [each["name"] for each in client.get(f"{API}/freezes").get_json()["items"]] == [answered[0]]
 
 
 @pytest.mark.parametrize(("until", "end"), [(None, None), ("2026-11-23T14:00:00Z", "2026-11-23T14:00:00Z")])
