@@ -165,7 +165,7 @@ def test_a_release_that_never_becomes_ready_is_reported_failed_with_its_componen
     service.promote("platform@1.3.0", "edge", "candidate")
     done = service.run("promote", "platform@1.3.0", "--to", "stable", "--wait", "--timeout", "5m")
     assert done.returncode == 12, done.stdout + done.stderr
-    assert PDP in done.stdout
+    assert PDP in done.stderr
     assert reported(service)["reported"]["component"] == "platform-observability"
     service.ums("rollback", PDP, "platform", "--to", "1.2.0", "--reason", "observability does not start")
     wait_healthy(service, timeout=240)
