@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -230,6 +232,51 @@ def test_a_wrong_file_is_a_problem_and_what_it_describes_is_left_out(repo: Relea
     assert (first.file, first.line, first.field) == ("channels/stable/policy.yaml", 2, "feder")
     assert "feeder" in first.hint
     assert second.file == "fleet/acme/prod/decisions.yaml"
+
+
+def test_reading_on_is_reading_anew(tmp_path: Path) -> None:
+    """What differs between two heads is all that is read, and the world is the one a new process sees."""
+    repo, steps = git_repo(tmp_path), random.Random(7)  # noqa: S311 - nothing secret
+    base = repo.commit(decide({**SEED, "empty": Raw(b"")}), base=Base())
+    planes = [f"acme/{name}" for name in ("a", "b", "c-1", "1e3")]
+    for number in range(25):
+        plane, kind = steps.choice(planes), steps.choice(["register", "spoil", "offer", "forget", "channel", "person"])
+        path, folder = f"fleet/{plane}/registration.yaml", f"pdps/{plane}/"
+        offer: dict[str, Content | None] = {
+            folder: None,
+            f"{folder}state.yaml": Raw(PDP_STATE.replace(b'"7"', b'"%d"' % number)),
+        }
+        changes: dict[str, tuple[dict[str, Content | None], dict[str, Content | None]]] = {
+            "register": ({path: REGISTRATION}, {}),
+            "spoil": ({path: Raw(b"bundles: []\n"), "ums.yaml": SEED["ums.yaml"]}, {}),
+            "offer": ({}, offer),
+            "forget": ({path: None}, {folder: None}),
+            "channel": ({f"channels/c{number % 3}/policy.yaml": steps.choice([Raw(b"{}\n"), None])}, {}),
+            "person": ({}, {}),
+        }
+        base = (repo if number % 2 else git_repo(tmp_path)).commit(decide(*changes[kind]), base=base)
+        if kind == "person":
+            merge_by_hand(tmp_path, entry=b"100644 blob " + EMPTY_BLOB + b"\tmerged-%d.yaml\0" % number)
+            base = git_repo(tmp_path).read().base
+        world, fresh = repo.read(), git_repo(tmp_path).read()
+        assert [str(each) for each in world.problems] == [str(each) for each in fresh.problems]
+        assert replace(world, problems=()) == replace(fresh, problems=())
+
+
+def test_a_branch_that_people_replaced_is_read_anew(tmp_path: Path) -> None:
+    """Back to an older commit, or on to one with no past, and even when what was read last is gone."""
+    repo, main = git_repo(tmp_path), "refs/heads/main"
+    first = repo.commit(decide(SEED), base=Base()).main
+    repo.commit(decide({"fleet/acme/prod/registration.yaml": REGISTRATION}), base=repo.read().base)
+    assert PDP in repo.read().planes
+    git(tmp_path, "update-ref", main, git(tmp_path, "commit-tree", f"{first}^{{tree}}", "-m", "x").decode().strip())
+    git(tmp_path, "gc", "--prune=now", "--quiet")
+    assert PDP not in repo.read().planes
+    repo.commit(decide({"fleet/acme/prod/registration.yaml": REGISTRATION}), base=repo.read().base)
+    assert PDP in repo.read().planes
+    git(tmp_path, "update-ref", "-d", main)
+    with pytest.raises(SpecError, match=r"ums\.yaml"):
+        repo.read()
 
 
 def test_the_log_names_actor_action_and_reason_newest_first(repo: ReleaseRepo) -> None:

@@ -196,6 +196,7 @@ MODELS: dict[str, type[StrictModel]] = {
 
 File = tuple[str, bytes]
 """Blob id and content; equal ids mean equal bytes."""
+Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
@@ -207,79 +208,154 @@ _NO_OFFER: tuple[Desired | None] = (None,)
 
 
 class ReleaseFiles:
-    """Reads worlds from files by path. What was parsed is kept, so that only what changed is parsed again."""
+    """Reads worlds from files by path, again only where files changed.
+
+    What one folder describes – a channel, a release, a data plane with its offer – is read as a whole.
+    """
 
     def __init__(self) -> None:
-        self._parsed: dict[tuple[str, str], object] = {}
+        self._main: dict[str, File] = {}
+        self._delivery: dict[str, File] = {}
+        self._parsed: dict[str, tuple[str, object]] = {}
+        self._stale: set[_Unit] = set()
+        self._problems: dict[_Unit, list[SpecError]] = {}
+        self._channels: dict[str, Channel] = {}
+        self._entries: dict[tuple[str, str], CatalogEntry] = {}
+        self._planes: dict[PDPName, DataPlane] = {}
+        self._catalog: Mapping[str, Mapping[Version, CatalogEntry]] = {}
+        self._risks: dict[str, Risk] = {}
+        self._freezes: tuple[Freeze, ...] = ()
 
     def read(self, base: Base, main: Mapping[str, File], delivery: Mapping[str, File]) -> World:
+        """Return the world of these files and no others, as ``world`` does."""
+        self.change(_changes(self._main, main), _changes(self._delivery, delivery))
+        return self.world(base)
+
+    def change(self, main: Mapping[str, File | None], delivery: Mapping[str, File | None]) -> None:
+        """Take in what changed; ``None`` is a file that is gone."""
+        for files, changes in ((self._main, main), (self._delivery, delivery)):
+            for path, file in changes.items():
+                if file is not None:
+                    files[path] = file
+                else:
+                    files.pop(path, None)
+                    self._parsed.pop(path, None)
+                self._stale.add(_unit(path))
+
+    def world(self, base: Base) -> World:
         """Return the world; files that are wrong are listed as its problems and left out.
 
         Raises:
             SpecError: ``ums.yaml`` or ``trust.yaml`` is missing or wrong: nothing can be decided then.
 
         """
-        reading = _Reading(main, delivery, self._parsed)
-        world = reading.world(base)
-        self._parsed = reading.kept
-        return world
-
-
-class _Reading:
-    """One reading: what was parsed before, what is worth keeping, and what was wrong."""
-
-    def __init__(
-        self, main: Mapping[str, File], delivery: Mapping[str, File], parsed: dict[tuple[str, str], object]
-    ) -> None:
-        self._main = main
-        self._delivery = delivery
-        self._parsed = parsed
-        self._problems: list[SpecError] = []
-        self.kept: dict[tuple[str, str], object] = {}
-
-    def world(self, base: Base) -> World:
-        settings = self._demand(layout.SETTINGS, _settings)
-        trust = self._demand(layout.TRUST, _trust)
-        # A freeze that cannot be read is one on everything: it was meant to stop something.
-        freezes = self._find(self._main, layout.FREEZES, _freezes, absent=_NOTHING_FROZEN)
-        risks: dict[str, Risk] = {}
-        channels: dict[str, Channel] = {}
-        catalog: dict[str, dict[Version, CatalogEntry]] = {}
-        planes: dict[PDPName, DataPlane] = {}
-        for path in self._main:
-            match path.split("/"):
-                case ["channels", name, "policy.yaml"]:
-                    channel = self._channel(name)
-                    if channel is not None:
-                        channels[name] = channel
-                case ["catalog", bundle, version, "release.json"]:
-                    entry = self._entry(bundle, version)
-                    if entry is not None:
-                        catalog.setdefault(bundle, {})[entry.release.version] = entry
-                case ["fleet", org, pdp, "registration.yaml"]:
-                    plane = self._plane(org, pdp)
-                    if plane is not None:
-                        planes[plane.name] = plane
-                case ["risks", _]:
-                    risk = self._find(self._main, path, _risk)
-                    if risk is not None:
-                        risks[risk.name] = risk
-                case _:
-                    pass
-        ordered = {name: channels[name] for name in _feeders_first(channels)}
+        reading = _Reading(self._main, self._delivery, self._parsed)
+        settings, trust = reading.demand(layout.SETTINGS, _settings), reading.demand(layout.TRUST, _trust)
+        kinds = {kind for kind, *_ in self._stale}
+        if "fleet" in kinds:
+            self._planes = dict(self._planes)  # worlds that were given away do not change
+        for unit in sorted(self._stale):
+            self._read_again(unit, reading)
+        if "catalog" in kinds:
+            self._catalog = _by_bundle(self._entries)
+        self._stale.clear()
+        ordered = {name: self._channels[name] for name in _feeders_first(self._channels)}
+        problems = tuple(problem for unit in sorted(self._problems) for problem in self._problems[unit])
         return World(
             base=base,
             settings=settings,
             trust=trust,
             channels=ordered,
-            catalog=catalog,
-            planes=planes,
-            freezes=(UNREADABLE,) if freezes is None else freezes,
-            risks=risks,
-            problems=tuple(self._problems),
+            catalog=self._catalog,
+            planes=self._planes,
+            freezes=self._freezes,
+            risks={risk.name: risk for risk in self._risks.values()},
+            problems=problems,
         )
 
-    def _channel(self, name: str) -> Channel | None:
+    def _read_again(self, unit: _Unit, reading: _Reading) -> None:
+        match unit:
+            case ("channels", name):
+                _put(self._channels, name, reading.channel(name))
+            case ("catalog", bundle, version):
+                _put(self._entries, (bundle, version), reading.entry(bundle, version))
+            case ("fleet", org, pdp):
+                plane = reading.plane_name(org, pdp)
+                if plane is not None:
+                    _put(self._planes, plane, reading.plane(plane))
+            case ("risks", path):
+                _put(self._risks, path, reading.risk(path))
+            case (layout.FREEZES,):
+                self._freezes = reading.freezes()
+            case _:
+                return
+        _put(self._problems, unit, reading.take_problems() or None)
+
+
+_Unit = tuple[str, ...]
+"""A folder that is read as a whole; a file at the top stands for itself."""
+
+
+def _unit(path: str) -> _Unit:
+    match path.split("/"):
+        case ["channels", name, _, *_]:
+            return ("channels", name)
+        case ["catalog", bundle, version, _, *_]:
+            return ("catalog", bundle, version)
+        case ["fleet" | "pdps", org, pdp, _, *_]:
+            return ("fleet", org, pdp)
+        case ["risks", _]:
+            return ("risks", path)
+        case _:
+            return (path,)
+
+
+def _changes(before: Mapping[str, File], after: Mapping[str, File]) -> dict[str, File | None]:
+    changed: dict[str, File | None] = dict.fromkeys(before.keys() - after.keys())
+    return changed | {path: file for path, file in after.items() if path not in before or before[path][0] != file[0]}
+
+
+def _put(values: dict[Key, Value], key: Key, value: Value | None) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _by_bundle(entries: Mapping[tuple[str, str], CatalogEntry]) -> dict[str, dict[Version, CatalogEntry]]:
+    catalog: dict[str, dict[Version, CatalogEntry]] = {}
+    for (bundle, _), entry in sorted(entries.items(), key=lambda item: item[0]):
+        catalog.setdefault(bundle, {})[entry.release.version] = entry
+    return catalog
+
+
+class _Reading:
+    """One reading: what was parsed before, and what was wrong."""
+
+    def __init__(
+        self, main: Mapping[str, File], delivery: Mapping[str, File], parsed: dict[str, tuple[str, object]]
+    ) -> None:
+        self._main = main
+        self._delivery = delivery
+        self._parsed = parsed
+        self._problems: list[SpecError] = []
+
+    def take_problems(self) -> list[SpecError]:
+        """Return what was wrong since this was asked last."""
+        taken, self._problems = self._problems, []
+        return taken
+
+    def risk(self, path: str) -> Risk | None:
+        return self._find(self._main, path, _risk)
+
+    def freezes(self) -> tuple[Freeze, ...]:
+        found = self._find(self._main, layout.FREEZES, _freezes, absent=_NOTHING_FROZEN)
+        # One that cannot be read is one on everything: it was meant to stop something.
+        return (UNREADABLE,) if found is None else found
+
+    def channel(self, name: str) -> Channel | None:
+        if f"channels/{name}/policy.yaml" not in self._main:
+            return None
         try:
             check_name(name, "channel name")
         except InvalidInputError as error:
@@ -306,8 +382,10 @@ class _Reading:
         found = ((path, self._find(self._main, path, parse)) for path in self._main if path.startswith(folder))
         return [(path.removeprefix(folder).removesuffix(".yaml"), value) for path, value in found if value is not None]
 
-    def _entry(self, bundle: str, version: str) -> CatalogEntry | None:
+    def entry(self, bundle: str, version: str) -> CatalogEntry | None:
         folder = f"catalog/{bundle}/{version}"
+        if f"{folder}/release.json" not in self._main:
+            return None
         release = self._find(self._main, f"{folder}/release.json", _release)
         status = self._find(self._main, f"{folder}/status.yaml", _status)
         if release is None or status is None:
@@ -317,11 +395,16 @@ class _Reading:
             return None
         return replace(status, release=release)
 
-    def _plane(self, org: str, pdp: str) -> DataPlane | None:
+    def plane_name(self, org: str, pdp: str) -> PDPName | None:
         try:
-            name = PDPName(org, pdp)
+            return PDPName(org, pdp)
         except InvalidInputError as error:
-            self._problems.append(SpecError(error.message, file=f"fleet/{org}/{pdp}", hint=error.hint))
+            if f"fleet/{org}/{pdp}/registration.yaml" in self._main:
+                self._problems.append(SpecError(error.message, file=f"fleet/{org}/{pdp}", hint=error.hint))
+            return None
+
+    def plane(self, name: PDPName) -> DataPlane | None:
+        if layout.fleet_registration(name) not in self._main:
             return None
         registration = self._find(self._main, layout.fleet_registration(name), _registration)
         decisions = self._find(self._main, layout.fleet_decisions(name), _decisions, absent=_NO_DECISIONS)
@@ -350,16 +433,18 @@ class _Reading:
             self._problems.append(SpecError(f"not what UMS writes there: {error}", file=path))
         return None
 
-    def _demand(self, path: str, parse: Callable[[bytes, str], Value]) -> Value:
+    def demand(self, path: str, parse: Callable[[bytes, str], Value]) -> Value:
         if path not in self._main:
             raise SpecError("the file is missing", file=path, hint="ums init makes a release repo with all it needs")
         return self._cached(self._main, path, parse)
 
     def _cached(self, files: Mapping[str, File], path: str, parse: Callable[[bytes, str], Value]) -> Value:
         blob, content = files[path]
-        found = self._parsed.get((path, blob))
-        value = parse(content, path) if found is None else cast(Value, found)
-        self.kept[path, blob] = value
+        known, found = self._parsed.get(path, ("", None))
+        if known == blob:
+            return cast(Value, found)
+        value = parse(content, path)
+        self._parsed[path] = blob, value
         return value
 
 

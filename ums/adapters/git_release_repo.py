@@ -11,18 +11,19 @@ import errno
 import io
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from threading import Lock
 
 import git
 
-from ums.adapters._release_files import File, ReleaseFiles, serial_of, to_bytes
+from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.names import PDPName
-from ums.domain.world import Base, Content, CopyOf, Decision, Document, LogEntry, World
+from ums.domain.world import Base, CopyOf, Decision, Document, LogEntry, World
 from ums.ports import StateSigner
 
 _TIMEOUT_SECONDS = 60
@@ -33,6 +34,10 @@ _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+# zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
+_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+_NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""The empty tree, which every repository has."""
 _LOG_FORMAT = (
     "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
     "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
@@ -40,7 +45,8 @@ _LOG_FORMAT = (
 _LOG_FIELDS = 6
 _MAX_LINE = 500
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
-_Filter = Callable[[str], bool]
+_OFFERS = ":(glob)pdps/*/*/state.yaml"
+"""All that is read on ``delivery``."""
 
 
 class GitReleaseRepo:
@@ -52,10 +58,16 @@ class GitReleaseRepo:
         self._path = path
         self._signer = signer
         self._author = author
-        self._files = ReleaseFiles()
-        self._blobs: dict[str, bytes] = {}
-        self._world: World | None = None
         self._lock = Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin as if nothing had been read."""
+        self._at = Base()
+        self._files = ReleaseFiles()
+        self._blobs: dict[str, str] = {}
+        """Of every path on ``main`` at ``_at``."""
+        self._world: World | None = None
 
     @classmethod
     def create(cls, path: Path) -> None:
@@ -73,6 +85,7 @@ class GitReleaseRepo:
             # Two writers meet: the later one waits for the earlier, to be told that it lost.
             "core.filesRefLockTimeout": "5000",
             "core.fsync": "committed",
+            "core.compression": "1",
         }
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -85,15 +98,15 @@ class GitReleaseRepo:
             raise StorageError(f"cannot make a repository in {path.name}: {error}") from error
 
     def read(self) -> World:
-        """Return the state at the heads of both branches; unchanged heads cost one ``for-each-ref``."""
+        """Return the state at the heads of both branches.
+
+        Unchanged heads cost one ``for-each-ref``; otherwise only what differs from the last reading is read.
+        """
         base = self._heads()
         with self._lock:
-            if self._world is not None and self._world.base == base:
-                return self._world
-            main = self._load(base.main, lambda path: path.endswith((".yaml", ".json")) and "/objects/" not in path)
-            delivery = self._load(base.delivery, lambda path: path.endswith("/state.yaml"))
-            self._blobs = {blob: content for files in (main, delivery) for blob, content in files.values()}
-            self._world = self._files.read(base, main, delivery)
+            if self._world is None or self._world.base != base:
+                self._follow(base)
+                self._world = self._files.world(base)
             return self._world
 
     def commit(self, decision: Decision, *, base: Base) -> Base:
@@ -144,18 +157,44 @@ class GitReleaseRepo:
         heads = {ref: commit for commit, _, ref in (line.partition(" ") for line in text.splitlines())}
         return Base(heads.get(_MAIN_REF, ""), heads.get(_DELIVERY_REF, ""))
 
-    def _list(self, commit: str) -> dict[str, str]:
-        """Return the blob id of every path at a commit; a submodule has no blob."""
-        if not commit:
-            return {}
-        entries = self._run("ls-tree", "-r", "-z", commit).decode(errors="replace").split("\x00")
-        listed = ((meta.split(" "), path) for meta, _, path in (entry.partition("\t") for entry in entries if entry))
-        return {path: blob for (_mode, kind, blob), path in listed if kind == "blob"}
+    def _follow(self, base: Base) -> None:
+        """Take in what differs between the last reading and other commits, of whatever descent."""
+        if self._at == base:
+            return
+        try:
+            main = self._differences(self._at.main, base.main)
+            delivery = self._differences(self._at.delivery, base.delivery, _OFFERS)
+        except UnavailableError:
+            # Somebody replaced a branch, and its old commits are gone.
+            self._forget()
+            main = self._differences("", base.main)
+            delivery = self._differences("", base.delivery, _OFFERS)
+        read = {path: blob for path, blob in main.items() if _is_read(path)}
+        contents = self._read_blobs({blob for blob in (*read.values(), *delivery.values()) if blob})
+        self._files.change(
+            *(
+                {path: (blob, contents[blob]) if blob else None for path, blob in changes.items()}
+                for changes in (read, delivery)
+            )
+        )
+        for path, blob in main.items():
+            if blob:
+                self._blobs[path] = blob
+            else:
+                self._blobs.pop(path, None)
+        self._at = base
 
-    def _load(self, commit: str, wanted: _Filter) -> dict[str, File]:
-        paths = {path: blob for path, blob in self._list(commit).items() if wanted(path)}
-        self._blobs |= self._read_blobs(set(paths.values()) - self._blobs.keys())
-        return {path: (blob, self._blobs[blob]) for path, blob in paths.items()}
+    def _differences(self, old: str, new: str, *paths: str) -> dict[str, str]:
+        """Return the new blob id of every path that differs between commits; what is gone, or a submodule, has none."""
+        if old == new:
+            return {}
+        output = self._run("diff-tree", "-r", "-z", "--no-renames", old or _NOTHING, new or _NOTHING, "--", *paths)
+        fields = output.decode(errors="replace").split("\x00")
+        changes: dict[str, str] = {}
+        for meta, path in zip(fields[::2], fields[1::2], strict=False):
+            _, mode, _, blob, _ = meta.split(" ")
+            changes[path] = "" if mode in {"000000", "160000"} else blob
+        return changes
 
     def _read_blobs(self, blobs: Iterable[str]) -> dict[str, bytes]:
         wanted = sorted(blobs)
@@ -171,31 +210,17 @@ class GitReleaseRepo:
 
     def _write_trees(self, base: Base, decision: Decision) -> tuple[str, str]:
         """Write the new trees of both branches and return their ids; no ref changes, even where this is cut off."""
-        stream = io.BytesIO()
-        blobs = self._stream_blobs(stream, base.main, decision.main)
-        written = {path: CopyOf(path) if content else None for path, content in decision.main.items()}
-        _stream_tree(stream, base.main, written, blobs)
-        _stream_tree(stream, base.delivery, decision.delivery, blobs)
-        stream.write(b"done\n")
-        output = self._run("fast-import", "--quiet", "--done", stdin=stream.getvalue()).decode()
+        copied = {content.path for content in decision.delivery.values() if isinstance(content, CopyOf)}
+        with self._lock:
+            self._follow(base)
+            blobs = {path: self._blobs[path] for path in copied | decision.main.keys() if path in self._blobs}
+        documents = {path for path, content in decision.main.items() if isinstance(content, Document)}
+        old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
+        contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
+        stream = _stream(base, decision, blobs, contents)
+        output = self._run("fast-import", "--quiet", "--done", stdin=b"".join(stream)).decode()
         main, delivery = (line.split()[2] for line in output.splitlines())
         return main, delivery
-
-    def _stream_blobs(self, stream: io.BytesIO, start: str, files: Mapping[str, Content | None]) -> dict[str, str]:
-        """Stream new content of ``main``; return the blob, or its mark, of every path on ``main`` as it will be."""
-        blobs = self._list(start)
-        written = {path: content for path, content in files.items() if content is not None}
-        documents = {path for path, content in written.items() if isinstance(content, Document)}
-        old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
-        for path in files.keys() - written.keys():
-            blobs.pop(path, None)
-        for mark, (path, content) in enumerate(sorted(written.items()), start=1):
-            if isinstance(content, CopyOf):
-                raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
-            body = to_bytes(content, old.get(blobs.get(path, "")), path)
-            stream.write(b"blob\nmark :%d\ndata %d\n%b\n" % (mark, len(body), body))
-            blobs[path] = f":{mark}"
-        return blobs
 
     def _write_commit(self, tree: str, parent: str, decision: Decision, trailers: Mapping[str, str]) -> str:
         seconds = int(decision.at.timestamp())
@@ -253,27 +278,58 @@ class GitReleaseRepo:
         return bytes(output)
 
 
-def _stream_tree(stream: io.BytesIO, start: str, files: Mapping[str, Content | None], blobs: Mapping[str, str]) -> None:
-    """Stream a commit of files that is dropped again, and ask for the id of its tree.
+def _is_read(path: str) -> bool:
+    return path.endswith((".yaml", ".json")) and "/objects/" not in path
 
-    Only a copy may take a blob of ``main``: what people put there must not come out in place of what was decided.
+
+def _stream(base: Base, decision: Decision, blobs: dict[str, str], old: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Yield what fast-import makes both trees of, and the questions for their ids.
+
+    ``blobs`` are of every path on ``main`` that the decision names, and ``old`` is what its documents held. Only a copy
+    may take a blob of ``main``: what people put there must not come out in place of what was decided.
     """
-    stream.write(f"commit {_UNBORN_REF}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode())
-    if start:
-        stream.write(f"from {start}\n".encode())
-    # Deletions first: a folder is emptied before its new files come.
-    for path, content in files.items():
-        if content is None and start:
-            stream.write(f"D {path.rstrip('/')}\n".encode())
-    for path, content in files.items():
+    marks = count(1)
+    for path, content in sorted(decision.main.items()):
+        if isinstance(content, CopyOf):
+            raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
+        if content is None:
+            blobs.pop(path, None)
+        else:
+            blobs[path] = f":{next(marks)}"
+            yield _blob(blobs[path], to_bytes(content, old.get(path), path))
+    delivered: dict[str, str] = {}
+    # Files of one name are much alike, and of a blob Git stores what differs from the one before.
+    for path, content in sorted(decision.delivery.items(), key=_by_name):
         if isinstance(content, CopyOf):
             if content.path not in blobs:
                 raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
-            stream.write(f"M 100644 {blobs[content.path]} {path}\n".encode())
+            delivered[path] = blobs[content.path]
         elif content is not None:
-            body = to_bytes(content, None, path)
-            stream.write(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(body), body))
-    stream.write(f'ls ""\n\nreset {_UNBORN_REF}\nfrom {_ZERO}\n\n'.encode())
+            delivered[path] = f":{next(marks)}"
+            yield _blob(delivered[path], to_bytes(content, None, path))
+    yield from _tree(base.main, {path: blobs.get(path) for path in decision.main})
+    yield from _tree(base.delivery, {path: delivered.get(path) for path in decision.delivery})
+    yield b"done\n"
+
+
+def _by_name(item: tuple[str, object]) -> tuple[str, str]:
+    folder, _, name = item[0].rpartition("/")
+    return name, folder
+
+
+def _blob(mark: str, body: bytes) -> bytes:
+    return b"blob\nmark %b\ndata %d\n%b\n" % (mark.encode(), len(body), body)
+
+
+def _tree(start: str, files: Mapping[str, str | None]) -> Iterator[bytes]:
+    """Yield a commit of blobs by path, that is dropped again; ``None`` deletes."""
+    yield f"commit {_UNBORN_REF}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode()
+    if start:
+        yield f"from {start}\n".encode()
+        # First: a folder is emptied before its new files come.
+        yield "".join(f"D {path.rstrip('/')}\n" for path, blob in files.items() if blob is None).encode()
+    yield "".join(f"M 100644 {blob} {path}\n" for path, blob in files.items() if blob is not None).encode()
+    yield f'ls ""\n\nreset {_UNBORN_REF}\nfrom {_ZERO}\n\n'.encode()
 
 
 def _one_line(text: str) -> str:

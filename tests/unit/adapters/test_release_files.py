@@ -345,6 +345,50 @@ def test_a_file_that_stays_wrong_stays_a_problem() -> None:
     assert [reader.read(Base(number), main, {}).problems[0].file for number in "12"] == [REGISTRATION_PATH] * 2
 
 
+_CONTENTS: dict[str, list[bytes]] = {
+    "ums.yaml": [UMS, UMS + b"plainHttp: true\n", b"[]\n"],
+    "trust.yaml": [TRUST, TRUST.replace(b"BBBB", b"CCCC")],
+    "channels/edge/policy.yaml": [b"description: d\n", b"feder: x\n"],
+    "channels/edge/state.yaml": [b"schema: 1\n", b"[]\n"],
+    "channels/stable/policy.yaml": [b"feeder: edge\n", b"{}\n"],
+    "channels/Bad Name/policy.yaml": [b"{}\n"],
+    RELEASE_PATH: [RELEASE.to_bytes(), make_release("1.3.0", {"cilium": "1.0.0"}).to_bytes()],
+    STATUS_PATH: [STATUS, STATUS + b"yanked: it burns\n", b"{}\n"],
+    "catalog/platform/1.2.0/notes.md": [b"x"],
+    REGISTRATION_PATH: [REGISTRATION, REGISTRATION + b"labels: {a: b}\n", b"x: 1\n"],
+    "fleet/acme/prod/decisions.yaml": [b"pins: []\n", b"pins: 7\n"],
+    "fleet/acme/test/registration.yaml": [REGISTRATION],
+    "fleet/acme/a b/registration.yaml": [REGISTRATION],
+    "pdps/acme/prod/state.yaml": [STATE, STATE.replace(b"'1795000000'", b"'1795000001'"), b"data: {}\n"],
+}
+_SOME_FILES = st.fixed_dictionaries(
+    {path: st.sampled_from(_CONTENTS.pop(path)) for path in ("ums.yaml", "trust.yaml")},
+    optional={path: st.sampled_from(contents) for path, contents in _CONTENTS.items()},
+)
+
+
+@for_all(st.lists(st.tuples(_SOME_FILES, _SOME_FILES), min_size=2, max_size=5))
+def test_one_reading_after_another_is_as_the_first(steps: list[tuple[dict[str, bytes], dict[str, bytes]]]) -> None:
+    """Whatever changed in between, problems included; and no world that was given away changes."""
+    reader = ReleaseFiles()
+    given_away: list[tuple[object, object]] = []
+    for number, (main, delivery) in enumerate(steps):
+        base = Base(str(number))
+        fresh, again = (_outcome(each, base, main, delivery) for each in (ReleaseFiles(), reader))
+        given_away.append((fresh, again))
+        assert all(one == other for one, other in given_away)
+
+
+def _outcome(
+    reader: ReleaseFiles, base: Base, main: Mapping[str, bytes], delivery: Mapping[str, bytes]
+) -> tuple[World, list[str]] | str:
+    try:
+        world = reader.read(base, files(main), files(delivery))
+    except SpecError as error:
+        return str(error)
+    return replace(world, problems=()), [str(problem) for problem in world.problems]
+
+
 def test_documents_keep_what_a_newer_version_added() -> None:
     """At the top level, after our own fields, whose value is always ours."""
     before = b"future: [1, 2]\nschema: 1\nholds: [old]\n"
