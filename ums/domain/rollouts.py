@@ -164,6 +164,7 @@ class Progress(StrEnum):
     OFFLINE = "offline"
 
 
+_AWAY = frozenset({None, Progress.OFFLINE})
 IN_FLIGHT = frozenset({Progress.OFFERED, Progress.UPDATING})
 
 
@@ -244,7 +245,7 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
     Who was offered the release already counts first, then who can take it now: a wave is not kept waiting by
     data planes that are held, offline or closed, others take their place.
     """
-    left = sorted(members, key=lambda each: (each.progress is None, not each.eligible, each.order))
+    left = sorted(members, key=lambda each: (each.progress in _AWAY, not each.eligible, each.order))
     waves = rollout.waves
     for index, wave in enumerate(waves):
         if wave.labels:

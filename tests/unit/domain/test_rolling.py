@@ -1,0 +1,194 @@
+"""Rollouts: wave after wave, and what stops them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given as given_that
+from hypothesis import strategies as st
+
+from tests.unit.domain.worlds import NOW, given, make_release, make_world
+from ums.domain.channels import Channel
+from ums.domain.deciding import decide
+from ums.domain.fleet import DataPlane, Health, Registration, Report, next_serial
+from ums.domain.names import PDPName
+from ums.domain.policy import Amount, OnHalt, Policy, Strategy, Wave
+from ums.domain.rendering import offer
+from ums.domain.rollouts import Rollout, RolloutStatus, position, ramp_limit
+from ums.domain.version import Version
+from ums.domain.world import World
+
+OLD, NEW = Version("1.0.0"), Version("1.1.0")
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+WAVES = (
+    Wave("canary", share=Amount("1"), soak=10 * MINUTE),
+    Wave("half", share=Amount("50%"), soak=10 * MINUTE),
+    Wave("everyone"),
+)
+SIMPLE = Strategy(waves=WAVES, max_updating=Amount("100%"), healthy_for=MINUTE)
+
+
+@dataclass
+class Fleet:
+    """Data planes of one channel, and the time."""
+
+    world: World
+    now: datetime = NOW
+
+    @classmethod
+    def of(cls, size: int, strategy: Strategy = SIMPLE, *, irreversible: bool = False) -> Fleet:
+        """Return data planes that are well on the old release, as the new one is promoted."""
+        releases = [make_release("1.0.0", {"cilium": "1.0.0"})]
+        releases.append(make_release("1.1.0", {"cilium": "1.1.0"}, irreversible=irreversible))
+        world = make_world(releases)
+        channel = Channel("stable", Policy(rollout=strategy)).with_promoted("platform", OLD, given())
+        finished = channel.rollouts["platform"].at_wave(99, NOW)
+        names = [PDPName(f"org-{number % 3}", f"pdp-{number}") for number in range(size)]
+        planes = {name: DataPlane(Registration(name, "stable", ("platform",))) for name in names}
+        fleet = cls(replace(world, channels={"stable": channel.with_rollout("platform", finished)}, planes=planes))
+        for _ in names:
+            fleet.tick(HOUR)
+        promoted = fleet.world.channel("stable").with_promoted("platform", NEW, replace(given(), since=fleet.now))
+        fleet.world = fleet.world.with_channel(promoted)
+        return fleet
+
+    def tick(self, span: timedelta = 2 * MINUTE, health: Health = Health.HEALTHY, *, taken: bool = True) -> Fleet:
+        """Let what is due be offered and, perhaps, taken; then time pass."""
+        plan = decide(self.world, self.now)
+        for (channel, bundle), rollout in plan.rollouts.items():
+            self.world = self.world.with_channel(self.world.channel(channel).with_rollout(bundle, rollout))
+        for name, bundles in plan.offers.items():
+            plane = self.world.plane(name)
+            serial = next_serial(plane.desired.serial if plane.desired else None, self.now)
+            desired = offer(self.world, name, bundles, serial=serial, now=self.now)
+            report = Report(serial, health, "", "", self.now, self.now) if taken else plane.report
+            self.world = self.world.with_plane(replace(plane, desired=desired, report=report))
+        self.now += span
+        return self
+
+    @property
+    def rollout(self) -> Rollout:
+        """Return the rollout under way."""
+        return self.world.channel("stable").rollouts["platform"]
+
+    @property
+    def updated(self) -> int:
+        """Return how many are offered the new release."""
+        states = (plane.desired.bundles["platform"] for plane in self.world.planes.values() if plane.desired)
+        return sum(state.release == NEW for state in states)
+
+    def reasons(self) -> set[str]:
+        """Return why the others wait."""
+        return {reason.code for each in decide(self.world, self.now).withheld for reason in each.reasons}
+
+    def steer(self, rollout: Rollout) -> None:
+        """Replace the rollout."""
+        self.world = self.world.with_channel(self.world.channel("stable").with_rollout("platform", rollout))
+
+
+def test_waves_follow_each_other_after_their_soaks() -> None:
+    """One first, then half of all, then everybody; shares count those before."""
+    fleet = Fleet.of(10)
+    seen = []
+    for _ in range(30):
+        fleet.tick()
+        seen.append(fleet.updated)
+    assert sorted(set(seen)) == [1, 5, 10]
+    assert seen.count(1) * 2 * MINUTE >= 10 * MINUTE
+    assert fleet.rollout.status is RolloutStatus.FINISHED
+
+
+def test_small_fleets_begin_with_one_by_default() -> None:
+    """Without a word about it in the policy."""
+    assert Fleet.of(3, Strategy()).tick().updated == 1
+
+
+def test_a_failure_halts_and_who_did_not_take_it_is_spared() -> None:
+    """The offer is taken back from whoever did not take it; who took it stays, and the rest is told why."""
+    fleet = Fleet.of(10, replace(SIMPLE, waves=(Wave("everyone"),)))
+    fleet.tick(taken=False)
+    unlucky = min(fleet.world.planes)
+    plane = fleet.world.plane(unlucky)
+    assert plane.desired is not None
+    report = Report(plane.desired.serial, Health.FAILED, "", "", fleet.now, fleet.now)
+    fleet.world = fleet.world.with_plane(replace(plane, report=report))
+    fleet.tick().tick()
+    assert fleet.rollout.status is RolloutStatus.HALTED
+    assert str(unlucky) in fleet.rollout.given.reason
+    assert fleet.updated == 1
+    assert fleet.reasons() == {"rollout-halted"}
+
+
+@pytest.mark.parametrize(("irreversible", "left"), [(False, 0), (True, 1)])
+def test_a_rollback_takes_everybody_back_but_past_what_cannot_be_undone(left: int, *, irreversible: bool) -> None:
+    """The canary goes back by itself, where the release lets it."""
+    fleet = Fleet.of(10, replace(SIMPLE, on_halt=OnHalt.ROLLBACK), irreversible=irreversible)
+    fleet.tick(health=Health.FAILED).tick().tick()
+    assert fleet.rollout.status is RolloutStatus.ROLLED_BACK
+    assert fleet.updated == left
+
+
+def test_who_never_answers_neither_blocks_a_wave_nor_counts_as_well() -> None:
+    """After its grace, another takes the canary's place."""
+    fleet = Fleet.of(10)
+    fleet.tick(timedelta(hours=25), taken=False)
+    fleet.tick()
+    assert fleet.updated == 2
+    assert fleet.rollout.wave == 0
+
+
+def test_a_pause_stops_and_its_time_does_not_count() -> None:
+    """Neither for a soak nor for a ramp."""
+    fleet = Fleet.of(10).tick().tick()
+    fleet.steer(fleet.rollout.paused(replace(given(), since=fleet.now)))
+    fleet.tick(24 * HOUR).tick()
+    assert fleet.updated == 1
+    assert fleet.reasons() == {"rollout-paused"}
+    fleet.steer(fleet.rollout.resumed(replace(given(), since=fleet.now)))
+    fleet.tick()
+    assert fleet.updated == 1
+    fleet.tick(HOUR).tick()
+    assert fleet.updated == 5
+
+
+def test_no_more_than_policy_says_are_between_versions() -> None:
+    """A quarter of eight is two; whoever is well makes room for the next."""
+    fleet = Fleet.of(8, Strategy(waves=(Wave("everyone"),), max_updating=Amount("25%"), healthy_for=MINUTE))
+    seen = []
+    for _ in range(5):
+        fleet.tick()
+        seen.append(fleet.updated)
+    assert seen == [2, 4, 6, 8, 8]
+
+
+def test_one_organization_cannot_halt_alone_where_two_must_agree() -> None:
+    """Its clusters may fail as they like."""
+    counting = replace(SIMPLE.counting, organizations=2)
+    fleet = Fleet.of(9, replace(SIMPLE, waves=(Wave("everyone"),), counting=counting)).tick()
+    for name, plane in fleet.world.planes.items():
+        assert plane.desired is not None
+        bad = Report(plane.desired.serial, Health.FAILED, "", "", fleet.now, fleet.now)
+        fleet.world = fleet.world.with_plane(replace(plane, report=bad) if name.org == "org-1" else plane)
+    fleet.tick()
+    assert fleet.rollout.status is not RolloutStatus.HALTED
+
+
+@given_that(st.integers(1, 500), st.lists(st.integers(0, 200), min_size=2, max_size=6))
+def test_a_ramp_only_rises(size: int, minutes: list[int]) -> None:
+    """From one to all."""
+    rollout = replace(Fleet.of(1).rollout, strategy=Strategy(waves=(Wave("everyone", over=100 * MINUTE),)))
+    limits = [ramp_limit(rollout, size, rollout.wave_since + number * MINUTE) for number in sorted(minutes)]
+    assert limits == sorted(limits)
+    assert all(1 <= limit <= size for limit in limits)
+    assert ramp_limit(rollout, size, rollout.wave_since + 100 * MINUTE) == size
+
+
+def test_nobody_is_always_first() -> None:
+    """Over a thousand releases each of ten is first about a hundred times; volunteers always are."""
+    names = [PDPName("acme", f"pdp-{number}") for number in range(10)]
+    firsts = Counter(min(names, key=lambda name: position(f"r{release}", name, None)) for release in range(1000))
+    assert all(60 < firsts[name] < 140 for name in names)
+    assert position("r", names[0], None, volunteer=True) < 0 <= position("r", names[1], 0.0)
