@@ -9,6 +9,8 @@ import click
 import pytest
 
 from ums.cli.root import root
+from ums.domain.explaining import _CHECKS
+from ums.domain.policy import GateName
 from ums.outcomes import OUTCOMES
 from ums.schemas.__main__ import FOLDER, schemas
 
@@ -52,14 +54,33 @@ def test_schemas_are_those_of_the_models() -> None:
         assert (FOLDER / name).read_text(encoding="utf-8") == text, name
 
 
-def test_the_bundle_reference_names_every_field() -> None:
+@pytest.mark.parametrize(("page", "schema"), [("bundle", "bundle"), ("channels", "policy")])
+def test_a_reference_names_every_field(page: str, schema: str) -> None:
     """A field that is not explained is not there for people."""
-    text = (TOP / "docs" / "reference" / "bundle.md").read_text()
+    text = (TOP / "docs" / "reference" / f"{page}.md").read_text()
     for name in re.findall(
-        r'"([a-zA-Z]+)": \{\n\s+"(?:default|description|anyOf|type|items|const|\$ref)', schemas()["bundle.schema.json"]
+        r'"([a-zA-Z]+)": \{\n\s+"(?:default|description|anyOf|type|items|const|\$ref)',
+        schemas()[f"{schema}.schema.json"],
     ):
-        if name[0].islower() and name not in {"items", "additionalProperties", "properties"}:
-            assert f"`{name}`" in text, name
+        if name[0].islower() and name not in {"items", "additionalProperties", "properties", "propertyNames"}:
+            assert re.search(rf"[`.]{name}`", text), name
+
+
+def test_the_reference_of_channels_shows_stable_as_it_is_shipped() -> None:
+    """An example that is not shipped is a wish."""
+    text = (TOP / "docs" / "reference" / "channels.md").read_text()
+    assert (TOP / "channels" / "stable" / "policy.yaml").read_text() in text
+    for gate in GateName:
+        assert f"\n| `{gate}` |" in text, gate
+
+
+def test_the_reference_of_decisions_lists_every_reason() -> None:
+    """Whoever is told a code finds it, and finds no other."""
+    text = (TOP / "docs" / "reference" / "decisions.md").read_text()
+    table = text[text.index("## Why a data plane") : text.index("## The upgrade graph")]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set().union(
+        *(codes for _, codes in _CHECKS.values())
+    )
 
 
 def test_exit_codes_in_the_help_are_those_of_the_table() -> None:
