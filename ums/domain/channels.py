@@ -8,25 +8,30 @@ from typing import Any, Self
 
 from ums.domain.fleet import Given, Hold
 from ums.domain.policy import Policy
-from ums.domain.rollouts import Rollout
+from ums.domain.rollouts import WITHDRAWN, Rollout
 from ums.domain.version import Version
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """One step in a channel's history."""
+    """One step in a channel's history; ``stopped`` is why its rollout ended badly, or the empty string."""
 
     release: Version
     given: Given
+    stopped: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
-        return {"release": str(self.release), **self.given.to_dict()}
+        return {
+            "release": str(self.release),
+            **self.given.to_dict(),
+            **({"stopped": self.stopped} if self.stopped else {}),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        return cls(Version(data["release"]), Given.from_dict(data))
+        return cls(Version(data["release"]), Given.from_dict(data), data.get("stopped", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +184,13 @@ class Channel:
 
     def with_promoted(self, bundle: str, release: Version, given: Given) -> Self:
         """Return this channel with a new head for a bundle, and its rollout started."""
-        before = self.tracks.get(bundle)
-        track = Track((*(before.history if before else ()), Promoted(release, given)))
-        rollout = Rollout.start(release, self.policy.rollout, given, before=self.rollouts.get(bundle))
+        history = self.tracks[bundle].history if bundle in self.tracks else ()
+        replaced = self.rollouts.get(bundle)
+        if replaced is not None and replaced.status in WITHDRAWN and history:
+            # The rollout's own file is about to go, and its end must not be forgotten: gates look at it.
+            history = (*history[:-1], replace(history[-1], stopped=f"{replaced.status}: {replaced.given.reason}"))
+        track = Track((*history, Promoted(release, given)))
+        rollout = Rollout.start(release, self.policy.rollout, given, before=replaced)
         done = Request(bundle, release).id
         return replace(
             self,

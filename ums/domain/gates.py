@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ums.domain.channels import Approval, Channel, Request
+from ums.domain.channels import Approval, Channel, Promoted, Request
 from ums.domain.errors import Reason, UnverifiedError
 from ums.domain.fleet import DataPlane, Health
 from ums.domain.graph import Graph
@@ -86,6 +86,7 @@ class _Question:
     entry: CatalogEntry
     request: Request
     verified: bool | None
+    promoter: str
     now: datetime
 
     @property
@@ -101,6 +102,7 @@ def ask_gates(
     *,
     expedite: bool = False,
     verified: bool | None = None,
+    promoter: str = "",
 ) -> tuple[Gate, ...]:
     """Return the answer of every gate that the channel's policy has.
 
@@ -112,6 +114,7 @@ def ask_gates(
         expedite: by the fast path; a gate that it may skip answers *skipped*.
         verified: whether the signatures were checked again just now; ``None`` where that was not tried,
             and what was found at registration counts.
+        promoter: who promotes, and so cannot have approved.
 
     Raises:
         NotFoundError: there is no such release.
@@ -119,7 +122,7 @@ def ask_gates(
     """
     entry = world.entry(name.bundle, name.version)
     request = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
-    question = _Question(world, channel, name, entry, request, verified, now)
+    question = _Question(world, channel, name, entry, request, verified, promoter, now)
     skipped = _skipped(question) if expedite else frozenset()
     gates = []
     for gate, ask in _GATES.items():
@@ -285,16 +288,15 @@ def _soak(q: _Question) -> _Answer | None:
         return None
     if track is None or q.name.version not in track.promoted():
         return _Answer(Verdict.PENDING, f"it has not begun to soak in {q.feeder.name}")
-    steps = [step for step in track.history if step.release == q.name.version]
-    since = steps[-1].given.since
+    step = [step for step in track.history if step.release == q.name.version][-1]
+    stopped = _soak_stopped(q, q.feeder, step)
+    if stopped is not None:
+        return stopped
+    since = step.given.since
     following = [step.given.since for step in track.history if step.given.since > since]
     end = min(following, default=q.now)
     rollout = q.feeder.rollouts.get(q.name.bundle)
     if rollout is not None and rollout.release == q.name.version:
-        if rollout.status in WITHDRAWN:
-            return _Answer(
-                Verdict.FAILED, f"it stopped soaking in {q.feeder.name}: {rollout.given.reason}", None, _ENGINEER
-            )
         since = max(since, rollout.forgiven or since)
     soaked = end - since
     if soaked >= wanted:
@@ -303,6 +305,21 @@ def _soak(q: _Question) -> _Answer | None:
         text = f"it soaked {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name}, then a newer one came"
         return _Answer(Verdict.FAILED, text, None, _ENGINEER)
     return _Answer(Verdict.PENDING, f"soaks {duration_text(wanted)} in {q.feeder.name}", since + wanted, _ENGINEER)
+
+
+def _soak_stopped(q: _Question, feeder: Channel, step: Promoted) -> _Answer | None:
+    """Return what ended a release's soak before its time."""
+    rollout = feeder.rollouts.get(q.name.bundle)
+    stopped = step.stopped
+    if rollout is not None and rollout.release == q.name.version and rollout.status in WITHDRAWN:
+        stopped = rollout.given.reason
+    if stopped:
+        return _Answer(Verdict.FAILED, f"it stopped soaking in {feeder.name}: {stopped}", None, _ENGINEER)
+    for hold in feeder.holds:
+        if hold.bundle == q.name.bundle and hold.release < q.name.version and hold.given.active(q.now):
+            text = f"{feeder.name} is held at {hold.release} by {hold.given.by}: {hold.given.reason}"
+            return _Answer(Verdict.FAILED, text, hold.given.until, f"{_ENGINEER} (ums unhold)")
+    return None
 
 
 def _adoption(q: _Question) -> _Answer | None:
@@ -365,6 +382,7 @@ def _risk(q: _Question) -> _Answer | None:
         and plane.report.health is Health.FAILED
         and (state := plane.desired.bundles.get(q.name.bundle) if plane.desired else None) is not None
         and state.release == q.name.version
+        and plane.report.serial >= state.since
     ]
     if failed:
         text = f"{_some(failed)} failed on it, and no declared risk says why"
@@ -392,7 +410,9 @@ def _approvals(q: _Question) -> _Answer | None:
 
 
 def _approved(q: _Question, rule: Approvals) -> tuple[Verdict, str]:
-    counted = approvals_that_count(q.channel, q.entry, q.request, rule)
+    counted = [
+        each for each in approvals_that_count(q.channel, q.entry, q.request, rule) if each.given.by != q.promoter
+    ]
     rejections = [each for each in counted if each.rejects]
     if rejections:
         each = rejections[0].given

@@ -113,7 +113,7 @@ class Lane:
         self._wishes: dict[object, Wish] = {}
         self._composed: dict[object, tuple[BundleState | None, tuple[Reason, ...]]] = {}
         self._hops: dict[object, Version | None] = {}
-        self._open: dict[Schedule, Reason | None] = {}
+        self._open: dict[tuple[Schedule, str], Reason | None] = {}
 
     @property
     def rollout_is_through(self) -> bool:
@@ -180,7 +180,7 @@ class Lane:
         if self.head is None:
             text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
             return Wish.stay(Reason("nothing-promoted", text))
-        return self._pinned(pin) if pin is not None else self._followed(plane, current, self.head)
+        return self._pinned(pin, current) if pin is not None else self._followed(plane, current, self.head)
 
     def _followed(self, plane: DataPlane, current: BundleState | None, head: Version) -> _Target | Wish:
         if current is not None and current.release == head:
@@ -211,9 +211,17 @@ class Lane:
         target = self.head if newer and pin is None and self.head is not None else recall.to
         return target, Road.DUE, ()
 
-    def _pinned(self, pin: Pin) -> _Target | Wish:
+    def _pinned(self, pin: Pin, current: BundleState | None) -> _Target | Wish:
         assert self.head is not None  # noqa: S101 - asked for by the caller
-        allowed = [version for version in self.promoted if version <= self.head and version in pin.versions]
+        allowed = [
+            version
+            for version in self.promoted
+            if version <= self.head
+            and version in pin.versions
+            and not (
+                (entry := self.entries.get(version)) and entry.yanked and (not current or current.release != version)
+            )
+        ]
         if not allowed:
             return Wish.stay(pin_reason(pin, ()))
         target = allowed[-1]
@@ -368,8 +376,9 @@ class Lane:
         late = self._past_deadline(release.release_class)
         if (current is None or hop != current.release) and not late:
             reasons += self._consent(plane, hop, release.release_class)
-        for schedule in (self.channel.policy.windows, *(() if late else (registration.windows,))):
-            closed = self._closed(schedule)
+        editors = f"whoever edits the policy of {self.channel.name}"
+        for schedule, who in ((self.channel.policy.windows, editors), (registration.windows, OPERATOR)):
+            closed = self._closed(schedule, who) if not (late and who == OPERATOR) else None
             if closed is not None:
                 reasons.append(closed)
         return tuple(reasons)
@@ -432,17 +441,17 @@ class Lane:
             ),
         )
 
-    def _closed(self, schedule: Schedule) -> Reason | None:
+    def _closed(self, schedule: Schedule, who: str) -> Reason | None:
         if not (schedule.allow or schedule.deny):
             return None
-        if schedule not in self._open:
+        if (schedule, who) not in self._open:
             reason = None
             if not schedule.is_open(self.now):
                 opening = schedule.next_opening(self.now)
                 text = "the maintenance window is closed; it governs when a release is offered"
-                reason = Reason("window", text, to_text(opening) if opening else None, OPERATOR)
-            self._open[schedule] = reason
-        return self._open[schedule]
+                reason = Reason("window", text, to_text(opening) if opening else None, who)
+            self._open[schedule, who] = reason
+        return self._open[schedule, who]
 
 
 def find_hold_of_channel(channel: Channel, bundle: str, now: datetime) -> Hold | None:

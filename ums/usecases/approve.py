@@ -9,7 +9,7 @@ from ums.domain.channels import Approval, Request
 from ums.domain.errors import ForbiddenError, InvalidInputError
 from ums.domain.fleet import Given
 from ums.domain.gates import authors
-from ums.domain.identity import Identity
+from ums.domain.identity import Identity, Permission
 from ums.domain.release import ReleaseName
 from ums.domain.world import World
 from ums.usecases.promote import requested
@@ -31,6 +31,7 @@ class Approve:
             NotFoundError: there is no such release or channel.
 
         """
+        by.require(Permission.READ, bundle=name.bundle)
         if rejects and not reason.strip():
             raise InvalidInputError("a reason is missing", hint="say why, for those who must mend it: --reason '…'")
 

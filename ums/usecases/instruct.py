@@ -380,6 +380,17 @@ def _check_target(world: World, plane: DataPlane, subject: Subject, release: Ver
 
 
 def _check_way_back(world: World, bundle: str, current: Version, release: Version) -> None:
+    passed = [
+        version
+        for version, entry in world.catalog.get(bundle, {}).items()
+        if release < version < current and entry.release.upgrade.barrier
+    ]
+    if passed:
+        raise RefusedError(
+            f"{bundle} cannot go back from {current} to {release}",
+            tuple(Reason("barrier", f"{bundle}@{version} lies between, a barrier") for version in sorted(passed)),
+            hint=f"go back to {max(passed)} at the most, or fix forward",
+        )
     crossed = irreversible_between(world, bundle, release, current)
     if crossed:
         raise RefusedError(

@@ -67,7 +67,7 @@ class Promote:
             track = channel.tracks.get(name.bundle)
             if track is not None and track.head.release == name.version:
                 return Change(world)
-            gates = ask_gates(world, channel, name, now, expedite=expedite, verified=verified)
+            gates = ask_gates(world, channel, name, now, expedite=expedite, verified=verified, promoter=by.subject)
             given = Given(by.subject, reason, now)
             if all(gate.is_open for gate in gates):
                 check_waves(world, channel, name.bundle)
