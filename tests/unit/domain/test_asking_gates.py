@@ -1,0 +1,147 @@
+"""What is asked before a release enters a channel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.domain.worlds import NOW, given, make_release, make_world
+from ums.domain.bundle import ReleaseClass
+from ums.domain.channels import Approval, Channel, Request
+from ums.domain.fleet import Given
+from ums.domain.freezes import Freeze, Scope
+from ums.domain.gates import Gate, Verdict, ask_gates
+from ums.domain.policy import Approvals, Expedite, GateName, GateRules, Policy
+from ums.domain.release import ReleaseName
+from ums.domain.rollouts import RolloutStatus
+from ums.domain.version import Version
+from ums.domain.windows import Schedule, Window
+from ums.domain.world import World
+
+NAME = ReleaseName("platform", Version("1.1.0"))
+TWO = Approvals(2, ("sre",))
+
+
+def make(rules: GateRules, *, promoted: bool = True, expedite: Expedite | None = None) -> World:
+    """Return a world where ``edge``, which feeds ``stable``, has the release since ``NOW``."""
+    world = make_world([make_release(text, {"cilium": text}) for text in ("1.0.0", "1.1.0", "1.2.0")])
+    edge = Channel("edge")
+    if promoted:
+        edge = edge.with_promoted("platform", NAME.version, replace(given(), since=NOW))
+    stable = Channel("stable", Policy(feeder="edge", gates=rules, expedite=expedite, digest="sha256:policy"))
+    return replace(world, channels={"edge": edge, "stable": stable}, planes={})
+
+
+def ask(world: World, gate: GateName, *, hours: int = 0, **options: object) -> Gate:
+    """Return one gate's answer."""
+    now = NOW + timedelta(hours=hours)
+    gates = ask_gates(world, world.channel("stable"), NAME, now, **options)  # type: ignore[arg-type]
+    return next(each for each in gates if each.name is gate)
+
+
+def approved(world: World, *people: str, groups: tuple[str, ...] = ("sre",), policy: str = "sha256:policy") -> World:
+    """Return the world with answers of people."""
+    digest = str(world.entry("platform", NAME.version).digest)
+    request = Request("platform", NAME.version)
+    for person in people:
+        yes = Approval(Given(person, "fine", NOW), frozenset(groups), policy, digest)
+        request = request.with_approval(yes)
+    return world.with_channel(world.channel("stable").with_request(request))
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [(0, Verdict.PENDING), (23, Verdict.PENDING), (24, Verdict.PASSED)])
+def test_a_release_soaks_in_the_feeder(hours: int, verdict: Verdict) -> None:
+    """Until when is told."""
+    gate = ask(make(GateRules(soak=timedelta(hours=24))), GateName.SOAK, hours=hours)
+    assert gate.verdict is verdict
+    assert verdict is Verdict.PASSED or gate.until == "2026-11-24T12:00:00Z"
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_halt_ends_the_soak_for_good(*, replaced: bool) -> None:
+    """Also when a newer release took the place of the one that halted."""
+    world = make(GateRules(soak=timedelta(hours=24)))
+    edge = world.channel("edge")
+    halted = replace(edge.rollouts["platform"], status=RolloutStatus.HALTED, given=Given("ums", "1 of 3 failed", NOW))
+    edge = edge.with_rollout("platform", halted)
+    if replaced:
+        edge = edge.with_promoted("platform", Version("1.2.0"), replace(given(), since=NOW + timedelta(hours=48)))
+    gate = ask(world.with_channel(edge), GateName.SOAK, hours=72)
+    assert (gate.verdict, "1 of 3 failed" in gate.message) == (Verdict.FAILED, True)
+
+
+def test_a_newer_release_in_the_feeder_ends_the_soak() -> None:
+    """It was not there for long enough."""
+    world = make(GateRules(soak=timedelta(hours=24)))
+    later = replace(given(), since=NOW + timedelta(hours=5))
+    edge = world.channel("edge").with_promoted("platform", Version("1.2.0"), later)
+    assert ask(world.with_channel(edge), GateName.SOAK, hours=72).verdict is Verdict.FAILED
+
+
+def test_two_distinct_people_of_the_group_must_agree() -> None:
+    """Not twice the same, not of another group, not under another policy, not its author, not who promotes."""
+    world = make(GateRules(approvals=TWO))
+    author = world.entry("platform", NAME.version).registered_by
+    assert ask(approved(world, "ann", "bob"), GateName.APPROVALS).verdict is Verdict.PASSED
+    assert ask(approved(world, "ann", "ann"), GateName.APPROVALS).verdict is Verdict.PENDING
+    assert ask(approved(world, "ann", "bob", groups=("dev",)), GateName.APPROVALS).verdict is Verdict.PENDING
+    assert ask(approved(world, "ann", "bob", policy="sha256:older"), GateName.APPROVALS).verdict is Verdict.PENDING
+    assert ask(approved(world, "ann", author), GateName.APPROVALS).verdict is Verdict.PENDING
+    assert ask(approved(world, "ann", "bob"), GateName.APPROVALS, promoter="bob").verdict is Verdict.PENDING
+
+
+def test_what_is_unknown_does_not_pass_and_is_called_unknown() -> None:
+    """Nobody said anything about an SBOM."""
+    assert ask(make(GateRules(evidence={"sbom": ()})), GateName.EVIDENCE).verdict is Verdict.UNKNOWN
+
+
+def test_a_closed_window_says_when_it_opens() -> None:
+    """At ten in the evening."""
+    windows = Schedule(allow=(Window(duration=timedelta(hours=2), zone="UTC", cron="0 22 * * *"),))
+    gate = ask(make(GateRules(windows=windows)), GateName.WINDOW)
+    assert (gate.verdict, gate.until) == (Verdict.PENDING, "2026-11-23T22:00:00Z")
+    assert ask(make(GateRules(windows=windows)), GateName.WINDOW, hours=11).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("scope", "verdict"),
+    [
+        (Scope(), Verdict.FAILED),
+        (Scope(channel="stable"), Verdict.FAILED),
+        (Scope(channel="edge"), Verdict.PASSED),
+        (Scope(org="acme"), Verdict.PASSED),
+    ],
+)
+def test_a_freeze_of_the_channel_closes_it(scope: Scope, verdict: Verdict) -> None:
+    """One of a single customer does not."""
+    world = replace(make(GateRules()), freezes=(Freeze("f", scope, given()),))
+    assert ask(world, GateName.FREEZE).verdict is verdict
+
+
+def test_signatures_that_no_longer_verify_are_found_out() -> None:
+    """Whatever was found at registration."""
+    assert ask(make(GateRules()), GateName.SIGNATURES).verdict is Verdict.PASSED
+    assert ask(make(GateRules()), GateName.SIGNATURES, verified=False).verdict is Verdict.FAILED
+
+
+def test_the_fast_path_skips_what_policy_says_with_its_own_approval() -> None:
+    """For its classes alone; what it skipped is called skipped."""
+    fast = Expedite(frozenset({ReleaseClass.FEATURE}), frozenset({GateName.SOAK}), Approvals(1, ("security",)))
+    rules = GateRules(soak=timedelta(days=9), approvals=TWO)
+    world = approved(make(rules, expedite=fast), "sam", groups=("security",))
+    assert ask(world, GateName.SOAK, expedite=True).verdict is Verdict.SKIPPED
+    assert ask(world, GateName.APPROVALS, expedite=True).verdict is Verdict.SKIPPED
+    assert ask(world, GateName.EXPEDITE, expedite=True).verdict is Verdict.PASSED
+    security = replace(fast, classes=frozenset({ReleaseClass.SECURITY}))
+    assert ask(make(rules, expedite=security), GateName.EXPEDITE, expedite=True).verdict is Verdict.FAILED
+
+
+def test_a_release_comes_by_way_of_the_feeder() -> None:
+    """Who asked for it there already need only wait."""
+    world = make(GateRules(), promoted=False)
+    assert ask(world, GateName.FEEDER).verdict is Verdict.FAILED
+    wanted = Request("platform", NAME.version, wanted=given())
+    asked = world.with_channel(world.channel("edge").with_request(wanted))
+    assert ask(asked, GateName.FEEDER).verdict is Verdict.PENDING
