@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -39,6 +41,7 @@ from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
 from ums.domain.policy import Policy
 from ums.domain.release import Release
+from ums.domain.rendering import STATE_SHAPE, render_state
 from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
@@ -204,6 +207,9 @@ _Decisions = tuple[tuple[Pin, ...], tuple[Hold, ...], tuple[Consent, ...], tuple
 _NO_DECISIONS: _Decisions = ((), (), (), ())
 _NOTHING_FROZEN: tuple[Freeze, ...] = ()
 _TEMPLATES: WeakKeyDictionary[Shape, Template] = WeakKeyDictionary()
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_STATE = Template(render_state(PDPName("a", "b"), Desired(0, "c", _EPOCH, _EPOCH, {})), STATE_SHAPE.fields)
+"""Reads the offers, by far the most files, as they were written."""
 _NO_OFFER: tuple[Desired | None] = (None,)
 
 
@@ -530,7 +536,8 @@ def _decisions(content: bytes, path: str) -> _Decisions:
 
 
 def _offered(content: bytes, path: str) -> tuple[Desired | None]:
-    return (desired_from_state(load(content, path)),)
+    document = _STATE.load(content)
+    return (desired_from_state(load(content, path) if document is None else document),)
 
 
 def desired_from_state(document: Mapping[str, Any]) -> Desired:
@@ -541,8 +548,13 @@ def desired_from_state(document: Mapping[str, Any]) -> Desired:
         channel=data["channel"],
         issued=parse_instant(data["issued"]),
         expires=parse_instant(data["expires"]),
-        bundles={bundle: BundleState.from_dict(state) for bundle, state in json.loads(data["releases"]).items()},
+        bundles=_bundles(data["releases"]),
     )
+
+
+@lru_cache(maxsize=1024)
+def _bundles(text: str) -> Mapping[str, BundleState]:
+    return {bundle: BundleState.from_dict(state) for bundle, state in json.loads(text).items()}
 
 
 def serial_of(content: bytes, path: str) -> int | None:

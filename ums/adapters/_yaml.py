@@ -29,7 +29,7 @@ _Path = tuple[str | int, ...]
 
 _PATH = re.compile(r"(?:\./)?[a-z0-9][A-Za-z0-9.+-]*(?:/[A-Za-z0-9.+-]+)+")
 """No reader takes text with a slash for anything else, so it is written as it is."""
-_ONE_WORD = re.compile(r"[!-~]{1,1024}")
+_ONE_WORD = re.compile(r"[!-~]{1,65536}")
 """Text that is written alike wherever in a document it stands: nothing to fold, nothing to indent."""
 
 # What a plain scalar is to the Go readers of Kubernetes and Helm (seen on Helm 4.2). PyYAML knows other rules: to it,
@@ -161,7 +161,9 @@ class Template:
         for number, field in enumerate(fields):
             data = _with(data, field, f"ums/cut-here/{number}")
         pieces = re.split(rb"ums/cut-here/([0-9]+)", dump(data))
+        self._data = data
         self._text, order = pieces[::2], [int(number) for number in pieces[1::2]]
+        self._pattern = re.compile(rb"(.*)".join(re.escape(text) for text in self._text))
         self._fields = [fields[number] for number in order if number < len(fields)]
         self._usable = sorted(order) == list(range(len(fields)))
 
@@ -177,6 +179,17 @@ class Template:
                 return dump(data)
             parts += scalar, after
         return b"".join(parts) if self._usable else dump(data)
+
+    def load(self, content: bytes) -> dict[str, Any] | None:
+        """Return what ``load`` does, where the template wrote ``content``; ``None`` where it did not."""
+        found = self._pattern.fullmatch(content)
+        if found is None:
+            return None
+        data = dict(self._data)
+        for field, scalar in zip(self._fields, found.groups(), strict=False):
+            data = _with(data, field, scalar.decode(errors="replace").strip("'"))
+        # The texts were guessed; but what is written like this is this.
+        return data if self.dump(data) == content else None
 
 
 def _with(data: Mapping[str, Any], path: Sequence[str], text: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.names import PDPName
-from ums.domain.world import Base, CopyOf, Decision, Document, LogEntry, World
+from ums.domain.world import Base, CopyOf, Decision, Document, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 
 _TIMEOUT_SECONDS = 60
@@ -298,23 +298,21 @@ def _stream(base: Base, decision: Decision, blobs: dict[str, str], old: Mapping[
             blobs[path] = f":{next(marks)}"
             yield _blob(blobs[path], to_bytes(content, old.get(path), path))
     delivered: dict[str, str] = {}
-    # Files of one name are much alike, and of a blob Git stores what differs from the one before.
-    for path, content in sorted(decision.delivery.items(), key=_by_name):
+    own: dict[str, Document | Objects | Raw] = {}
+    for path, content in decision.delivery.items():
         if isinstance(content, CopyOf):
             if content.path not in blobs:
                 raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
             delivered[path] = blobs[content.path]
         elif content is not None:
-            delivered[path] = f":{next(marks)}"
-            yield _blob(delivered[path], to_bytes(content, None, path))
+            own[path] = content
+    # Files of one name are much alike, and of a blob Git stores what differs from the one before.
+    for path, content in sorted(own.items(), key=lambda item: item[0].rpartition("/")[2]):
+        delivered[path] = f":{next(marks)}"
+        yield _blob(delivered[path], to_bytes(content, None, path))
     yield from _tree(base.main, {path: blobs.get(path) for path in decision.main})
     yield from _tree(base.delivery, {path: delivered.get(path) for path in decision.delivery})
     yield b"done\n"
-
-
-def _by_name(item: tuple[str, object]) -> tuple[str, str]:
-    folder, _, name = item[0].rpartition("/")
-    return name, folder
 
 
 def _blob(mark: str, body: bytes) -> bytes:

@@ -48,7 +48,7 @@ SOURCE_API = "source.toolkit.fluxcd.io/v1"
 _GRACE = timedelta(seconds=15)
 """What a wrapper waits beyond its component's own timeout, so that the component's message wins."""
 
-_STATE_SHAPE = Shape(tuple(("data", key) for key in ("pdp", "channel", "serial", "issued", "expires", "releases")))
+STATE_SHAPE = Shape(tuple(("data", key) for key in ("pdp", "channel", "serial", "issued", "expires", "releases")))
 
 _READY = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
 _SUSPENDED = "has(spec.suspend) && spec.suspend"
@@ -271,7 +271,7 @@ class _Folder:
     def of(self, pdp: PDPName, desired: Desired) -> dict[str, Content | None]:
         folder = layout.plane_folder(pdp)
         files: dict[str, Content | None] = {folder: None}
-        files[layout.plane_state(pdp)] = Document(_state(pdp, desired, _releases(desired)), shape=_STATE_SHAPE)
+        files[layout.plane_state(pdp)] = Document(_state(pdp, desired, _releases(desired)), shape=STATE_SHAPE)
         for path, (wrapper, objects) in self.wrappers.items():
             spec = {**wrapper.data["spec"], "path": f"./{folder}{objects}"}
             files[folder + path] = Document({**wrapper.data, "spec": spec}, shape=wrapper.shape)

@@ -213,6 +213,25 @@ def test_a_template_writes_what_dump_writes(first: tuple[str, str], second: tupl
     assert template.dump(document(*second)) == dump(document(*second))
 
 
+@given(_TEXT | st.sampled_from(["on", "'on'", '"x"', "''", "'a''b'", "{a: b}", "&a b", "x # y", "|", "a\nb: c"]))
+def test_a_template_reads_what_it_wrote_and_nothing_else(text: str) -> None:
+    """What it takes for its own means the same to everybody."""
+    template = Template({"a": {"b": "c"}, "d": "e"}, [("a", "b")])
+    written = template.dump({"a": {"b": text}, "d": "e"})
+    assert template.load(written) in (None, {"a": {"b": text}, "d": "e"})
+    assert template.load(written + b"f: g\n") is None
+    content = f"a:\n  b: {text}\nd: e\n".encode()
+    found = template.load(content)
+    assert found is None or found == load(content, "f")
+
+
+def test_a_template_reads_quickly_what_is_usual() -> None:
+    """Paths, and text in quotes or without."""
+    template = Template({"a": "", "b": ""}, [("b",), ("a",)])
+    document = {"a": '{"x":[]}', "b": "1e3"}
+    assert template.load(template.dump(document)) == document
+
+
 @pytest.mark.parametrize("text", ["ums/cut-here/0", "x ums/cut-here/0", "ums/cut-here/7"])
 def test_a_template_is_not_led_astray_by_its_own_mark(text: str) -> None:
     """Then it dumps as ever."""
