@@ -13,9 +13,9 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 
 import git
 
@@ -218,7 +218,7 @@ class GitReleaseRepo:
         old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
         contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
         stream = _stream(base, decision, blobs, contents)
-        output = self._run("fast-import", "--quiet", "--done", stdin=b"".join(stream)).decode()
+        output = self._run("fast-import", "--quiet", "--done", stdin=stream).decode()
         main, delivery = (line.split()[2] for line in output.splitlines())
         return main, delivery
 
@@ -245,8 +245,8 @@ class GitReleaseRepo:
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
 
-    def _run(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
-        """Run a Git command and return its output.
+    def _run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"") -> bytes:
+        """Run a Git command and return its output; what is still to be made it reads while the rest is made.
 
         Raises:
             StorageError: the disk is full or not writable.
@@ -261,8 +261,11 @@ class GitReleaseRepo:
             process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for
             try:
+                if not isinstance(stdin, bytes):
+                    _feed(process, stdin)
+                    stdin = b""
                 output, problems = process.communicate(stdin, timeout=_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
+            except BaseException:
                 process.kill()
                 process.communicate()
                 raise
@@ -270,7 +273,7 @@ class GitReleaseRepo:
             if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageError("the disk is full; nothing was recorded") from error
             raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
-        if check and process.returncode:
+        if process.returncode:
             text = problems.decode(errors="replace").strip()[-400:]
             if any(sign in text for sign in _DISK_REFUSED):
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
@@ -278,26 +281,40 @@ class GitReleaseRepo:
         return bytes(output)
 
 
+def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes]) -> None:
+    """Write to a process that reads meanwhile, and has little to say before it read all."""
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    impatience = Timer(_TIMEOUT_SECONDS, process.kill)
+    impatience.start()
+    try:
+        process.stdin.writelines(parts)
+    except BrokenPipeError:
+        pass  # it ended early, and says why
+    finally:
+        impatience.cancel()
+
+
 def _is_read(path: str) -> bool:
     return path.endswith((".yaml", ".json")) and "/objects/" not in path
 
 
 def _stream(base: Base, decision: Decision, blobs: dict[str, str], old: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Yield what fast-import makes both trees of, and the questions for their ids.
+    """Return what fast-import makes both trees of, and the questions for their ids.
 
     ``blobs`` are of every path on ``main`` that the decision names, and ``old`` is what its documents held. Only a copy
     may take a blob of ``main``: what people put there must not come out in place of what was decided.
     """
-    marks = count(1)
+    marks = (f":{number}" for number in count(1))
+    parts: list[bytes] = []
     for path, content in sorted(decision.main.items()):
         if isinstance(content, CopyOf):
             raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
         if content is None:
             blobs.pop(path, None)
         else:
-            blobs[path] = f":{next(marks)}"
-            yield _blob(blobs[path], to_bytes(content, old.get(path), path))
-    delivered: dict[str, str] = {}
+            blobs[path] = next(marks)
+            parts.append(_blob(blobs[path], to_bytes(content, old.get(path), path)))
+    delivered: dict[str, str | None] = dict.fromkeys(decision.delivery)
     own: dict[str, Document | Objects | Raw] = {}
     for path, content in decision.delivery.items():
         if isinstance(content, CopyOf):
@@ -305,14 +322,16 @@ def _stream(base: Base, decision: Decision, blobs: dict[str, str], old: Mapping[
                 raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
             delivered[path] = blobs[content.path]
         elif content is not None:
-            own[path] = content
+            delivered[path], own[path] = next(marks), content
     # Files of one name are much alike, and of a blob Git stores what differs from the one before.
-    for path, content in sorted(own.items(), key=lambda item: item[0].rpartition("/")[2]):
-        delivered[path] = f":{next(marks)}"
-        yield _blob(delivered[path], to_bytes(content, None, path))
-    yield from _tree(base.main, {path: blobs.get(path) for path in decision.main})
-    yield from _tree(base.delivery, {path: delivered.get(path) for path in decision.delivery})
-    yield b"done\n"
+    alike = sorted(own.items(), key=lambda item: item[0].rpartition("/")[2])
+    return chain(
+        parts,
+        (_blob(str(delivered[path]), to_bytes(content, None, path)) for path, content in alike),
+        _tree(base.main, {path: blobs.get(path) for path in decision.main}),
+        _tree(base.delivery, delivered),
+        [b"done\n"],
+    )
 
 
 def _blob(mark: str, body: bytes) -> bytes:
