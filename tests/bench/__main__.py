@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.deciding import bench_deciding
-from tests.bench.fleet import bench_decisions
+from tests.bench.fleet import bench_commits, bench_decisions
 from tests.bench.measuring import CHARTS, median, medians, row, run, write_bundle
 from tests.e2e.toolchain import find_tool
 from tests.processes import Process, free_port, listens
@@ -39,6 +39,7 @@ def main() -> int:
             bench_publish_and_verify(folder, address)
         bench_start(folder)
         bench_decisions(folder / "fleet")
+        bench_commits(folder)
         bench_deciding()
     return 0
 

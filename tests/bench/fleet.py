@@ -1,14 +1,17 @@
-"""What a decision costs when it is about a thousand data planes: real Git and signatures, no network."""
+"""What a decision costs a fleet of a thousand data planes, and of more: real Git and signatures, no network."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from tests.bench.measuring import CHARTS, ROUNDS, median, row, run, write_bundle
+from tests.bench.measuring import CHARTS, ROUNDS, median, medians, row, run, write_bundle
 from tests.doubles.memory_registry import MemoryRegistry
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
@@ -17,14 +20,16 @@ from ums.adapters.sql_store import SqlStore
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
 from ums.domain import layout
-from ums.domain.fleet import Registration
+from ums.domain.fleet import BundleState, Registration
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import ReleaseName
+from ums.domain.rendering import offer, render_planes
 from ums.domain.trust import KeySigner
 from ums.domain.version import Version, VersionRange
-from ums.domain.world import Base, Decision, Raw
+from ums.domain.world import Base, Content, Decision, Document, Raw
+from ums.ports import ReleaseRepo
 from ums.usecases.build import Build
 from ums.usecases.instruct import Instruct, Subject, Why
 from ums.usecases.promote import Promote
@@ -72,7 +77,46 @@ def bench_decisions(folder: Path) -> None:
         row("git commit -S, one file", floor)
 
 
-def make_record(folder: Path, signer: CosignBundleSigner) -> Record:
+def bench_commits(folder: Path) -> None:
+    """Time what moves some, or all, of a large fleet, and what comes after; deciding is not in it."""
+    for size, moving in ((10_000, (1_000, 10_000)), (100_000, (1_000,))):
+        planes = [PDPName(f"org-{number % 50}", f"pdp-{number}") for number in range(size)]
+        place = folder / f"fleet-{size}"
+        place.mkdir(parents=True)
+        print(f"\na fleet of {size:,}, {CHARTS} components each: render, sign, commit; then read")
+        signer = CosignBundleSigner(generate_private_key(SECP256R1()), "release")
+        record, registry = make_record(place, signer, planes), MemoryRegistry()
+        verify = Verify(registry, CosignBundleVerifier())
+        publish_all(place, signer, verify, RegisterRelease(record, verify))
+        repo, version = record.release_repo, itertools.cycle(VERSIONS)
+
+        def offer_to(some: list[PDPName], repo: ReleaseRepo = repo, version: Iterator[Version] = version) -> None:
+            world, now, target = repo.read(), SystemClock().now(), next(version)
+            components = {each.name: target for each in world.entry("bundle", target).release.components}
+            bundles = {"bundle": BundleState(target, components)}
+            serial = itertools.count(1)
+            offers = {pdp: offer(world, pdp, bundles, serial=next(serial), now=now) for pdp in some}
+            repo.commit(decision({}, render_planes(world, offers)), base=world.base)
+
+        def main_alone(repo: ReleaseRepo = repo, version: Iterator[Version] = version) -> None:
+            document = Document({"schema": 1, "note": str(next(version))})
+            repo.commit(decision({layout.channel_state("stable"): document}, {}), base=repo.read().base)
+
+        for count in moving:
+            some = planes[:count]
+            offer_to(some)
+            commits, reads = medians(partial(offer_to, some), repo.read, rounds=3)
+            row(f"a commit that moves {count:,}", commits)
+            row("reading what it changed", reads)
+        row("a commit to main alone", median(main_alone))
+
+
+def decision(main: dict[str, Content | None], delivery: dict[str, Content | None]) -> Decision:
+    """Return a decision of these files."""
+    return Decision("bench: Change", "change", "bench", "a measurement", SystemClock().now(), main, delivery)
+
+
+def make_record(folder: Path, signer: CosignBundleSigner, planes: Sequence[PDPName] = PLANES) -> Record:
     """Return a release repo that knows a channel and the whole fleet."""
     path = folder / "release-repo.git"
     GitReleaseRepo.create(path)
@@ -87,7 +131,7 @@ def make_record(folder: Path, signer: CosignBundleSigner) -> Record:
             "stateKeys": ["ssh-ed25519 AAAA"],
         },
         layout.channel_policy("stable"): {"description": "all of them"},
-        **{layout.fleet_registration(pdp): Registration(pdp, "stable", ("bundle",)).to_dict() for pdp in PLANES},
+        **{layout.fleet_registration(pdp): Registration(pdp, "stable", ("bundle",)).to_dict() for pdp in planes},
     }
     main = {file: Raw(yaml.safe_dump(document).encode()) for file, document in documents.items()}
     clock = SystemClock()
