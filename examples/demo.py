@@ -103,7 +103,7 @@ class Demo:
                 [sys.executable, "-m", "ums", "serve", data, "--listen", f"127.0.0.1:{self.port}"],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "UMS_RECONCILE_EVERY": "2s"},
+                env={**os.environ, "UMS_RECONCILE_EVERY": "1s"},
                 cwd=ROOT,
             )
         self._wait(self._is_up, "the service answers")
