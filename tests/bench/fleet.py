@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.bench.measuring import CHARTS, ROUNDS, median, medians, row, run, write_bundle
 from tests.doubles.memory_registry import MemoryRegistry
+from tests.policies import accepted
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.git_release_repo import GitReleaseRepo
@@ -133,7 +134,7 @@ def make_record(folder: Path, signer: CosignBundleSigner, planes: Sequence[PDPNa
         layout.channel_policy("stable"): {"description": "all of them"},
         **{layout.fleet_registration(pdp): Registration(pdp, "stable", ("bundle",)).to_dict() for pdp in planes},
     }
-    main = {file: Raw(yaml.safe_dump(document).encode()) for file, document in documents.items()}
+    main = accepted({file: Raw(yaml.safe_dump(document).encode()) for file, document in documents.items()})
     clock = SystemClock()
     repo.commit(Decision("bench: Seed", "seed", "bench", "a measurement", clock.now(), {**main}), base=Base())
     return Record(repo, SqlStore("sqlite://"), clock)

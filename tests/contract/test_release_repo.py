@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from tests.policies import accepted
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import ConflictError, InvalidInputError, SpecError, StorageError
@@ -31,8 +32,12 @@ SEED: dict[str, Content | None] = {
         b'signers:\n  ci: {identity: ci, issuer: "https://ci"}\nbundles:\n  "*": {signers: [ci]}\n'
         b"stateKeys: [ssh-ed25519 AAAA]\n"
     ),
-    "channels/stable/policy.yaml": Raw(b"feeder: edge\n"),
-    "channels/edge/policy.yaml": Raw(b"description: first\n"),
+    **accepted(
+        {
+            "channels/stable/policy.yaml": Raw(b"feeder: edge\n"),
+            "channels/edge/policy.yaml": Raw(b"description: first\n"),
+        }
+    ),
 }
 REGISTRATION = Raw(b"channel: stable\nbundles: [platform]\n")
 EMPTY_BLOB = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
@@ -220,16 +225,16 @@ def test_a_wrong_file_is_a_problem_and_what_it_describes_is_left_out(repo: Relea
     """The rest of the world is still there, and everybody can see what is wrong, with its line."""
     files: dict[str, Content | None] = {
         **SEED,
-        "channels/stable/policy.yaml": Raw(b"description: x\nfeder: edge\n"),
+        "channels/new/policy.yaml": Raw(b"description: x\nfeder: edge\n"),
         "fleet/acme/prod/registration.yaml": REGISTRATION,
         "fleet/acme/prod/decisions.yaml": Raw(b"pins: [{}]\n"),
     }
     repo.commit(decide(files), base=Base())
     world = repo.read()
-    assert list(world.channels) == ["edge"]
+    assert list(world.channels) == ["edge", "stable"]
     assert PDP not in world.planes, "a plane whose pins cannot be read must not move"
     first, second = sorted(world.problems, key=lambda problem: problem.file)
-    assert (first.file, first.line, first.field) == ("channels/stable/policy.yaml", 2, "feder")
+    assert (first.file, first.line, first.field) == ("channels/new/policy.yaml", 2, "feder")
     assert "feeder" in first.hint
     assert second.file == "fleet/acme/prod/decisions.yaml"
 
@@ -251,7 +256,7 @@ def test_reading_on_is_reading_anew(tmp_path: Path) -> None:
             "spoil": ({path: Raw(b"bundles: []\n"), "ums.yaml": SEED["ums.yaml"]}, {}),
             "offer": ({}, offer),
             "forget": ({path: None}, {folder: None}),
-            "channel": ({f"channels/c{number % 3}/policy.yaml": steps.choice([Raw(b"{}\n"), None])}, {}),
+            "channel": (accepted({f"channels/c{number % 3}/policy.yaml": steps.choice([Raw(b"{}\n"), None])}), {}),
             "person": ({}, {}),
         }
         base = (repo if number % 2 else git_repo(tmp_path)).commit(decide(*changes[kind]), base=base)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.policies import accepted
 from tests.unit.usecases.stage import ADMIN, Stage
 from ums.domain.fleet import Registration
 from ums.domain.names import PDPName
@@ -61,7 +62,8 @@ def make_stage(folder: Path) -> Stage:
         channel = "edge" if number % 3 == 0 else "stable"
         stage.services.add_data_plane(Registration(name, channel, ("platform",), {"org": name.org}), by=ADMIN)
     stage.promote("1.0.0")
-    main = {f"channels/{name}/policy.yaml": Raw(yaml.safe_dump(policy).encode()) for name, policy in POLICIES.items()}
+    texts = {name: Raw(yaml.safe_dump(policy).encode()) for name, policy in POLICIES.items()}
+    main = accepted({f"channels/{name}/policy.yaml": text for name, text in texts.items()})
     base: Base = stage.repo.read().base
     stage.repo.commit(Decision("policies", "seed", "test", "seed", stage.clock.now(), {**main}), base=base)
     return stage

@@ -226,6 +226,7 @@ class ReleaseFiles:
         self._stale: set[_Unit] = set()
         self._problems: dict[_Unit, list[SpecError]] = {}
         self._channels: dict[str, Channel] = {}
+        self._proposals: dict[str, Policy] = {}
         self._entries: dict[tuple[str, str], CatalogEntry] = {}
         self._planes: dict[PDPName, DataPlane] = {}
         self._catalog: Mapping[str, Mapping[Version, CatalogEntry]] = {}
@@ -272,6 +273,7 @@ class ReleaseFiles:
             settings=settings,
             trust=trust,
             channels=ordered,
+            proposals=dict(self._proposals),
             catalog=self._catalog,
             planes=self._planes,
             freezes=self._freezes,
@@ -282,7 +284,9 @@ class ReleaseFiles:
     def _read_again(self, unit: _Unit, reading: _Reading) -> None:
         match unit:
             case ("channels", name):
-                _put(self._channels, name, reading.channel(name))
+                channel, proposal = reading.channel(name)
+                _put(self._channels, name, channel)
+                _put(self._proposals, name, proposal)
             case ("catalog", bundle, version):
                 _put(self._entries, (bundle, version), reading.entry(bundle, version))
             case ("fleet", org, pdp):
@@ -359,29 +363,31 @@ class _Reading:
         # One that cannot be read is one on everything: it was meant to stop something.
         return (UNREADABLE,) if found is None else found
 
-    def channel(self, name: str) -> Channel | None:
+    def channel(self, name: str) -> tuple[Channel | None, Policy | None]:
+        """Return a channel with the policy in force, and the policy that people want instead, if another."""
         if f"channels/{name}/policy.yaml" not in self._main:
-            return None
+            return None, None
         try:
             check_name(name, "channel name")
         except InvalidInputError as error:
             self._problems.append(SpecError(error.message, file=f"channels/{name}", hint=error.hint))
-            return None
-        in_force = self._find(self._main, layout.channel_policy_in_force(name), _policy)
-        policy = self._find(self._main, layout.channel_policy(name), _policy) or in_force
+            return None, None
+        policy = self._find(self._main, layout.channel_policy_in_force(name), _policy)
+        wanted = self._find(self._main, layout.channel_policy(name), _policy)
+        proposal = None if policy is not None and wanted == policy else wanted
         state = self._find(self._main, layout.channel_state(name), _channel_state, absent=Channel(name))
         if policy is None or state is None:
-            return None
+            return None, proposal
         rollouts = self._below(f"channels/{name}/rollouts/", _rollout)
         requests = self._below(f"channels/{name}/promotions/", _request)
-        return replace(
+        channel = replace(
             state,
             name=name,
             policy=policy,
-            in_force=in_force.digest if in_force else "",
             rollouts=dict(rollouts),
             requests={request.id: request for _, request in requests},
         )
+        return channel, proposal
 
     def _below(self, folder: str, parse: Callable[[bytes, str], Value]) -> list[tuple[str, Value]]:
         """Return the values of a folder's files, by name without ending."""

@@ -144,7 +144,6 @@ class Channel:
     Attributes:
         rollouts: per bundle, how its head reaches the data planes.
         requests: promotions that were asked for or agreed to, by ``Request.id``.
-        in_force: digest of the policy that UMS keeps for when people break theirs.
 
     """
 
@@ -154,7 +153,6 @@ class Channel:
     holds: tuple[Hold, ...] = ()
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     requests: Mapping[str, Request] = field(default_factory=dict)
-    in_force: str = ""
 
     def state_document(self) -> dict[str, Any]:
         """Return what ``channels/<channel>/state.yaml`` holds."""

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from ums.domain import layout
 from ums.domain.channels import Channel
-from ums.domain.errors import InvalidInputError
+from ums.domain.errors import InvalidInputError, SpecError
+from ums.domain.policy import Policy
 from ums.domain.world import World
+
+
+def accept(world: World, proposals: Mapping[str, Policy], now: datetime) -> tuple[World, dict[str, tuple[str, ...]]]:
+    """Return the world with the proposed policies that may come into force, and what is wrong with the others.
+
+    They are looked at together, since a channel and its feeder may come at once. A channel whose policy is refused
+    keeps the one it has.
+    """
+    refused: dict[str, tuple[str, ...]] = {}
+    while True:
+        tried = world
+        for name, policy in proposals.items():
+            if name not in refused:
+                tried = tried.with_policy(name, policy)
+        found = {
+            name: problems
+            for name in proposals
+            if name not in refused and (problems := tuple(lint(tried, tried.channels[name], now)))
+        }
+        if not found:
+            return tried, refused
+        refused |= found
 
 
 def lint(world: World, channel: Channel, now: datetime) -> Iterator[str]:
@@ -24,6 +48,14 @@ def lint(world: World, channel: Channel, now: datetime) -> Iterator[str]:
         if there and not text.endswith("%") and int(text) > there:
             yield f"gates.adoption wants {text} data planes of {policy.feeder}, which has {there}: write a percentage"
     yield from empty_waves(world, channel, None)
+
+
+def refused_policies(world: World, now: datetime) -> tuple[SpecError, ...]:
+    """Return what keeps policies that people wrote in the release repo from coming into force."""
+    return tuple(
+        SpecError(f"{'; '.join(problems)}; what was in force stays", file=layout.channel_policy(name))
+        for name, problems in accept(world, world.proposals, now)[1].items()
+    )
 
 
 def _feeder_problems(world: World, channel: Channel) -> Iterator[str]:

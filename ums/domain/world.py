@@ -15,6 +15,7 @@ from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
+from ums.domain.policy import Policy
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Risk
 from ums.domain.trust import TrustPolicy
@@ -127,12 +128,19 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The release repo's content, and what was observed. ``problems`` are files left out because they are wrong."""
+    """The release repo's content, and what was observed.
+
+    Attributes:
+        proposals: by channel, a policy that people wrote and that is not in force yet.
+        problems: files left out because they are wrong.
+
+    """
 
     base: Base
     settings: FleetSettings
     trust: TrustPolicy
     channels: Mapping[str, Channel] = field(default_factory=dict)
+    proposals: Mapping[str, Policy] = field(default_factory=dict)
     catalog: Mapping[str, Mapping[Version, CatalogEntry]] = field(default_factory=dict)
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
@@ -147,6 +155,12 @@ class World:
     def with_channel(self, channel: Channel) -> World:
         """Return the world with one channel replaced."""
         return replace(self, channels={**self.channels, channel.name: channel})
+
+    def with_policy(self, name: str, policy: Policy) -> World:
+        """Return the world with another policy in force in a channel, or with a new channel."""
+        there = self.channels.get(name, Channel(name))
+        proposals = {each: proposed for each, proposed in self.proposals.items() if each != name}
+        return replace(self.with_channel(replace(there, policy=policy)), proposals=proposals)
 
     def with_plane(self, plane: DataPlane) -> World:
         """Return the world with one data plane added or replaced."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePosixPath
 from string import Template
 from textwrap import indent
 
 from ums.domain import layout
-from ums.domain.errors import ConflictError
+from ums.domain.errors import ConflictError, InvalidInputError
 from ums.domain.instants import duration_text
+from ums.domain.linting import accept
 from ums.domain.oci import Repository
-from ums.domain.world import Base, Content, Decision, Raw
+from ums.domain.trust import TrustPolicy
+from ums.domain.world import Base, Decision, FleetSettings, Raw, World
 from ums.ports import Clock, ReleaseRepo
+from ums.usecases.set_policy import ParsePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +47,26 @@ class Initialize:
 
     release_repo: ReleaseRepo
     clock: Clock
+    parse_policy: ParsePolicy
 
     def __call__(self, templates: Mapping[str, str], seed: Seed, *, actor: str) -> Base:
         """Fill in the templates (by path) and commit them.
 
         Raises:
             ConflictError: the release repo has commits already.
+            InvalidInputError: a channel's policy is wrong, or could never let anything pass.
 
         """
         values = _values(seed)
-        files: dict[str, Content | None] = {
-            path: Raw(Template(text).safe_substitute(values).encode()) for path, text in templates.items()
-        }
+        files = {path: Template(text).safe_substitute(values).encode() for path, text in templates.items()}
+        files |= self._policies_in_force(seed, files)
         decision = Decision(
             subject="ums: Initialize the release repo",
             action="init",
             actor=actor,
             reason="first commit",
             at=self.clock.now(),
-            main=files,
+            main={path: Raw(content) for path, content in files.items()},
         )
         try:
             return self.release_repo.commit(decision, base=Base())
@@ -70,6 +75,19 @@ class Initialize:
             if world.trust.state_keys == seed.state_keys:
                 return world.base
             raise
+
+    def _policies_in_force(self, seed: Seed, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        policies = {
+            name: self.parse_policy(content, path)
+            for path, content in files.items()
+            if (name := PurePosixPath(path).parent.name) and path == layout.channel_policy(name)
+        }
+        nowhere = World(Base(), FleetSettings(seed.url, seed.registry), TrustPolicy({}, {}, ()))
+        _, refused = accept(nowhere, policies, self.clock.now())
+        if refused:
+            problems = [f"{name}: {problem}" for name, found in refused.items() for problem in found]
+            raise InvalidInputError(f"these channels could never work: {'; '.join(problems)}")
+        return {layout.channel_policy_in_force(name): policy.source for name, policy in policies.items()}
 
 
 def _values(seed: Seed) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ums.domain.channels import Channel
 from ums.domain.errors import UmsError
 from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates
-from ums.domain.linting import check_waves
+from ums.domain.linting import accept, check_waves
 from ums.domain.release import ReleaseName
 from ums.domain.world import Content, Raw, World
 from ums.usecases.promote import Promote, promotion
@@ -38,10 +38,10 @@ class Reconcile:
 
         def change(world: World, now: datetime) -> Change:
             files: dict[str, Content | None] = {}
-            for channel in world.channels.values():
-                if channel.policy.source and channel.in_force != channel.policy.digest:
-                    files[layout.channel_policy_in_force(channel.name)] = Raw(channel.policy.source)
-                    world = world.with_channel(replace(channel, in_force=channel.policy.digest))
+            proposals = world.proposals
+            world, refused = accept(world, proposals, now)
+            for accepted in proposals.keys() - refused.keys():
+                files[layout.channel_policy_in_force(accepted)] = Raw(proposals[accepted].source)
             for name, channel, given in list(_due(world, now)):
                 there = world.channel(channel.name)  # as the promotions before this one left it
                 expedite, verified = _expedites(there, name), self._is_verified(name)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.channels import Channel
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.identity import Permission
-from ums.domain.linting import lint
+from ums.domain.linting import accept, lint, refused_policies
 from ums.domain.names import check_name
 from ums.domain.policy import Policy
 from ums.domain.world import Raw, World
@@ -38,24 +37,25 @@ class SetPolicy:
 
         """
         why.by.require(Permission.ADMIN)
-        policy = self.parse(content, layout.channel_policy(check_name(channel, "channel name")))
+        path = layout.channel_policy(check_name(channel, "channel name"))
+        policy = self.parse(content, path)
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
-            known = world.channels.get(channel, Channel(channel))
-            if known.policy.source == content:
+            there = world.channels.get(channel)
+            edited = channel in world.proposals or any(each.file == path for each in world.problems)
+            if there is not None and there.policy == policy and not edited:
                 return Change(world)
-            after = replace(known, policy=policy, in_force=policy.digest)
-            problems = tuple(lint(world.with_channel(after), after, now))
-            if problems:
+            world, refused = accept(world, {channel: policy}, now)
+            if refused:
                 raise InvalidInputError(
-                    f"{channel}: {'; '.join(problems)}", hint=f"ums channel lint {channel} FILE checks a file"
+                    f"{channel}: {'; '.join(refused[channel])}", hint=f"ums channel lint {channel} FILE checks a file"
                 )
             files = {
-                layout.channel_policy(channel): Raw(content),
+                path: Raw(content),
                 layout.channel_policy_in_force(channel): Raw(content),
             }
-            return Change(world.with_channel(after), files)
+            return Change(world, files)
 
         return self.record(
             change,
@@ -76,12 +76,12 @@ class SetPolicy:
 
         """
         world, now = self.record.world(), self.record.clock.now()
-        found = tuple(str(each) for each in world.problems if each.file == layout.channel_policy(channel))
+        path = layout.channel_policy(check_name(channel, "channel name"))
         if content is not None:
-            policy = self.parse(content, layout.channel_policy(check_name(channel, "channel name")))
-            after = replace(world.channels.get(channel, Channel(channel)), policy=policy)
-            return tuple(lint(world.with_channel(after), after, now))
-        if channel not in world.channels and not found:
-            raise NotFoundError(f"there is no channel {channel}")
+            policy = self.parse(content, path)
+            return accept(world, {channel: policy}, now)[1].get(channel, ())
         there = world.channels.get(channel)
+        found = tuple(str(each) for each in (*world.problems, *refused_policies(world, now)) if each.file == path)
+        if there is None and not found:
+            raise NotFoundError(f"there is no channel {channel}")
         return (*found, *(lint(world, there, now) if there else ()))

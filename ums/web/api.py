@@ -18,7 +18,7 @@ from ums.web.releases import add_release_routes
 from ums.web.requests import TokenBody, instant, read_body
 from ums.web.risks import add_risk_routes
 from ums.web.rollouts import channel_plan, rollout_view
-from ums.web.views import channel_view, log_view, plan_view, reasons_view
+from ums.web.views import channel_view, log_view, plan_view, problems_view, reasons_view
 
 _MAX_LOG = 500
 
@@ -91,7 +91,7 @@ def _read_routes(api: Blueprint, services: Services) -> None:
                 "health": counts,
                 "dataPlanes": len(world.planes),
                 "freezes": active_freezes(world, now),
-                "problems": [str(each) for each in world.problems],
+                "problems": problems_view(world, now),
             }
         )
 

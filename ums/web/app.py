@@ -9,6 +9,7 @@ from ums.services import Services
 from ums.web.api import create_api
 from ums.web.errors import handle_errors, problem
 from ums.web.requests import MAX_BODY_BYTES
+from ums.web.views import problems_view
 
 
 def create_app(services: Services) -> Flask:
@@ -30,6 +31,6 @@ def create_app(services: Services) -> Flask:
             world = services.record.world()
         except UmsError as error:
             return problem(503, "unavailable", error.message, hint=error.hint)
-        return jsonify({"status": "ok", "problems": [str(each) for each in world.problems]})
+        return jsonify({"status": "ok", "problems": problems_view(world, services.clock.now())})
 
     return app

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from tests.policies import accepted
 from tests.unit.domain.worlds import NOW, PROD, given, make_release
 from ums.adapters._release_files import MODELS, File, ReleaseFiles, desired_from_state, to_bytes
 from ums.adapters._yaml import StrictModel, dump, load, validate
@@ -165,7 +166,7 @@ def test_channels_come_after_their_feeders() -> None:
         f"channels/{name}/policy.yaml": f"feeder: {feeder}\n".encode() if feeder else b"description: d\n"
         for name, feeder in names.items()
     }
-    world = read(main)
+    world = read(accepted(main))
     assert list(world.channels) == ["c", "lost", "b", "a", "about", "round"]
     assert world.channels["a"].policy.feeder == "b"
     assert world.channels["c"].policy.description == "d"
@@ -181,7 +182,7 @@ def test_what_a_channel_holds_comes_back() -> None:
         "channels/stable/policy.yaml": b"feeder: edge\ndescription: d\n",
         "channels/stable/state.yaml": dump(channel.state_document()),
     }
-    found = read(main).channels["stable"]
+    found = read(accepted(main)).channels["stable"]
     assert replace(found, policy=channel.policy) == channel
     assert found.policy.feeder == "edge"
 
@@ -253,7 +254,7 @@ def test_a_release_is_read_with_what_was_decided_about_it() -> None:
 )
 def test_what_people_wrote_wrong_is_a_problem(path: str, content: bytes, line: int, field: str) -> None:
     """What the file describes is left out, the rest is there, and file, line and field are named."""
-    world = read({"channels/edge/policy.yaml": b"description: d\n", path: content})
+    world = read({**accepted({"channels/edge/policy.yaml": b"description: d\n"}), path: content})
     assert (list(world.channels), dict(world.planes)) == (["edge"], {})
     (problem,) = world.problems
     assert (problem.file, problem.line, problem.field) == (path, line, field)
@@ -290,7 +291,7 @@ def _state_without(key: str) -> bytes:
 def test_what_ums_wrote_and_somebody_broke_is_a_problem(path: str, content: bytes) -> None:
     """It never reads as absent: who is held by a file that cannot be read does not move."""
     good = {
-        "channels/edge/policy.yaml": b"description: d\n",
+        **accepted({"channels/edge/policy.yaml": b"description: d\n"}),
         REGISTRATION_PATH: REGISTRATION,
         RELEASE_PATH: RELEASE.to_bytes(),
         STATUS_PATH: STATUS,
@@ -349,6 +350,7 @@ _CONTENTS: dict[str, list[bytes]] = {
     "ums.yaml": [UMS, UMS + b"plainHttp: true\n", b"[]\n"],
     "trust.yaml": [TRUST, TRUST.replace(b"BBBB", b"CCCC")],
     "channels/edge/policy.yaml": [b"description: d\n", b"feder: x\n"],
+    "channels/edge/policy.in-force.yaml": [b"description: d\n", b"description: e\n", b"feder: x\n"],
     "channels/edge/state.yaml": [b"schema: 1\n", b"[]\n"],
     "channels/stable/policy.yaml": [b"feeder: edge\n", b"{}\n"],
     "channels/Bad Name/policy.yaml": [b"{}\n"],

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from tests.policies import accepted
 from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
@@ -120,7 +121,7 @@ class Stage:
             "channels/edge/policy.yaml": {"description": "first", "rollout": AT_ONCE},
             "channels/stable/policy.yaml": {"feeder": "edge", "rollout": AT_ONCE},
         }
-        main = {path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()}
+        main = accepted({path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()})
         try:
             base = self.repo.read().base
         except Exception:  # noqa: BLE001 - the first time there is nothing
