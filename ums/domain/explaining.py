@@ -20,8 +20,15 @@ _CHECKS = {
     "recall": ("nothing it has was recalled or yanked", {"recalled", "yanked"}),
     "path": ("there is a way to the release", {"no-path", "unconfirmed", "irreversible"}),
     "requirements": (
-        "it has what the release requires",
-        {"requires-kubernetes", "requires-flux", "requires-bundle", "unknown-kubernetes", "unknown-flux"},
+        "it has what the release requires, and nothing here requires another",
+        {
+            "requires-kubernetes",
+            "requires-flux",
+            "requires-bundle",
+            "unknown-kubernetes",
+            "unknown-flux",
+            "required-by",
+        },
     ),
     "risk": ("no declared risk concerns it", {"not-recommended", "risk-unknown"}),
     "consent": ("its owner agrees", {"consent"}),

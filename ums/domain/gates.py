@@ -13,9 +13,9 @@ from ums.domain.errors import Reason, UnverifiedError
 from ums.domain.fleet import DataPlane, Health
 from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
+from ums.domain.lanes import unmet_by
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
 from ums.domain.release import ReleaseName
-from ums.domain.risks import unmet
 from ums.domain.rollouts import WITHDRAWN, offered_at
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, World
@@ -234,15 +234,10 @@ def _evidence(q: _Question) -> _Answer | None:
 
 
 def _dependencies(q: _Question) -> _Answer | None:
-    requires = q.entry.release.requires
-    if not (requires.kubernetes or requires.flux or requires.bundles):
-        return None
     failing: list[str] = []
     unknown: list[str] = []
     for plane in _followers(q.world, q.channel, q.name.bundle):
-        bundles = plane.desired.bundles if plane.desired else {}
-        running = {bundle: state.release for bundle, state in bundles.items()}
-        found = unmet(requires, plane.registration.facts, running)
+        found = unmet_by(q.world, plane, q.entry.release)
         if any(not reason.code.startswith("unknown") for reason in found):
             failing.append(str(plane.name))
         elif found:
@@ -254,6 +249,9 @@ def _dependencies(q: _Question) -> _Answer | None:
     if unknown:
         text = f"whether {_some(unknown)} can run it is unknown: their Kubernetes or Flux version is not known"
         return _Answer(Verdict.UNKNOWN, text, None, "the owners (facts in registration.yaml)")
+    requires = q.entry.release.requires
+    if not (requires.kubernetes or requires.flux or requires.bundles):
+        return None
     return _Answer(Verdict.PASSED, "every data plane there has what it requires")
 
 
@@ -326,12 +324,7 @@ def _adoption(q: _Question) -> _Answer | None:
     rule = q.channel.policy.gates.adoption
     if rule is None or q.feeder is None:
         return None
-    counting = q.feeder.policy.rollout.counting
-    planes = [
-        plane
-        for plane in _followers(q.world, q.feeder, q.name.bundle)
-        if plane.registration.management in counting.management
-    ]
+    counting, planes = q.feeder.policy.rollout.counting, _counted(q, q.feeder)
     well: list[tuple[DataPlane, datetime]] = []
     due: list[tuple[DataPlane, datetime]] = []
     failed: list[DataPlane] = []
@@ -373,11 +366,12 @@ def _adoption(q: _Question) -> _Answer | None:
 def _risk(q: _Question) -> _Answer | None:
     if not q.channel.policy.gates.undeclared_risk or q.feeder is None:
         return None
-    if any(risk.bundle == q.name.bundle and q.name.version in risk.releases for risk in q.world.risks.values()):
+    declared = (risk for risk in q.world.risks.values() if risk.bundle == q.name.bundle and risk.given.active(q.now))
+    if any(q.name.version in risk.releases for risk in declared):
         return _Answer(Verdict.PASSED, "its risks are declared")
     failed = [
         str(plane.name)
-        for plane in _followers(q.world, q.feeder, q.name.bundle)
+        for plane in _counted(q, q.feeder)
         if plane.report is not None
         and plane.report.health is Health.FAILED
         and (state := plane.desired.bundles.get(q.name.bundle) if plane.desired else None) is not None
@@ -449,6 +443,13 @@ def _followers(world: World, channel: Channel, bundle: str) -> Iterator[DataPlan
     for plane in world.planes.values():
         if plane.registration.channel == channel.name and bundle in plane.registration.bundles:
             yield plane
+
+
+def _counted(q: _Question, feeder: Channel) -> list[DataPlane]:
+    """Return the data planes of the feeder whose reports count."""
+    counts = feeder.policy.rollout.counting.management
+    followers = _followers(q.world, feeder, q.name.bundle)
+    return [plane for plane in followers if plane.registration.management in counts]
 
 
 def _some(names: Collection[str]) -> str:

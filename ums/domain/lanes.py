@@ -19,8 +19,8 @@ from ums.domain.freezes import Freeze
 from ums.domain.graph import Graph
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
-from ums.domain.release import ReleaseName
-from ums.domain.risks import Exposure, Risk, exposure, risk_reason, unmet
+from ums.domain.release import Release, ReleaseName
+from ums.domain.risks import Exposure, Risk, broken, exposure, risk_reason, unmet
 from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus, is_taken
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
@@ -85,7 +85,6 @@ class Lane:
         self.now = now
         track = channel.tracks.get(bundle)
         self.head = track.head.release if track else None
-        self.promoted_at = track.head.given.since if track else now
         self.entries: Mapping[Version, CatalogEntry] = world.catalog.get(bundle, {})
         self.promoted = track.promoted() if track else ()
         rollout = channel.rollouts.get(bundle)
@@ -107,13 +106,26 @@ class Lane:
         requires = head_entry.release.requires if head_entry else None
         self.alike = not (
             self.risks
+            or _is_required(world, bundle)
             or (requires and (requires.kubernetes or requires.flux or requires.bundles))
             or (self.rollout is not None and self.rollout.status in WITHDRAWN)
         )
+        self.deadlines = self._deadlines()
         self._wishes: dict[object, Wish] = {}
         self._composed: dict[object, tuple[BundleState | None, tuple[Reason, ...]]] = {}
         self._hops: dict[object, Version | None] = {}
         self._open: dict[tuple[Schedule, str], Reason | None] = {}
+
+    def _deadlines(self) -> dict[Version, datetime]:
+        """Return when each release promoted here can no longer be deferred, where its class has a deadline."""
+        spans, track = self.channel.policy.deadlines, self.channel.tracks.get(self.bundle)
+        found: dict[Version, datetime] = {}
+        for step in track.history if spans and track else ():
+            entry = self.entries.get(step.release)
+            span = spans.get(entry.release.release_class) if entry and not (entry.yanked or entry.recall) else None
+            if span is not None:
+                found.setdefault(step.release, step.given.since + span)
+        return found
 
     @property
     def rollout_is_through(self) -> bool:
@@ -145,6 +157,7 @@ class Lane:
         ordinary = (
             self.alike
             and entry is not None
+            and not entry.yanked
             and not (plane.holds or plane.pins or current.removing or registration.ask)
             and self.bundle in registration.bundles
             and len(current.components) == len(entry.release.components)
@@ -174,17 +187,23 @@ class Lane:
         entry = self.entries.get(current.release) if current else None
         if current is not None and entry is not None and entry.recall is not None:
             return self._recalled(current, entry, hold, pin)
+        if hold is None and current is not None and entry is not None and entry.yanked:
+            back = self._taken_back(plane, current, f"it was yanked: {entry.yanked}")
+            if back is not None:
+                return back
         if hold is not None:
             why = hold_reason(hold, None if own else self.channel.name)
             return hold.release, Road.ORDERED, (why,) if self.head != hold.release else ()
         if self.head is None:
             text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
             return Wish.stay(Reason("nothing-promoted", text))
-        return self._pinned(pin, current) if pin is not None else self._followed(plane, current, self.head)
+        return self._pinned(plane, pin, current) if pin is not None else self._followed(plane, current, self.head)
 
     def _followed(self, plane: DataPlane, current: BundleState | None, head: Version) -> _Target | Wish:
+        if current is not None and current.release <= head and (back := self._withdrawn(plane, current)):
+            return back
         if current is not None and current.release == head:
-            return self._withdrawn(plane, current) or (head, Road.DUE, ())
+            return head, Road.DUE, ()
         if current is not None and head < current.release:
             text = (
                 f"{plane.name} has {self.bundle}@{current.release}, newer than {head} in {self.channel.name}; "
@@ -211,7 +230,7 @@ class Lane:
         target = self.head if newer and pin is None and self.head is not None else recall.to
         return target, Road.DUE, ()
 
-    def _pinned(self, pin: Pin, current: BundleState | None) -> _Target | Wish:
+    def _pinned(self, plane: DataPlane, pin: Pin, current: BundleState | None) -> _Target | Wish:
         assert self.head is not None  # noqa: S101 - asked for by the caller
         allowed = [
             version
@@ -226,24 +245,31 @@ class Lane:
             return Wish.stay(pin_reason(pin, ()))
         target = allowed[-1]
         if target == self.head:
+            if current is not None and current.release <= target and (back := self._withdrawn(plane, current)):
+                return back
             return target, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
         return target, Road.DUE, (pin_reason(pin, allowed),)
 
-    def _withdrawn(self, plane: DataPlane, current: BundleState) -> _Target | Wish | None:
-        """Return where one goes back to whose rollout ended badly, if it must."""
+    def _withdrawn(self, plane: DataPlane, current: BundleState) -> _Target | None:
+        """Return where one goes back to whose rollout ended badly, if it must: from a hop only if it did not take it.
+
+        The hop itself is a good release, it was through long before.
+        """
         rollout = self.rollout
         if rollout is None or rollout.status not in WITHDRAWN or current.since < int(rollout.started.timestamp()):
             return None
+        all_go_back = rollout.status is RolloutStatus.ROLLED_BACK and current.release == rollout.release
+        return self._taken_back(plane, current, rollout.given.reason, taken_too=all_go_back)
+
+    def _taken_back(
+        self, plane: DataPlane, current: BundleState, why: str, *, taken_too: bool = False
+    ) -> _Target | None:
+        """Return where one goes back to whose offer is taken back, unless there is nothing earlier, or it took it."""
         back = current.origins[0] if current.origins else None
-        if rollout.status is not RolloutStatus.ROLLED_BACK and is_taken(plane, current):
+        if back is None or back >= current.release or (is_taken(plane, current) and not taken_too):
             return None
-        if back is None or back >= current.release:
-            return None
-        reason = Reason(
-            "rolled-back" if rollout.status is RolloutStatus.ROLLED_BACK else "withdrawn",
-            f"the offer of {ReleaseName(self.bundle, current.release)} was withdrawn: {rollout.given.reason}",
-        )
-        return back, Road.ORDERED, (reason,)
+        text = f"the offer of {ReleaseName(self.bundle, current.release)} was withdrawn: {why}"
+        return back, Road.ORDERED, (Reason("rolled-back" if taken_too else "withdrawn", text),)
 
     def _towards(
         self,
@@ -265,13 +291,15 @@ class Lane:
         if isinstance(hop, Reason):
             # Not confirmed yet is no fault of its own: its wave waits for it.
             return Wish(None, (*reasons, hop), road, open=hop.code == "unconfirmed")
-        return self._to(plane, current, hop, road, reasons)
+        return self._to(plane, current, hop, target=target, road=road, reasons=reasons)
 
     def _to(
         self,
         plane: DataPlane,
         current: BundleState | None,
         hop: Version,
+        *,
+        target: Version,
         road: Road,
         reasons: tuple[Reason, ...],
     ) -> Wish:
@@ -285,7 +313,7 @@ class Lane:
             return Wish(None, reasons, road)
         if road is Road.ORDERED or (current is not None and hop == current.release and current.removing):
             return Wish(after, reasons, Road.ORDERED)
-        own = self._own_reasons(plane, current, hop)
+        own = self._own_reasons(plane, current, target, hop)
         fallback = self._fallback(plane) if current is None and road is Road.FOLLOW else None
         soon = bool(own) and all(reason.code == "window" for reason in own)
         return Wish(after, (*reasons, *own), road, open=not own, soon=soon, fallback=fallback)
@@ -361,21 +389,20 @@ class Lane:
             return None
         return self._compose(plane, None, baseline)[0]
 
-    def _own_reasons(self, plane: DataPlane, current: BundleState | None, hop: Version) -> tuple[Reason, ...]:
+    def _own_reasons(
+        self, plane: DataPlane, current: BundleState | None, target: Version, hop: Version
+    ) -> tuple[Reason, ...]:
         """Return what keeps this data plane, and perhaps no other, from a release now."""
         registration = plane.registration
         release = self.entries[hop].release
         reasons: list[Reason] = []
         if current is None or hop != current.release:
-            others = plane.desired.bundles if plane.desired else {}
-            running = {
-                name: possible_releases(plane, state)[0] for name, state in others.items() if name != self.bundle
-            }
-            reasons += unmet(release.requires, registration.facts, running)
+            reasons += unmet_by(self.world, plane, release)
             reasons += self._risks_of(plane, current, hop)
-        late = self._past_deadline(release.release_class)
+        deadline = self._deadline(current.release if current else None, target)
+        late = deadline is not None and self.now >= deadline
         if (current is None or hop != current.release) and not late:
-            reasons += self._consent(plane, hop, release.release_class)
+            reasons += self._consent(plane, hop, release.release_class, deadline)
         editors = f"whoever edits the policy of {self.channel.name}"
         for schedule, who in ((self.channel.policy.windows, editors), (registration.windows, OPERATOR)):
             closed = self._closed(schedule, who) if not (late and who == OPERATOR) else None
@@ -417,12 +444,20 @@ class Lane:
                 reasons.append(risk_reason(risk, worst))
         return reasons
 
-    def _past_deadline(self, release_class: ReleaseClass) -> bool:
-        """Return whether owners have deferred this long enough."""
-        deadline = self.channel.policy.deadlines.get(release_class)
-        return deadline is not None and self.now >= self.promoted_at + deadline
+    def _deadline(self, current: Version | None, target: Version) -> datetime | None:
+        """Return when owners can no longer defer: the first deadline of all releases on the way to the target.
 
-    def _consent(self, plane: DataPlane, hop: Version, release_class: ReleaseClass) -> tuple[Reason, ...]:
+        So a newer promotion gives nobody new time, and a hop on the way to a fix is as urgent as the fix.
+        """
+        if not self.deadlines:
+            return None
+        if current is None:
+            return self.deadlines.get(target)
+        return min((at for version, at in self.deadlines.items() if current < version <= target), default=None)
+
+    def _consent(
+        self, plane: DataPlane, hop: Version, release_class: ReleaseClass, deadline: datetime | None
+    ) -> tuple[Reason, ...]:
         registration = plane.registration
         if not registration.ask or release_class in registration.standing_consent:
             return ()
@@ -430,13 +465,12 @@ class Lane:
             (each.bundle, each.release) == (self.bundle, hop) and each.given.active(self.now) for each in plane.consents
         ):
             return ()
-        deadline = self.channel.policy.deadlines.get(release_class)
         name = ReleaseName(self.bundle, hop)
         return (
             Reason(
                 "consent",
                 f"the owner of {plane.name} has not consented to {name}",
-                to_text(self.promoted_at + deadline) if deadline else None,
+                to_text(deadline) if deadline else None,
                 f"{OPERATOR} (ums consent {plane.name} {name})",
             ),
         )
@@ -452,6 +486,33 @@ class Lane:
                 reason = Reason("window", text, to_text(opening) if opening else None, who)
             self._open[schedule, who] = reason
         return self._open[schedule, who]
+
+
+def unmet_by(world: World, plane: DataPlane, release: Release) -> tuple[Reason, ...]:
+    """Return what a release requires and a data plane lacks, and what runs there and would not bear it."""
+    states = plane.desired.bundles if plane.desired else {}
+    others = {name: possible_releases(plane, state) for name, state in states.items() if name != release.bundle}
+    surest = {name: versions[0] for name, versions in others.items()}
+    neighbours = (
+        entry.release
+        for name, versions in others.items()
+        for version in versions
+        if (entry := world.catalog.get(name, {}).get(version))
+    )
+    return (
+        *unmet(release.requires, plane.registration.facts, surest),
+        *broken(release, neighbours),
+    )
+
+
+def _is_required(world: World, bundle: str) -> bool:
+    """Return whether any release of another bundle requires this one."""
+    return any(
+        bundle in entry.release.requires.bundles
+        for name, entries in world.catalog.items()
+        if name != bundle
+        for entry in entries.values()
+    )
 
 
 def find_hold_of_channel(channel: Channel, bundle: str, now: datetime) -> Hold | None:

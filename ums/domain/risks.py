@@ -6,7 +6,7 @@ exposure is unknown, unless that owner accepted the risk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -16,6 +16,7 @@ from ums.domain.errors import Reason
 from ums.domain.fleet import Facts, Given
 from ums.domain.instants import to_text
 from ums.domain.names import check_name
+from ums.domain.release import Release
 from ums.domain.version import Version, VersionRange
 
 _OPERATOR = "an operator of this data plane"
@@ -190,3 +191,14 @@ def unmet(requires: Requires, facts: Facts, bundles: Mapping[str, Version]) -> t
             text = f"it requires {bundle} {versions}; {running or 'none'} is here"
             reasons.append(Reason("requires-bundle", text))
     return tuple(reasons)
+
+
+def broken(release: Release, neighbours: Iterable[Release]) -> tuple[Reason, ...]:
+    """Return which releases of other bundles on a data plane require this bundle, but not in this version."""
+    return tuple(
+        Reason(
+            "required-by", f"{each.name} runs here and requires {release.bundle} {versions}; this is {release.version}"
+        )
+        for each in neighbours
+        if (versions := each.requires.bundles.get(release.bundle)) is not None and release.version not in versions
+    )

@@ -350,10 +350,10 @@ def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:
     mine = [each for each in members if each.wave == rollout.wave]
     if any(each.progress in IN_FLIGHT or (each.progress is None and each.eligible) for each in mine):
         return False
-    if any(each.counts and each.progress is Progress.SUCCEEDED for each in mine):
-        return True
-    hopeful = (each.coming or (each.counts and each.progress is not None) for each in mine if not each.is_silent)
-    return not any(hopeful)
+    well = {each.name.org for each in mine if each.counts and each.progress is Progress.SUCCEEDED}
+    heard = [each for each in mine if not each.is_silent]
+    hopeful = {each.name.org for each in heard if each.coming or (each.counts and each.progress is not None)}
+    return len(well) >= min(rollout.strategy.counting.organizations, len(well | hopeful))
 
 
 def ramp_limit(rollout: Rollout, size: int, now: datetime) -> int:

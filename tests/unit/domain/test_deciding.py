@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given as given_that
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.domain.worlds import NOW, PROD, given, make_release, make_world, running, settle
 from ums.domain.deciding import decide
 from ums.domain.fleet import Hold, next_serial
+from ums.domain.names import PDPName
 from ums.domain.version import Version
 from ums.domain.world import World
 
@@ -136,11 +138,17 @@ def test_a_removal_takes_two_states_and_waits_for_the_first_to_be_reported() -> 
 
 
 def test_a_state_is_issued_again_at_half_its_life() -> None:
-    """An offer never runs out while the service lives."""
-    world = settle(make_world([V1], promoted=["1.0.0"]))
-    half = world.settings.validity / 2
-    assert not decide(world, NOW + half - timedelta(seconds=1)).offers
-    assert list(decide(world, NOW + half).offers) == [PROD]
+    """An offer never runs out while the service lives; and data planes that move together are not renewed together."""
+    world = make_world([V1], promoted=["1.0.0"])
+    names = [PDPName("acme", f"pdp-{number}") for number in range(200)]
+    plane = world.plane(PROD)
+    planes = {name: replace(plane, registration=replace(plane.registration, name=name)) for name in names}
+    world = world.with_planes(planes)
+    world, life = settle(world), world.settings.validity
+    renewed = [len(decide(world, NOW + life * part / 100).offers) for part in range(40, 51)]
+    assert renewed[0] == 0
+    assert renewed[-1] == len(names)
+    assert max(later - earlier for earlier, later in pairwise(renewed)) < 40
 
 
 def test_a_yanked_release_is_given_to_nobody_new() -> None:

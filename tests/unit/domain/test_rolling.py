@@ -11,11 +11,11 @@ from hypothesis import given as given_that
 from hypothesis import strategies as st
 
 from tests.unit.domain.worlds import NOW, given, make_release, make_world
-from ums.domain.channels import Channel
+from ums.domain.channels import Channel, Track
 from ums.domain.deciding import decide
 from ums.domain.fleet import DataPlane, Health, Registration, Report, next_serial
 from ums.domain.names import PDPName
-from ums.domain.policy import Amount, OnHalt, Policy, Strategy, Wave
+from ums.domain.policy import Amount, Counting, OnHalt, Policy, Strategy, Wave
 from ums.domain.rendering import offer
 from ums.domain.rollouts import Rollout, RolloutStatus, position, ramp_limit
 from ums.domain.version import Version
@@ -192,3 +192,67 @@ def test_nobody_is_always_first() -> None:
     firsts = Counter(min(names, key=lambda name: position(f"r{release}", name, None)) for release in range(1000))
     assert all(60 < firsts[name] < 140 for name in names)
     assert position("r", names[0], None, volunteer=True) < 0 <= position("r", names[1], 0.0)
+
+
+def _silence(fleet: Fleet, hop: Version) -> Fleet:
+    """Offer one data plane a release, which it does not take."""
+    (name,) = fleet.world.planes
+    plane = fleet.world.plane(name)
+    state = decide(fleet.world, fleet.now).offers[name]["platform"]
+    assert state.release == hop
+    assert plane.desired is not None
+    serial = next_serial(plane.desired.serial, fleet.now)
+    desired = offer(fleet.world, name, {"platform": state}, serial=serial, now=fleet.now)
+    fleet.world = fleet.world.with_plane(replace(plane, desired=desired))
+    fleet.now += MINUTE
+    return fleet
+
+
+def test_a_yank_takes_back_what_was_not_taken_yet() -> None:
+    """Who took it keeps it: a yank is for those who do not have it."""
+    fleet = _silence(Fleet.of(1), NEW)
+    entry = replace(fleet.world.entry("platform", NEW), yanked="corrupts data")
+    fleet.world = fleet.world.with_entry(entry)
+    (move,) = decide(fleet.world, fleet.now).moves
+    assert (move.after.release, fleet.reasons()) == (OLD, {"withdrawn"})
+    assert fleet.tick().reasons() == {"yanked"}
+    taken = Fleet.of(1).tick()
+    taken.world = taken.world.with_entry(entry)
+    assert not decide(taken.world, taken.now).moves
+
+
+def test_a_cancelled_rollout_takes_back_hops_that_were_not_taken_yet() -> None:
+    """On the way to the head one is offered a barrier first; it too is only an offer."""
+    fleet = Fleet.of(1)
+    barrier = make_release("1.0.5", {"cilium": "1.0.5"}, barrier="migrate first")
+    entry = replace(fleet.world.entry("platform", OLD), release=barrier)
+    channel = fleet.world.channel("stable")
+    steps = channel.tracks["platform"].history
+    history = (steps[0], replace(steps[0], release=barrier.version), *steps[1:])
+    fleet.world = fleet.world.with_entry(entry).with_channel(replace(channel, tracks={"platform": Track(history)}))
+    _silence(fleet, barrier.version)
+    fleet.steer(replace(fleet.rollout, status=RolloutStatus.CANCELLED))
+    (move,) = decide(fleet.world, fleet.now).moves
+    assert move.after.release == OLD
+    fleet.tick(taken=True)
+    assert not decide(fleet.world, fleet.now).moves
+
+
+@pytest.mark.parametrize(("organizations", "wave"), [(1, 1), (2, 0)])
+def test_a_wave_succeeds_where_enough_organizations_say_so(organizations: int, wave: int) -> None:
+    """One customer alone cannot wave a release through where two must agree."""
+    waves = (Wave("two", share=Amount("2")), Wave("rest"))
+    counting = Counting(organizations=organizations)
+    fleet = Fleet.of(4, replace(SIMPLE, waves=waves, counting=counting, max_failed=Amount("1")))
+    fleet.tick()
+    first, second = (name for name, plane in fleet.world.planes.items() if plane.report and _has(plane, NEW))
+    assert first.org != second.org
+    plane = fleet.world.plane(second)
+    assert plane.report is not None
+    fleet.world = fleet.world.with_plane(replace(plane, report=replace(plane.report, health=Health.FAILED)))
+    plan = decide(fleet.world, fleet.now)
+    assert plan.rollouts.get(("stable", "platform"), fleet.rollout).wave == wave
+
+
+def _has(plane: DataPlane, version: Version) -> bool:
+    return plane.desired is not None and plane.desired.bundles["platform"].release == version

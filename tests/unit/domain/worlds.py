@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ums.domain.bundle import ComponentKind, UpgradeRules, Workload
 from ums.domain.channels import Channel, Promoted, Track
@@ -60,7 +61,9 @@ def make_release(
     *,
     removes: tuple[str, ...] = (),
     irreversible: bool = False,
+    barrier: str = "",
     bundle: str = "platform",
+    **fields: Any,  # noqa: ANN401 - of the release
 ) -> Release:
     """Return a release of components by version."""
     return Release(
@@ -68,7 +71,8 @@ def make_release(
         version=Version(version),
         components=tuple(make_component(name, each) for name, each in components.items()),
         removes=removes,
-        upgrade=UpgradeRules(irreversible=irreversible),
+        upgrade=UpgradeRules(irreversible=irreversible, barrier=barrier),
+        **fields,
     )
 
 
