@@ -13,6 +13,7 @@ from ums.domain.world import LogEntry
 from ums.ports import Clock, CredentialSource, ReleaseRepo, Store
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
+from ums.usecases.cancel_promotion import CancelPromotion
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
@@ -41,6 +42,7 @@ class Services:
     issue_token: IssueToken
     register_release: RegisterRelease
     promote: Promote
+    cancel_promotion: CancelPromotion
     approve: Approve
     steer_rollout: SteerRollout
     freeze_fleet: FreezeFleet
@@ -77,6 +79,7 @@ class Services:
             issue_token=IssueToken(store),
             register_release=RegisterRelease(record, verify),
             promote=promote,
+            cancel_promotion=CancelPromotion(record),
             approve=Approve(record),
             steer_rollout=SteerRollout(record),
             freeze_fleet=FreezeFleet(record),

@@ -41,9 +41,10 @@ def gates(client: ServiceClient, release: str, channel: str, expedite: bool, out
 @click.argument("release")
 @click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel it shall go to.")
 @click.option("--reason", default="", help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Show what it would open; record nothing.")
 @output_option
 @service_options
-def approve(client: ServiceClient, release: str, channel: str, reason: str, output: str) -> None:
+def approve(client: ServiceClient, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
     """Agree that RELEASE (bundle@version) goes to a channel.
 
     It counts for this very release under the channel's policy of today, and only if you are not its author.
@@ -52,31 +53,33 @@ def approve(client: ServiceClient, release: str, channel: str, reason: str, outp
     Example:
       ums approve platform@1.1.0 --to stable --reason "release notes read"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    _answer(client, release, channel, output, {"reason": reason})
+    _answer(client, release, channel, output, body)
 
 
 @click.command()
 @click.argument("release")
 @click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel it shall not go to.")
 @click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Show what it would close; record nothing.")
 @output_option
 @service_options
-def reject(client: ServiceClient, release: str, channel: str, reason: str, output: str) -> None:
+def reject(client: ServiceClient, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
     """Say no to RELEASE (bundle@version) in a channel; a later ums approve of yours takes it back.
 
     \b
     Example:
       ums reject platform@1.1.0 --to stable --reason "latency doubled in candidate"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    _answer(client, release, channel, output, {"reason": reason, "rejects": True})
+    _answer(client, release, channel, output, {**body, "rejects": True})
 
 
 def _answer(client: ServiceClient, release: str, channel: str, output: str, body: dict[str, Any]) -> None:
-    data = client.post(f"/channels/{channel}/approvals", {"release": release, **body})
+    dry_run = body.pop("dry_run")
+    data = client.post(f"/channels/{channel}/approvals", {"release": release, "dryRun": dry_run, **body})
     done = f"{release} to {channel}: {'rejected' if body.get('rejects') else 'approved'}"
 
     def table() -> None:
-        print_recorded(data, done, dry_run=False)
+        print_recorded(data, done, dry_run=dry_run)
         print_gates([gate for gate in data["gates"] if gate["gate"] in {"approvals", "expedite"}])
         closed = [gate["gate"] for gate in data["gates"] if gate["verdict"] not in {"passed", "skipped"}]
         click.echo(f"  it still waits for {', '.join(closed)}" if closed else "  all gates are open")

@@ -217,6 +217,6 @@ def _print_decisions(data: dict[str, Any]) -> None:
     for kind in ("pins", "holds"):
         for each in data[kind]:
             what = each["bundle"] + (f"/{each['component']}" if each["component"] else "")
-            until = f" until {each['until']}" if each["until"] else ""
+            until = f" until {each['until']}{', soon' if each['endsSoon'] else ''}" if each["until"] else ""
             where = each.get("versions") or each.get("release")
             click.echo(f"  {kind[:-1]} {what} {where}{until}: {each['reason']} ({each['by']})")

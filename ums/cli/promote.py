@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel to move.")
 @click.option("--expedite", is_flag=True, help="Take the channel's fast path; it needs --reason.")
 @click.option("--when-ready", is_flag=True, help="If a gate is closed, promote as soon as all are open.")
+@click.option("--cancel", is_flag=True, help="Take a --when-ready back that still waits; it needs --reason.")
 @click.option("--reason", default="", help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Show all of it, and who would move first; record nothing.")
 @rollout_wait_options
@@ -50,11 +51,17 @@ def promote(
     Examples:
       ums promote platform@1.1.0 --to stable --dry-run
       ums promote platform@1.1.0 --to stable --when-ready --reason "it soaked well"
+      ums promote platform@1.1.0 --to stable --cancel --reason "1.1.1 comes tomorrow"
       ums promote platform@1.1.1 --to stable --expedite --reason CVE-2026-0001 --wait
 
     Exit codes: 3 a gate is closed; with --wait also 11, time is up, and 12, the rollout was stopped.
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     dry_run = options["dry_run"]
+    if options["cancel"]:
+        body = {"release": release, "reason": options["reason"], "dryRun": dry_run}
+        data = client.post(f"/channels/{channel}/cancellations", body)
+        emit(data, output, lambda: print_recorded(data, f"{release} no longer waits for {channel}", dry_run=dry_run))
+        return 0
     body = {
         "release": release,
         "reason": options["reason"],

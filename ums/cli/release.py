@@ -72,6 +72,8 @@ def show(client: ServiceClient, name: str, output: str) -> None:
             ("on", planes_text(data["exposed"])),
         ):
             click.echo(f"  {label:<11} {value}")
+        for each in data["promotions"]:
+            click.echo(f"  promoted    to {each['channel']} {ago(each['since'])} by {each['by']}{_gates(each)}")
         for each in data["skipped"]:
             text = f"  skipped     {', '.join(each['gates'])} into {each['channel']}, by {each['by']}: {each['reason']}"
             click.secho(text, fg="yellow")
@@ -117,6 +119,11 @@ def _print_withdrawn(data: dict[str, Any]) -> None:
         click.secho(f"  ✗ YANKED: {data['yanked']}", fg="red", bold=True)
     if data["yanked"] and data["exposed"]:
         click.secho(f"  {planes_text(data['exposed'])} still exposed", fg="red")
+
+
+def _gates(promotion: dict[str, Any]) -> str:
+    passed = [gate["gate"] for gate in promotion["gates"] if gate["verdict"] == "passed"]
+    return f", past {', '.join(passed)}" if passed else ""
 
 
 def _withdrawn(data: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ GROUPS = {
         "pdp": ("pdp", "pdp", "Register, list, show and bootstrap data planes."),
     },
     "Look": {
-        "status": ("status", "status", "Show channels, rollouts, the fleet's health, and what is frozen."),
+        "status": ("status", "status", "Show channels, rollouts, the fleet's health, what is frozen or ends soon."),
         "plan": ("plan", "plan", "Show who moves now, who next, and why the others do not."),
         "log": ("log", "log", "Show recorded decisions, newest first."),
     },

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @output_option
 @service_options
 def status(client: ServiceClient, output: str) -> None:
-    """Show channels, their heads and rollouts, the fleet's health, and what is frozen."""
+    """Show channels, their heads and rollouts, the fleet's health, what is frozen, and what ends soon."""
     from ums.cli.freeze import print_freeze
 
     data = client.get("/status")
@@ -60,6 +60,9 @@ def status(client: ServiceClient, output: str) -> None:
             if data["dataPlanes"]
             else "\nNo data planes yet: ums pdp add"
         )
+        for each in data["expiring"]:
+            text = f"ends soon, at {each['until']}: {each['kind']} of {each['target']}, {each['what']}; {each['then']}"
+            click.secho(f"{text} ({each['by']}: {each['reason']})", fg="yellow")
         for problem in data["problems"]:
             click.secho(f"left out, because it is wrong: {problem}", fg="red")
 

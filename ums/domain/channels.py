@@ -90,11 +90,28 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Executed:
+    """A promotion that was executed: by whom, and what each gate said then, in its wire form."""
+
+    given: Given
+    gates: tuple[Mapping[str, Any], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {**self.given.to_dict(), "gates": [dict(gate) for gate in self.gates]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(Given.from_dict(data), tuple(data.get("gates", ())))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """A promotion that somebody wants, or that people agree to, until it is executed.
+    """A promotion that somebody wants, that people agree to, or that was executed.
 
     Attributes:
-        wanted: who asked for it, to be executed once all gates are open; ``None`` if nobody did yet.
+        wanted: who asked for it, to be executed once all gates are open; ``None`` if nobody did.
         expedite: by the policy's fast path.
 
     """
@@ -104,6 +121,7 @@ class Request:
     wanted: Given | None = None
     expedite: bool = False
     approvals: tuple[Approval, ...] = ()
+    executed: Executed | None = None
 
     @property
     def id(self) -> str:
@@ -123,6 +141,7 @@ class Request:
             "wanted": self.wanted.to_dict() if self.wanted else None,
             "expedite": self.expedite,
             "approvals": [each.to_dict() for each in self.approvals],
+            "executed": self.executed.to_dict() if self.executed else None,
         }
 
     @classmethod
@@ -134,6 +153,7 @@ class Request:
             Given.from_dict(data["wanted"]) if data.get("wanted") else None,
             bool(data.get("expedite")),
             tuple(Approval.from_dict(each) for each in data.get("approvals", ())),
+            Executed.from_dict(data["executed"]) if data.get("executed") else None,
         )
 
 
@@ -143,7 +163,7 @@ class Channel:
 
     Attributes:
         rollouts: per bundle, how its head reaches the data planes.
-        requests: promotions that were asked for or agreed to, by ``Request.id``.
+        requests: promotions that were asked for, agreed to or executed, by ``Request.id``.
 
     """
 
@@ -180,8 +200,15 @@ class Channel:
             holds=tuple(Hold.from_dict(hold) for hold in document.get("holds", [])),
         )
 
-    def with_promoted(self, bundle: str, release: Version, given: Given) -> Self:
-        """Return this channel with a new head for a bundle, and its rollout started."""
+    def request(self, bundle: str, release: Version) -> Request:
+        """Return what is known of a promotion, also if nobody asked for it yet."""
+        unasked = Request(bundle, release)
+        return self.requests.get(unasked.id, unasked)
+
+    def with_promoted(
+        self, bundle: str, release: Version, given: Given, gates: tuple[Mapping[str, Any], ...] = ()
+    ) -> Self:
+        """Return this channel with a new head for a bundle, its rollout started, and what the gates said kept."""
         history = self.tracks[bundle].history if bundle in self.tracks else ()
         replaced = self.rollouts.get(bundle)
         if replaced is not None and replaced.status in WITHDRAWN and history:
@@ -189,12 +216,11 @@ class Channel:
             history = (*history[:-1], replace(history[-1], stopped=f"{replaced.status}: {replaced.given.reason}"))
         track = Track((*history, Promoted(release, given)))
         rollout = Rollout.start(release, self.policy.rollout, given, before=replaced)
-        done = Request(bundle, release).id
+        executed = replace(self.request(bundle, release), executed=Executed(given, gates))
         return replace(
-            self,
+            self.with_request(executed),
             tracks={**self.tracks, bundle: track},
             rollouts={**self.rollouts, bundle: rollout},
-            requests={name: request for name, request in self.requests.items() if name != done},
         )
 
     def with_rollout(self, bundle: str, rollout: Rollout) -> Self:

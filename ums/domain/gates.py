@@ -121,7 +121,7 @@ def ask_gates(
 
     """
     entry = world.entry(name.bundle, name.version)
-    request = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+    request = channel.request(name.bundle, name.version)
     question = _Question(world, channel, name, entry, request, verified, promoter, now)
     skipped = _skipped(question) if expedite else frozenset()
     gates = []

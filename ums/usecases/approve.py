@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ums.domain.channels import Approval, Request
-from ums.domain.errors import ForbiddenError, InvalidInputError
+from ums.domain.channels import Approval
+from ums.domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from ums.domain.fleet import Given
 from ums.domain.gates import authors
 from ums.domain.identity import Identity, Permission
@@ -22,13 +22,23 @@ class Approve:
 
     record: Record
 
-    def __call__(self, name: ReleaseName, *, to: str, by: Identity, reason: str, rejects: bool = False) -> Outcome:
+    def __call__(
+        self,
+        name: ReleaseName,
+        *,
+        to: str,
+        by: Identity,
+        reason: str,
+        rejects: bool = False,
+        dry_run: bool = False,
+    ) -> Outcome:
         """Record a yes or a no, in place of the same person's earlier answer.
 
         Raises:
             ForbiddenError: the person is its author, or in none of the groups that are asked.
             InvalidInputError: the channel asks for no approvals, or a reason is missing for a no.
             NotFoundError: there is no such release or channel.
+            ConflictError: it was promoted there already.
 
         """
         by.require(Permission.READ, bundle=name.bundle)
@@ -44,7 +54,12 @@ class Approve:
                 raise InvalidInputError(
                     f"{to} asks for no approvals", hint=f"ums gates {name} --to {to} says what it asks"
                 )
-            known = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+            known = channel.request(name.bundle, name.version)
+            if known.executed is not None:
+                raise ConflictError(
+                    f"{name} was promoted to {to} already, by {known.executed.given.by}",
+                    hint=f"ums rollout pause {to} stops it; ums yank gives it to nobody new",
+                )
             if by.subject in authors(entry, known):
                 raise ForbiddenError(
                     f"{by.subject} published {name} or asked for its promotion, and cannot approve it too",
@@ -65,5 +80,6 @@ class Approve:
             action="reject" if rejects else "approve",
             actor=by.subject,
             reason=reason,
+            dry_run=dry_run,
             settle=False,
         )

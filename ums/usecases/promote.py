@@ -73,7 +73,7 @@ class Promote:
                 check_waves(world, channel, name.bundle)
                 return promotion(world, channel, name, given, gates)
             if when_ready and not any(gate.verdict is Verdict.FAILED for gate in gates):
-                known = channel.requests.get(Request(name.bundle, name.version).id, Request(name.bundle, name.version))
+                known = channel.request(name.bundle, name.version)
                 return requested(world, channel, replace(known, wanted=known.wanted or given, expedite=expedite))
             raise refusal(channel, name, gates)
 
@@ -105,15 +105,17 @@ class Promote:
 
 
 def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, gates: tuple[Gate, ...]) -> Change:
-    """Return a promotion: the channel's new head, its rollout, and what was skipped, for ever on the release."""
-    moved = channel.with_promoted(name.bundle, name.version, given)
+    """Return a promotion: the channel's new head, its rollout, and what the gates said.
+
+    What was skipped stands on the release too, for ever.
+    """
+    moved = channel.with_promoted(name.bundle, name.version, given, tuple(gate.to_dict() for gate in gates))
+    request = moved.request(name.bundle, name.version)
     files: dict[str, Content | None] = {
         layout.channel_state(channel.name): Document(moved.state_document()),
         layout.channel_rollout(channel.name, name.bundle): Document(moved.rollouts[name.bundle].to_dict()),
+        layout.channel_request(channel.name, request.id): Document(request.to_dict()),
     }
-    request = Request(name.bundle, name.version).id
-    if request in channel.requests:
-        files[layout.channel_request(channel.name, request)] = None
     world = world.with_channel(moved)
     skipped = tuple(gate.name.value for gate in gates if gate.verdict is Verdict.SKIPPED)
     if skipped:

@@ -44,7 +44,7 @@ class Reconcile:
                 files[layout.channel_policy_in_force(accepted)] = Raw(proposals[accepted].source)
             for name, channel, given in list(_due(world, now)):
                 there = world.channel(channel.name)  # as the promotions before this one left it
-                expedite, verified = _expedites(there, name), self._is_verified(name)
+                expedite, verified = there.request(name.bundle, name.version).expedite, self._is_verified(name)
                 gates = ask_gates(world, there, name, now, expedite=expedite, verified=verified)
                 if all(gate.is_open for gate in gates):
                     done = promotion(world, there, name, given, gates)
@@ -67,18 +67,13 @@ class Reconcile:
             return False  # what cannot be checked now does not pass; the next round asks again
 
 
-def _expedites(channel: Channel, name: ReleaseName) -> bool:
-    return any(
-        (each.bundle, each.release, each.expedite) == (name.bundle, name.version, True)
-        for each in channel.requests.values()
-    )
-
-
 def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Given]]:
     """Yield promotions that are wanted, by a person or by policy, and that nothing known stands against."""
     for channel in world.channels.values():
         wanted = {
-            ReleaseName(each.bundle, each.release): each.wanted for each in channel.requests.values() if each.wanted
+            ReleaseName(each.bundle, each.release): each.wanted
+            for each in channel.requests.values()
+            if each.wanted and not each.executed
         }
         if channel.policy.automatic:
             for name in _next_from_feeder(world, channel):
@@ -86,7 +81,8 @@ def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Gi
         for name, given in wanted.items():
             if name.version not in world.catalog.get(name.bundle, {}):
                 continue
-            gates = ask_gates(world, channel, name, now, expedite=_expedites(channel, name))
+            expedite = channel.request(name.bundle, name.version).expedite
+            gates = ask_gates(world, channel, name, now, expedite=expedite)
             try:
                 check_waves(world, channel, name.bundle)
             except UmsError:

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from ums import __version__
 from ums.domain.errors import InvalidInputError
+from ums.domain.expiring import find_expiring
 from ums.domain.identity import Identity, Permission
 from ums.domain.rollouts import RolloutStatus
 from ums.domain.trust import KeySigner
@@ -91,6 +92,7 @@ def _read_routes(api: Blueprint, services: Services) -> None:
                 "health": counts,
                 "dataPlanes": len(world.planes),
                 "freezes": active_freezes(world, now),
+                "expiring": [each.to_dict() for each in find_expiring(world, now)],
                 "problems": problems_view(world, now),
             }
         )

@@ -19,6 +19,7 @@ from ums.web.auth import identify
 from ums.web.promotions import promotion_view
 from ums.web.requests import (
     ApprovalBody,
+    CancelBody,
     InstructBody,
     PolicyBody,
     PromoteBody,
@@ -51,13 +52,14 @@ def _channel_routes(api: Blueprint, services: Services) -> None:
         identify(services, request)
         world, now = services.record.world(), services.clock.now()
         found = world.channel(channel)
+        pending = [each for each, asked in sorted(found.requests.items()) if asked.executed is None]
         return jsonify(
             {
                 **channel_view(found, world),
                 "policy": policy_view(found.policy, now),
                 "policyText": found.policy.source.decode(),
                 "problems": list(services.set_policy.lint(channel)),
-                "requests": [_request_view(world, found, each, services) for each in sorted(found.requests)],
+                "requests": [_request_view(world, found, each, services) for each in pending],
             }
         )
 
@@ -105,6 +107,13 @@ def _promotion_routes(api: Blueprint, services: Services) -> None:
         given = Given(by.subject, body.reason, services.clock.now())
         return jsonify(promotion_view(before, outcome, channel, name, given, expedite=body.expedite))
 
+    @api.post("/channels/<channel>/cancellations")
+    def cancel(channel: str) -> Response:
+        by, body = identify(services, request), read_body(CancelBody)
+        name = ReleaseName.parse(body.release)
+        outcome = services.cancel_promotion(name, to=channel, why=why_of(by, body), dry_run=body.dry_run)
+        return _answer(channel, outcome)
+
     @api.get("/channels/<channel>/gates")
     def gates(channel: str) -> Response:
         identify(services, request)
@@ -118,7 +127,9 @@ def _promotion_routes(api: Blueprint, services: Services) -> None:
     def approve(channel: str) -> Response:
         by, body = identify(services, request), read_body(ApprovalBody)
         name = ReleaseName.parse(body.release)
-        outcome = services.approve(name, to=channel, by=by, reason=body.reason, rejects=body.rejects)
+        outcome = services.approve(
+            name, to=channel, by=by, reason=body.reason, rejects=body.rejects, dry_run=body.dry_run
+        )
         asked = ask_gates(outcome.world, outcome.world.channel(channel), name, services.clock.now())
         return jsonify({**_gates_view(channel, name, asked), **outcome_view(outcome)})
 

@@ -59,12 +59,17 @@ class PromoteBody(ReasonBody):
     when_ready: bool = False
 
 
-class ApprovalBody(Body):
+class CancelBody(ReasonBody):
+    """The end of a wish for a promotion."""
+
+    release: Name
+
+
+class ApprovalBody(ReasonBody):
     """A yes, or a no, to a promotion."""
 
     release: Name
     rejects: bool = False
-    reason: Text = ""
 
 
 class PolicyBody(ReasonBody):

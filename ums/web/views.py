@@ -9,6 +9,7 @@ from typing import Any
 from ums.domain.channels import Channel
 from ums.domain.deciding import Plan
 from ums.domain.errors import Reason
+from ums.domain.expiring import ends_soon
 from ums.domain.fleet import DataPlane
 from ums.domain.instants import duration_text, to_text
 from ums.domain.linting import refused_policies
@@ -53,6 +54,11 @@ def release_view(entry: CatalogEntry, world: World, *, full: bool = False) -> di
         view["removes"] = list(release.removes)
         view["requires"] = release.requires.to_dict()
         view["upgrade"] = release.upgrade.to_dict()
+        view["promotions"] = [
+            {"channel": channel.name, "approvals": [each.to_dict() for each in known.approvals], **done.to_dict()}
+            for channel in world.channels.values()
+            if (done := (known := channel.request(release.bundle, release.version)).executed) is not None
+        ]
         view["skipped"] = [each.to_dict() for each in entry.skipped]
         view["evidence"] = {kind: list(who) for kind, who in sorted(entry.evidence.items())}
         view["exposed"] = len(exposed(world, ReleaseName(release.bundle, release.version)))
@@ -118,8 +124,8 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
             "message": report.message,
             "heard": to_text(report.heard),
         },
-        "pins": [pin.to_dict() for pin in plane.pins],
-        "holds": [hold.to_dict() for hold in plane.holds],
+        "pins": [{**pin.to_dict(), "endsSoon": ends_soon(pin.given, now)} for pin in plane.pins],
+        "holds": [{**hold.to_dict(), "endsSoon": ends_soon(hold.given, now)} for hold in plane.holds],
         "consents": [consent.to_dict() for consent in plane.consents],
         "acceptedRisks": [accepted.to_dict() for accepted in plane.accepted],
     }

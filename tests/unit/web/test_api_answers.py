@@ -37,6 +37,7 @@ MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
     "/channels/stable/rollouts/platform/pause": (REASON, ENGINEERS),
     "/channels/stable/policy": (POLICY, {"admin"}),
     "/channels/stable/rollbacks": (INSTRUCTION, ENGINEERS),
+    "/channels/stable/cancellations": ({"release": "platform@1.1.0", "reason": "x"}, ENGINEERS),
     "/channels/stable/unholds": (INSTRUCTION, ENGINEERS),
     "/freezes": (REASON, OPERATORS),
     "/thaws": ({"name": "everything", "reason": "x"}, OPERATORS),
@@ -122,7 +123,7 @@ def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: Flask
     [
         ("/info", {"version", "url", "registry", "plainHttp"}),
         ("/trust", {"signers", "bundles", "stateKeys"}),
-        ("/status", {"channels", "health", "dataPlanes", "freezes", "problems"}),
+        ("/status", {"channels", "health", "dataPlanes", "freezes", "expiring", "problems"}),
         ("/plan", {"moves", "withheld", "rollouts", "reasons"}),
         ("/plan?channel=stable", {"moves", "withheld", "rollouts", "reasons"}),
         ("/log", {"items"}),
