@@ -14,6 +14,7 @@ from ums.ports import Clock, CredentialSource, ReleaseRepo, Store
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.cancel_promotion import CancelPromotion
+from ums.usecases.change_data_plane import ChangeDataPlane
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
@@ -51,6 +52,7 @@ class Services:
     set_policy: SetPolicy
     instruct: Instruct
     add_data_plane: AddDataPlane
+    change_data_plane: ChangeDataPlane
     bootstrap_data_plane: BootstrapDataPlane
     record_event: RecordEvent
     reconcile: Reconcile
@@ -88,6 +90,7 @@ class Services:
             set_policy=SetPolicy(record, parse_policy),
             instruct=Instruct(record),
             add_data_plane=AddDataPlane(record),
+            change_data_plane=ChangeDataPlane(record),
             bootstrap_data_plane=BootstrapDataPlane(record, credentials),
             record_event=RecordEvent(release_repo, store, clock),
             reconcile=Reconcile(record, promote),

@@ -21,7 +21,7 @@ from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import ConflictError, InvalidInputError, SpecError, StorageError
 from ums.domain.names import PDPName
-from ums.domain.world import Base, Content, CopyOf, Decision, Document, Raw
+from ums.domain.world import Base, Content, CopyOf, Decision, Document, Edited, Raw
 from ums.ports import ReleaseRepo
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -199,6 +199,27 @@ def test_a_folder_is_replaced_as_a_whole(repo: ReleaseRepo) -> None:
     again = repo.commit(decide({}, {"pdps/acme/prod/": None}), base=first)
     assert repo.serial_at(first.delivery, PDP) == 7
     assert repo.serial_at(again.delivery, PDP) is None
+
+
+def shown(folder: Path, path: str) -> bytes:
+    """Return a file on main."""
+    return git(folder, "show", f"main:{path}")
+
+
+def test_what_people_wrote_around_an_edited_field_is_kept(repo: ReleaseRepo, tmp_path: Path) -> None:
+    """Their comments too; a file that was not there begins with the fields."""
+    path = "fleet/acme/prod/registration.yaml"
+    base = repo.commit(
+        decide({**SEED, path: Raw(b"# ours\nchannel: stable  # slow\nbundles: [platform]\n")}), base=Base()
+    )
+    base = repo.commit(decide({path: Edited({"channel": "edge"}), "new.yaml": Edited({"a": 1})}), base=base)
+    assert repo.read().plane(PDP).registration.channel == "edge"
+    wanted = {path: b"# ours\nchannel: edge  # slow\nbundles: [platform]\n", "new.yaml": b"a: 1\n"}
+    for each, content in wanted.items():
+        found = (
+            repo.file("main", each) if isinstance(repo, MemoryReleaseRepo) else git(tmp_path, "show", f"main:{each}")
+        )
+        assert found == content
 
 
 def test_fields_that_a_newer_version_wrote_are_kept(repo: ReleaseRepo, tmp_path: Path) -> None:

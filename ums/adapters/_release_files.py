@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from pydantic import Field, model_validator
 
 from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
-from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, load, parsed_by, validate
+from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, edit, load, parsed_by, validate
 from ums.domain import layout
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Channel, Request
@@ -46,7 +46,19 @@ from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 from ums.domain.version import Version
-from ums.domain.world import Base, CatalogEntry, Document, FleetSettings, Objects, Raw, Recall, Shape, Skipped, World
+from ums.domain.world import (
+    Base,
+    CatalogEntry,
+    Document,
+    Edited,
+    FleetSettings,
+    Objects,
+    Raw,
+    Recall,
+    Shape,
+    Skipped,
+    World,
+)
 
 
 class FluxModel(StrictModel):
@@ -584,9 +596,11 @@ def _feeders_first(channels: Mapping[str, Channel]) -> list[str]:
     return order
 
 
-def to_bytes(content: Document | Objects | Raw, before: bytes | None, path: str) -> bytes:
+def to_bytes(content: Document | Edited | Objects | Raw, before: bytes | None, path: str) -> bytes:
     """Return what to write; a document keeps the top-level fields of ``before`` that it does not know itself."""
     match content:
+        case Edited():
+            return edit(before or b"", content.fields, path)
         case Raw():
             return content.content
         case Objects():

@@ -151,6 +151,52 @@ def dump_all(items: Iterable[Mapping[str, Any]]) -> bytes:
     return "---\n".join(documents).encode()
 
 
+def edit(content: bytes, fields: Mapping[str, Any], file: str) -> bytes:
+    """Return a mapping with some top-level fields changed, ``None`` removed, and the text of all others as it was.
+
+    Raises:
+        SpecError: it is no mapping.
+
+    """
+    old = load(content, file) or {}
+    if not isinstance(old, dict):
+        raise SpecError("one mapping was expected", file=file, line=1)
+    wanted = {key: value for key, value in {**old, **fields}.items() if value is not None}
+    text = _edited(content.decode(), fields).encode()
+    try:
+        return text if load(text, file) == wanted else dump(wanted)
+    except SpecError:  # an anchor went with the field that others refer to
+        return dump(wanted)
+
+
+def _edited(text: str, fields: Mapping[str, Any]) -> str:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    there = {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+    left = dict(fields)
+    for name, (key, value) in reversed(there.items()):
+        if name in left:
+            new = left.pop(name)
+            start, end = key.start_mark.index, _end(value)
+            text = text[:start] + (_line(name, new) if new is not None else "") + text[end:]
+            if new is None:
+                text = text[:start] + text[start:].lstrip(" ").removeprefix("\n")
+    added = "".join(f"{_line(name, new)}\n" for name, new in left.items() if new is not None)
+    return text if not added else f"{text.rstrip()}\n{added}" if text.strip() else added
+
+
+def _end(node: yaml.Node) -> int:
+    """Return where the last text of a node ends; a block itself goes on to whatever comes next."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last)
+    assert node.end_mark is not None  # noqa: S101 - text was read
+    return int(node.end_mark.index)
+
+
+def _line(name: str, value: object) -> str:
+    return yaml.dump({name: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096).rstrip("\n")
+
+
 class Template:
     """A document, cut where the text of some fields stands, to be written again with another text there.
 

@@ -23,7 +23,7 @@ from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.names import PDPName
-from ums.domain.world import Base, CopyOf, Decision, Document, LogEntry, Objects, Raw, World
+from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 
 _TIMEOUT_SECONDS = 60
@@ -214,7 +214,7 @@ class GitReleaseRepo:
         with self._lock:
             self._follow(base)
             blobs = {path: self._blobs[path] for path in copied | decision.main.keys() if path in self._blobs}
-        documents = {path for path, content in decision.main.items() if isinstance(content, Document)}
+        documents = {path for path, content in decision.main.items() if isinstance(content, Document | Edited)}
         old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
         contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
         stream = _stream(base, decision, blobs, contents)
@@ -315,7 +315,7 @@ def _stream(base: Base, decision: Decision, blobs: dict[str, str], old: Mapping[
             blobs[path] = next(marks)
             parts.append(_blob(blobs[path], to_bytes(content, old.get(path), path)))
     delivered: dict[str, str | None] = dict.fromkeys(decision.delivery)
-    own: dict[str, Document | Objects | Raw] = {}
+    own: dict[str, Document | Edited | Objects | Raw] = {}
     for path, content in decision.delivery.items():
         if isinstance(content, CopyOf):
             if content.path not in blobs:

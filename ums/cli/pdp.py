@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ums.cli.client import pairs, service_options
-from ums.cli.output import ago, emit, health_text, output_option, print_outcome, print_table
+from ums.cli.output import (
+    ago,
+    emit,
+    health_text,
+    output_option,
+    print_outcome,
+    print_reason,
+    print_recorded,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from ums.adapters.service_client import ServiceClient
@@ -17,38 +27,53 @@ if TYPE_CHECKING:
 
 @click.group()
 def pdp() -> None:
-    """Register, list, show and bootstrap data planes."""
+    """Register, change, list, show and bootstrap data planes."""
+
+
+def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a registration may say besides channel and bundles."""
+    for add_option in reversed(
+        (
+            click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated."),
+            click.option(
+                "--management",
+                type=click.Choice(["vendor", "vendor-in-customer-cloud", "customer"]),
+                default=None,
+                help="Who runs it, and so who decides.  [default: vendor]",
+            ),
+            click.option("--kubernetes", metavar="VERSION", help="Its cluster's version, if known: 1.34.1."),
+            click.option("--flux", metavar="VERSION", help="Its Flux's version, if known: 2.9.2."),
+            click.option(
+                "--wariness",
+                type=click.FloatRange(0, 1),
+                help="Its place in a wave: 0 eager to 1 cautious.  [default: by chance, another with every release]",
+            ),
+            click.option("--volunteer/--no-volunteer", default=None, help="Whether it goes first."),
+            click.option("--ask/--no-ask", default=None, help="Whether its owner is asked before each release."),
+            click.option(
+                "--standing-consent",
+                "standing",
+                multiple=True,
+                type=click.Choice(["security", "bugfix", "feature"]),
+                help="With --ask: a class that the owner agreed to beforehand; may be repeated.",
+            ),
+        )
+    ):
+        command = add_option(command)
+    return command
+
+
+def _registration_body(options: dict[str, Any], labels: dict[str, str | None]) -> dict[str, Any]:
+    names = ("management", "kubernetes", "flux", "wariness", "volunteer", "ask")
+    given = {name: options[name] for name in names}
+    return {**given, "labels": labels or None, "standingConsent": list(options["standing"]) or None}
 
 
 @pdp.command()
 @click.argument("name", metavar="ORG/PDP")
 @click.option("--channel", required=True, help="The channel to follow.")
 @click.option("--bundle", "bundles", multiple=True, required=True, help="A bundle to subscribe to; may be repeated.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated.")
-@click.option(
-    "--management",
-    type=click.Choice(["vendor", "vendor-in-customer-cloud", "customer"]),
-    default="vendor",
-    show_default=True,
-    help="Who runs it, and so who decides.",
-)
-@click.option("--kubernetes", default=None, metavar="VERSION", help="Its cluster's version, if known: 1.34.1.")
-@click.option("--flux", default=None, metavar="VERSION", help="Its Flux's version, if known: 2.9.2.")
-@click.option(
-    "--wariness",
-    type=click.FloatRange(0, 1),
-    default=None,
-    help="Its place in a wave: 0 eager to 1 cautious.  [default: by chance, another with every release]",
-)
-@click.option("--volunteer", is_flag=True, help="It goes first.")
-@click.option("--ask", is_flag=True, help="Its owner is asked before each release: ums consent.")
-@click.option(
-    "--standing-consent",
-    "standing",
-    multiple=True,
-    type=click.Choice(["security", "bugfix", "feature"]),
-    help="With --ask: a class that the owner agreed to beforehand; may be repeated.",
-)
+@_registration
 @click.option("--dry-run", is_flag=True, help="Check only; record nothing.")
 @output_option
 @service_options
@@ -71,18 +96,69 @@ def add(
         "pdp": name,
         "channel": channel,
         "bundles": list(options["bundles"]),
-        "labels": pairs(options["labels"]),
-        "management": options["management"],
-        "kubernetes": options["kubernetes"],
-        "flux": options["flux"],
-        "wariness": options["wariness"],
-        "volunteer": options["volunteer"],
-        "ask": options["ask"],
-        "standingConsent": list(options["standing"]),
         "dryRun": dry_run,
+        **_registration_body(options, {**pairs(options["labels"])}),
     }
     data = client.post("/pdps", body)
     emit(data, output, lambda: print_outcome(data, f"{name} follows {channel}", dry_run=dry_run))
+
+
+@pdp.command("set")
+@click.argument("name", metavar="ORG/PDP")
+@click.option("--channel", help="The channel to follow from now on. It never takes the data plane back.")
+@click.option("--bundle", "bundles", multiple=True, help="All bundles to subscribe to; may be repeated.")
+@_registration
+@click.option("--unlabel", "unlabels", multiple=True, metavar="KEY", help="A label to remove; may be repeated.")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--yes", is_flag=True, help="Do not ask before the channel is switched.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing.")
+@output_option
+@service_options
+def set_plane(
+    client: ServiceClient,
+    name: str,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    **options: Any,  # noqa: ANN401 - click's options
+) -> None:
+    """Change a data plane's registration; what is not given stays.
+
+    On a terminal, what a switch of the channel would do is said first, and then asked.
+
+    \b
+    Examples:
+      ums pdp set acme/prod --channel candidate --reason "wants 1.2 early" --dry-run
+      ums pdp set acme/prod --label tier=gold --kubernetes 1.35.1 --reason "cluster upgraded"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    import sys
+
+    from ums.domain.names import PDPName
+
+    labels = {**pairs(options["labels"]), **dict.fromkeys(options["unlabels"])}
+    path, channel = f"/pdps/{PDPName.parse(name)}/registration", options["channel"]
+    body = {"channel": channel, "bundles": list(options["bundles"]) or None, "reason": reason, "dryRun": dry_run}
+    body |= _registration_body(options, labels)
+    done = f"{name} follows {channel}" if channel else f"{name} changed"
+    if channel and not yes and not dry_run and output == "table" and sys.stdin.isatty():
+        _print_switch(client.post(path, {**body, "dryRun": True}), done, dry_run=True)
+        click.confirm("do it?", abort=True)
+    data = client.post(path, body)
+    emit(data, output, lambda: _print_switch(data, done, dry_run=dry_run))
+
+
+def _print_switch(data: dict[str, Any], done: str, *, dry_run: bool) -> None:
+    print_recorded(data, done, dry_run=dry_run)
+    for move in data["moves"]:
+        before = move["before"]["release"] if move["before"] else "nothing"
+        click.echo(f"  {move['bundle']}: {before} -> {move['after']['release']}")
+    for each in data["withheld"]:
+        for reason in each["reasons"]:
+            click.echo(f"  {each['bundle']} stays: {reason['message']}")
+            print_reason(reason)
+    if not data["moves"] and not data["withheld"]:
+        click.echo("  it has what its channel offers")
 
 
 @pdp.command("list")

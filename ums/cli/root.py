@@ -43,7 +43,7 @@ GROUPS = {
         "hold": ("hold", "hold", "Keep a bundle or component of a data plane on a release."),
         "unhold": ("hold", "unhold", "End a hold, of a data plane or a channel."),
         "consent": ("consent", "consent", "Agree, for its owner, that a data plane gets a release."),
-        "pdp": ("pdp", "pdp", "Register, list, show and bootstrap data planes."),
+        "pdp": ("pdp", "pdp", "Register, change, list, show and bootstrap data planes."),
     },
     "Look": {
         "status": ("status", "status", "Show channels, rollouts, the fleet's health, what is frozen or ends soon."),

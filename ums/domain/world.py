@@ -253,13 +253,23 @@ class Raw:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """A YAML file that people write, with some of its top-level fields changed, or removed where they are ``None``.
+
+    The rest is as it was: comments, order, and what UMS does not know.
+    """
+
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CopyOf:
     """The same blob as a path on ``main``, after this decision: content is never stored twice."""
 
     path: str
 
 
-Content = Document | Objects | Raw | CopyOf
+Content = Document | Edited | Objects | Raw | CopyOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ums.web.requests import (
     ConsentBody,
     InstructBody,
     PlaneBody,
+    PlaneChangeBody,
     read_body,
     why_of,
 )
@@ -75,6 +76,11 @@ def _plane_routes(api: Blueprint, services: Services) -> None:
         plan = channel_plan(world, found.registration.channel, now)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
         return jsonify({**plane_view(found, now), "withheld": withheld})
+
+    @api.post("/pdps/<org>/<pdp>/registration")
+    def change(org: str, pdp: str) -> Response:
+        by, body, name = identify(services, request), read_body(PlaneChangeBody), PDPName(org, pdp)
+        return _answer(name, services.change_data_plane(name, body.apply, why_of(by, body), dry_run=body.dry_run))
 
     @api.get("/pdps/<org>/<pdp>/explanation")
     def explanation(org: str, pdp: str) -> Response:

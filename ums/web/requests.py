@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
-from ums.domain.fleet import Management
+from ums.domain.fleet import Facts, Management, Registration
 from ums.domain.identity import Identity
 from ums.domain.instants import parse_instant
 from ums.domain.version import Version
@@ -146,21 +147,63 @@ class RiskBody(EndingBody):
     url: Text = ""
 
 
+Bundles = Annotated[list[Name], Field(min_length=1, max_length=100)]
+Wariness = Annotated[float | None, Field(ge=0, le=1)]
+Classes = Annotated[list[ReleaseClass], Field(max_length=10)]
+
+
 class PlaneBody(Body):
     """A data plane to register."""
 
     pdp: Name
     channel: Name
-    bundles: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    bundles: Bundles
     labels: Names = {}
     management: Management = Management.VENDOR
     kubernetes: Name | None = None
     flux: Name | None = None
-    wariness: Annotated[float | None, Field(ge=0, le=1)] = None
+    wariness: Wariness = None
     volunteer: bool = False
     ask: bool = False
-    standing_consent: Annotated[list[ReleaseClass], Field(max_length=10)] = []
+    standing_consent: Classes = []
     dry_run: bool = False
+
+
+class PlaneChangeBody(ReasonBody):
+    """What changes in a data plane's registration; what is not there stays. A label without a value goes."""
+
+    channel: Name | None = None
+    bundles: Bundles | None = None
+    labels: Annotated[dict[Name, Name | None], Field(max_length=100)] = {}
+    management: Management | None = None
+    kubernetes: Name | None = None
+    flux: Name | None = None
+    wariness: Wariness = None
+    volunteer: bool | None = None
+    ask: bool | None = None
+    standing_consent: Classes | None = None
+
+    def apply(self, before: Registration) -> Registration:
+        """Return the registration with what changes.
+
+        Raises:
+            InvalidInputError: a fact is no version.
+
+        """
+        kept = {"labels", "bundles", "kubernetes", "flux", "standing_consent", "reason", "dry_run"}
+        given = self.model_dump(exclude=kept, exclude_none=True)
+        labels = {**before.labels, **self.labels}
+        facts = Facts.parse(self.kubernetes, self.flux)
+        return replace(
+            before,
+            **given,
+            bundles=before.bundles if self.bundles is None else tuple(self.bundles),
+            labels={name: value for name, value in labels.items() if value is not None},
+            standing_consent=before.standing_consent
+            if self.standing_consent is None
+            else frozenset(self.standing_consent),
+            facts=Facts(facts.kubernetes or before.facts.kubernetes, facts.flux or before.facts.flux),
+        )
 
 
 class TokenBody(Body):

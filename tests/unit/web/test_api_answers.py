@@ -44,6 +44,7 @@ MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
     "/risks": (RISK, ENGINEERS),
     "/risks/bad/retract": (REASON, ENGINEERS),
     "/pdps": ({"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}, {"admin"}),
+    f"/pdps/{PROD}/registration": ({"channel": "edge", "reason": "x"}, {"admin"}),
     f"/pdps/{PROD}/pins": (INSTRUCTION, OPERATORS),
     f"/pdps/{PROD}/unpins": (INSTRUCTION, OPERATORS),
     f"/pdps/{PROD}/holds": (INSTRUCTION, OPERATORS),

@@ -1,0 +1,86 @@
+"""Changing a registration – above all the channel, which never takes anybody back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
+from ums.domain.identity import Identity
+from ums.usecases.instruct import Why
+from ums.usecases.record import Outcome
+
+WHY = Why(ADMIN, "because")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return a data plane of stable on 1.0.0, with 1.1.0 in edge."""
+    made = Stage(tmp_path)
+    made.add_plane()
+    made.publish("1.0.0")
+    made.promote("1.0.0")
+    made.publish("1.1.0")
+    made.promote("1.1.0", "edge")
+    return made
+
+
+def change(stage: Stage, *, why: Why = WHY, dry_run: bool = False, **fields: Any) -> Outcome:  # noqa: ANN401
+    """Change fields of the registration."""
+    return stage.services.change_data_plane(PROD, lambda before: replace(before, **fields), why, dry_run=dry_run)
+
+
+def test_who_switches_to_a_channel_that_is_ahead_goes_there(stage: Stage) -> None:
+    """A dry run says so first."""
+    (move,) = change(stage, channel="edge", dry_run=True).plan.moves
+    assert str(move.after.release) == "1.1.0"
+    assert stage.repo.read().plane(PROD).registration.channel == "stable"
+    assert change(stage, channel="edge").recorded
+    assert stage.running() == {"cilium": "1.1.0", "gateway": "1.1.0"}
+
+
+def test_who_switches_to_a_channel_that_is_behind_stays(stage: Stage) -> None:
+    """Until the channel has caught up; and is told so."""
+    change(stage, channel="edge")
+    outcome = change(stage, channel="stable")
+    (withheld,) = outcome.plan.withheld
+    assert [reason.code for reason in withheld.reasons] == ["ahead-of-channel"]
+    assert stage.running() == {"cilium": "1.1.0", "gateway": "1.1.0"}
+    desired = stage.repo.read().plane(PROD).desired
+    assert desired is not None
+    assert desired.channel == "stable"
+
+
+def test_what_people_wrote_in_the_file_stays(stage: Stage) -> None:
+    """Only the fields that change are written; the same again changes nothing."""
+    change(stage, labels={"region": "eu"}, ask=True)
+    content = stage.repo.file("main", "fleet/acme/prod/registration.yaml")
+    assert content is not None
+    assert content.startswith(b"# yaml-language-server:")
+    assert b"ask: true" in content
+    assert not change(stage, labels={"region": "eu"}).recorded
+    change(stage, ask=False)
+    content = stage.repo.file("main", "fleet/acme/prod/registration.yaml")
+    assert content is not None
+    assert b"ask" not in content
+    assert stage.repo.read().plane(PROD).registration.labels == {"region": "eu"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why", "error"),
+    [
+        ({"channel": "nowhere"}, WHY, NotFoundError),
+        ({"channel": "edge"}, Why(ADMIN, ""), InvalidInputError),
+        ({"channel": "edge"}, Why(Identity("olga", frozenset({"operator"})), "x"), ForbiddenError),
+    ],
+)
+def test_what_cannot_be_is_refused(stage: Stage, fields: dict[str, Any], why: Why, error: type[Exception]) -> None:
+    """And nothing is recorded."""
+    before = stage.repo.read().base
+    with pytest.raises(error):
+        change(stage, why=why, **fields)
+    assert stage.repo.read().base == before

@@ -1,0 +1,58 @@
+"""Change a data plane's registration: another channel, other bundles, labels, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ums.domain import layout
+from ums.domain.fleet import Registration
+from ums.domain.identity import Permission
+from ums.domain.names import PDPName
+from ums.domain.world import Edited, World
+from ums.usecases.instruct import Why
+from ums.usecases.record import Change, Outcome, Record
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeDataPlane:
+    """Change some fields of ``registration.yaml``, and leave the others as people wrote them."""
+
+    record: Record
+
+    def __call__(
+        self, pdp: PDPName, change: Callable[[Registration], Registration], why: Why, *, dry_run: bool = False
+    ) -> Outcome:
+        """Change a registration; what it is already changes nothing. Following another channel never downgrades.
+
+        Raises:
+            ForbiddenError: the identity may not register.
+            NotFoundError: there is no such data plane or channel.
+            InvalidInputError: a reason is missing.
+
+        """
+        why.by.require(Permission.REGISTER)
+
+        def apply(world: World, now: datetime) -> Change:
+            why.given(now)
+            plane = world.plane(pdp)
+            after = change(plane.registration)
+            world.channel(after.channel)
+            if after == plane.registration:
+                return Change(world)
+            old, new = plane.registration.to_dict(), after.to_dict()
+            edits = {key: new.get(key) for key in {**old, **new} if old.get(key) != new.get(key)}
+            return Change(
+                world.with_plane(replace(plane, registration=after)),
+                {layout.fleet_registration(pdp): Edited(edits)},
+            )
+
+        return self.record(
+            apply,
+            subject=f"fleet/{pdp}: Change the registration",
+            action="pdp-set",
+            actor=why.by.subject,
+            reason=why.reason,
+            dry_run=dry_run,
+        )
