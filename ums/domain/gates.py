@@ -248,7 +248,7 @@ def _dependencies(q: _Question) -> _Answer | None:
         )
     if unknown:
         text = f"whether {_some(unknown)} can run it is unknown: their Kubernetes or Flux version is not known"
-        return _Answer(Verdict.UNKNOWN, text, None, "the owners (facts in registration.yaml)")
+        return _Answer(Verdict.UNKNOWN, text, None, "an admin (ums pdp set … --kubernetes --flux)")
     requires = q.entry.release.requires
     if not (requires.kubernetes or requires.flux or requires.bundles):
         return None

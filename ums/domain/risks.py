@@ -182,7 +182,7 @@ def unmet(requires: Requires, facts: Facts, bundles: Mapping[str, Version]) -> t
         met = _meets(demanded, fact)
         if met is None:
             text = f"it requires {name} {demanded}, and which one runs here is unknown"
-            reasons.append(Reason(f"unknown-{code}", text, None, _OPERATOR))
+            reasons.append(Reason(f"unknown-{code}", text, None, f"an admin (ums pdp set … --{code})"))
         elif not met:
             reasons.append(Reason(f"requires-{code}", f"it requires {name} {demanded}; {fact} runs here"))
     for bundle, versions in sorted(requires.bundles.items()):

@@ -218,6 +218,13 @@ class World:
             )
         return found
 
+    def fixes(self, name: ReleaseName, *, since: Version | None) -> tuple[str, ...]:
+        """Return what a release fixes for whoever has ``since``: itself, and those in between that nobody yanked."""
+        known = self.catalog.get(name.bundle, {})
+        between = sorted(each for each in known if (since or name.version) < each <= name.version)
+        passed = [known[each] for each in between or [name.version] if each in known]
+        return tuple(dict.fromkeys(fix for entry in passed if not entry.yanked for fix in entry.release.fixes))
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Shape:

@@ -41,7 +41,7 @@ def promotion_view(
         "to": release.name,
         "promoted": promoted,
         "class": release.release_class.value,
-        "fixes": list(release.fixes),
+        "fixes": outcome.world.fixes(name, since=track.head.release if track else None),
         "components": [change.to_dict() for change in diff_releases(head, release)],
         "gates": [gate.to_dict() for gate in gates],
         "dataPlanes": sum(

@@ -198,9 +198,13 @@ SECURITY: dict[str, Any] = {"class": "security", "fixes": ["CVE-2026-0001"]}
 
 
 def test_what_a_release_fixes_is_said_before_it_is_promoted(stage: Stage, ums: Run) -> None:
-    """It is why people hurry."""
+    """It is why people hurry; what a release that is skipped fixes counts too, what the channel has does not."""
     stage.publish("1.2.0", **SECURITY)
     assert "fixes CVE-2026-0001" in ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
+    stage.publish("1.3.0", **{**SECURITY, "fixes": ["CVE-2026-0002"]})
+    assert "fixes CVE-2026-0001, CVE-2026-0002" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
+    stage.promote("1.2.0", "edge")
+    assert "fixes CVE-2026-0002" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
 
 
 def set_policy(stage: Stage, channel: str, **fields: object) -> None:
