@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from ums.domain.channels import Channel
@@ -95,12 +96,13 @@ class Plan:
 
 
 NOTHING = Plan((), (), {}, {}, {})
+_BY_NAME = attrgetter("registration.name.org", "registration.name.pdp")
 
 
 def decide(world: World, now: datetime) -> Plan:
     """Return what every data plane should get at ``now``."""
     by_channel: dict[str, list[DataPlane]] = {}
-    for _, plane in sorted(world.planes.items(), key=_by_name):
+    for plane in sorted(world.planes.values(), key=_BY_NAME):
         by_channel.setdefault(plane.registration.channel, []).append(plane)
     turns = [_Turn(world, name, planes, now) for name, planes in sorted(by_channel.items())]
     idle = [_Turn(world, name, [], now) for name in world.channels if name not in by_channel]
@@ -124,17 +126,13 @@ def _by_plane(each: Move | Withheld) -> tuple[str, str, str]:
     return each.pdp.org, each.pdp.pdp, each.bundle
 
 
-def _by_name(item: tuple[PDPName, DataPlane]) -> tuple[str, str]:
-    return item[0].org, item[0].pdp
-
-
 def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName, Mapping[str, BundleState]]:
     offers: dict[PDPName, dict[str, BundleState]] = {}
     for move in moves:
         desired = world.planes[move.pdp].desired
         offers.setdefault(move.pdp, dict(desired.bundles) if desired else {})[move.bundle] = move.after
     for name, plane in world.planes.items():
-        if name not in offers and _needs_issue(world, plane, now):
+        if _needs_issue(world, plane, now) and name not in offers:
             offers[name] = dict(plane.desired.bundles) if plane.desired else {}
     return {**offers}
 
@@ -159,16 +157,18 @@ class _Candidate:
     """A data plane that would move, if its turn comes."""
 
     plane: DataPlane
-    bundle: str
+    lane: Lane
     current: BundleState | None
     wish: Wish
     member: Member | None = None
 
     @property
-    def turn(self) -> tuple[int, int, tuple[bool, float]]:
+    def turn(self) -> tuple[int, int, bool, float]:
         """Return its place in the queue; among equals, the order of their names stays."""
         member = self.member
-        return (self.wish.road, member.wave, member.order) if member else (self.wish.road, 0, (False, 0.0))
+        if member is None:
+            return self.wish.road, 0, False, 0.0
+        return self.wish.road, member.wave, member.silent, member.position
 
 
 class _Turn:
@@ -229,56 +229,64 @@ class _Turn:
                     if member.again and current is not None:
                         wish = Wish(replace(current, since=0), wish.reasons)
             if wish.after is not None or wish.reasons or member is not None:
-                self._candidates.append(_Candidate(plane, bundle, current, wish, member))
+                self._candidates.append(_Candidate(plane, lane, current, wish, member))
 
     def _advance(self, bundle: str, lane: Lane) -> None:
         members = self.members.get(bundle)
         if members is None or lane.rollout is None:
             return
-        assign(lane.rollout, members)
         if lane.frozen is not None or lane.withdrawn:
+            assign(lane.rollout, members)
             return
         before, lane.rollout = lane.rollout, advance(lane.rollout, members, self.now)
         if lane.rollout.status in WITHDRAWN and lane.rollout.status is not before.status:
             for each in self._candidates:
-                if each.bundle == bundle:
+                if each.lane is lane:
                     each.wish = lane.wish(each.plane, each.current)
 
     def _serve(self) -> None:
         """Let candidates move, in their order, while few enough are between versions."""
-        moving = self._in_flight() if any(each.wish.after for each in self._candidates) else set()
-        assert self.channel is not None  # noqa: S101 - checked by take
-        limit = max(self.channel.policy.rollout.max_updating.at_most(len(self.planes)), 1)
-        self._candidates.sort(key=lambda each: each.turn)
+        ready: list[tuple[_Candidate, BundleState]] = []
         for each in self._candidates:
-            wish, name = each.wish, each.plane.name
+            wish = each.wish
             after, against = wish.after, self._against(each)
             if wish.fallback is not None and not (wish.open and against is None):
-                after, against = wish.fallback, self._frozen(each)
+                after, against = wish.fallback, _frozen(each)
             elif not wish.open:
                 after = None
-            if after is not None and against is None and wish.road is not Road.ORDERED and name not in moving:
-                against = self._busy(len(moving), limit) if len(moving) >= limit else None
             if after is not None and against is None:
-                moving.add(name)
-                road = wish.road if after is wish.after else Road.DUE
-                self.moves.append(Move(name, each.bundle, each.current, after, road))
-            reasons = (*wish.reasons, against) if against is not None else wish.reasons
-            if reasons:
-                self.withheld.append(Withheld(name, each.bundle, reasons))
+                ready.append((each, after))
+            else:
+                self._withhold(each, against)
+        if not ready:
+            return
+        assert self.channel is not None  # noqa: S101 - checked by take
+        limit = max(self.channel.policy.rollout.max_updating.at_most(len(self.planes)), 1)
+        moving = self._in_flight()
+        for each, after in sorted(ready, key=lambda pair: pair[0].turn):
+            wish, name = each.wish, each.plane.name
+            if wish.road is not Road.ORDERED and len(moving) >= limit and name not in moving:
+                self._withhold(each, self._busy(len(moving), limit))
+                continue
+            moving.add(name)
+            road = wish.road if after is wish.after else Road.DUE
+            self.moves.append(Move(name, each.lane.bundle, each.current, after, road))
+            self._withhold(each, None)
 
-    def _frozen(self, each: _Candidate) -> Reason | None:
-        freeze = self.lanes[each.bundle].freeze_on(each.plane.name)
-        return freeze.reason if freeze is not None else None
+    def _withhold(self, each: _Candidate, against: Reason | None) -> None:
+        """Say why it does not get all that its channel has, if so."""
+        reasons = (*each.wish.reasons, against) if against is not None else each.wish.reasons
+        if reasons:
+            self.withheld.append(Withheld(each.plane.name, each.lane.bundle, reasons))
 
     def _against(self, each: _Candidate) -> Reason | None:
         """Return why this one does not move now, beyond what is its own."""
-        wish, member, lane = each.wish, each.member, self.lanes[each.bundle]
+        wish, member, lane = each.wish, each.member, each.lane
         rollout = lane.rollout
-        frozen = self._frozen(each) if wish.after is not None else None
+        frozen = _frozen(each) if wish.after is not None else None
         if frozen is not None or wish.after is None or wish.road is not Road.FOLLOW or rollout is None:
             return frozen
-        if rollout.status not in {RolloutStatus.RUNNING, RolloutStatus.FINISHED}:
+        if rollout.status not in _GOING_ON:
             return self._shared_reason(lane, None)
         if member is None or rollout.status is RolloutStatus.FINISHED or not wish.open:
             return None
@@ -326,12 +334,18 @@ class _Turn:
 
 
 _ENGINEER = "a release engineer"
+_GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
 
 
-def _bundles(plane: DataPlane) -> list[str]:
+def _frozen(each: _Candidate) -> Reason | None:
+    freeze = each.lane.freeze_on(each.plane.name)
+    return freeze.reason if freeze is not None else None
+
+
+def _bundles(plane: DataPlane) -> tuple[str, ...]:
     subscribed = plane.registration.bundles
     left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else ()
-    return [*subscribed, *left]
+    return (*subscribed, *left) if left else subscribed
 
 
 def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wish) -> Member | None:
@@ -357,7 +371,8 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     return Member(
         name=plane.name,
         labels=registration.labels,
-        order=(_is_silent(plane, rollout, now), position(salt, plane.name, wary, volunteer=eager)),
+        silent=_is_silent(plane, rollout, now),
+        position=position(salt, plane.name, wary, volunteer=eager),
         eligible=eligible,
         coming=wish.soon or frozen,
         progress=how,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Self
 
 from ums.domain.errors import Reason
@@ -164,8 +165,7 @@ class Progress(StrEnum):
     OFFLINE = "offline"
 
 
-_AWAY = frozenset({None, Progress.OFFLINE})
-IN_FLIGHT = frozenset({Progress.OFFERED, Progress.UPDATING})
+IN_FLIGHT = (Progress.OFFERED, Progress.UPDATING)
 
 
 def offered_at(state: BundleState) -> datetime:
@@ -213,7 +213,8 @@ class Member:
     """A data plane in a rollout.
 
     Attributes:
-        order: its position, after all that are silent if it is.
+        silent: nobody heard of it for long; it comes after all others …
+        position: … and otherwise where it stands in the ramp.
         eligible: nothing of its own keeps it from the release now.
         coming: something does, which ends by itself.
         progress: with what this rollout offered it; ``None`` if nothing yet.
@@ -224,7 +225,8 @@ class Member:
 
     name: PDPName
     labels: Mapping[str, str]
-    order: tuple[bool, float]
+    silent: bool
+    position: float
     eligible: bool
     coming: bool
     progress: Progress | None
@@ -234,9 +236,10 @@ class Member:
     rank: int = 0
 
     @property
-    def is_silent(self) -> bool:
-        """Return whether it was not heard of for long."""
-        return self.order[0]
+    def precedence(self) -> int:
+        """Return what counts before its position: first who has an offer, then who can take one, then who is heard of."""
+        away = self.progress is None or self.progress is Progress.OFFLINE
+        return 4 * away + 2 * (not self.eligible) + self.silent
 
 
 def assign(rollout: Rollout, members: Sequence[Member]) -> None:
@@ -245,7 +248,8 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
     Who was offered the release already counts first, then who can take it now: a wave is not kept waiting by
     data planes that are held, offline or closed, others take their place.
     """
-    left = sorted(members, key=lambda each: (each.progress in _AWAY, not each.eligible, each.order))
+    # Sorting is stable; twice by one number each is far cheaper than once by both.
+    left = sorted(sorted(members, key=attrgetter("position")), key=attrgetter("precedence"))
     waves = rollout.waves
     for index, wave in enumerate(waves):
         if wave.labels:
@@ -308,10 +312,13 @@ def count(rollout: Rollout, members: Iterable[Member]) -> list[WaveCount]:
 
 
 def advance(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout:
-    """Return the rollout as it should be now: halted, at its next wave, finished, or as it was."""
+    """Return the rollout as it should be now: halted, at its next wave, finished, or as it was.
+
+    Each member is given its wave first, as by ``assign``.
+    """
+    assign(rollout, members)
     if rollout.status is not RolloutStatus.RUNNING:
         return rollout
-    assign(rollout, members)
     halted = _halted(rollout, members, now)
     if halted is not None:
         return halted
@@ -334,9 +341,11 @@ def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollo
     tried = [each for each in counted if each.progress is not None]
     failed = [each for each in tried if each.progress is Progress.FAILED]
     limit = (rollout.current_wave.max_failed or strategy.max_failed).at_most(len(tried))
+    if len(failed) <= limit:
+        return None
     agreeing = len({each.name.org for each in failed})
     needed = min(strategy.counting.organizations, len({each.name.org for each in counted}))
-    if len(failed) <= limit or agreeing < needed:
+    if agreeing < needed:
         return None
     names = [str(each.name) for each in sorted(failed, key=lambda each: each.name)]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
@@ -351,7 +360,7 @@ def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:
     if any(each.progress in IN_FLIGHT or (each.progress is None and each.eligible) for each in mine):
         return False
     well = {each.name.org for each in mine if each.counts and each.progress is Progress.SUCCEEDED}
-    heard = [each for each in mine if not each.is_silent]
+    heard = [each for each in mine if not each.silent]
     hopeful = {each.name.org for each in heard if each.coming or (each.counts and each.progress is not None)}
     return len(well) >= min(rollout.strategy.counting.organizations, len(well | hopeful))
 
