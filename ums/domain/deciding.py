@@ -6,7 +6,7 @@ changes something call it; nothing else decides. Its unit is (data plane, bundle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
@@ -219,16 +219,17 @@ class _Turn:
 
     def _consider(self, plane: DataPlane) -> None:
         for bundle in _bundles(plane):
-            lane = self._lane(bundle)
+            lane = self.lanes.get(bundle) or self._lane(bundle)
             current = plane.desired.bundles.get(bundle) if plane.desired else None
             wish, member = lane.wish(plane, current), None
-            if bundle in self.members:
+            members = self.members.get(bundle)
+            if members is not None:
                 member = _member(lane, plane, current, wish)
                 if member is not None:
-                    self.members[bundle].append(member)
+                    members.append(member)
                     if member.again and current is not None:
                         wish = Wish(replace(current, since=0), wish.reasons)
-            if wish.after is not None or wish.reasons or member is not None:
+            if wish.after is not None or wish.reasons:
                 self._candidates.append(_Candidate(plane, lane, current, wish, member))
 
     def _advance(self, bundle: str, lane: Lane) -> None:
@@ -240,9 +241,17 @@ class _Turn:
             return
         before, lane.rollout = lane.rollout, advance(lane.rollout, members, self.now)
         if lane.rollout.status in WITHDRAWN and lane.rollout.status is not before.status:
-            for each in self._candidates:
-                if each.lane is lane:
-                    each.wish = lane.wish(each.plane, each.current)
+            others = [each for each in self._candidates if each.lane is not lane]
+            self._candidates = [*others, *self._reconsidered(lane, {each.name: each for each in members})]
+
+    def _reconsidered(self, lane: Lane, members: Mapping[PDPName, Member]) -> Iterator[_Candidate]:
+        """Yield who would move after all now that a rollout ended badly."""
+        for plane in self.planes:
+            if lane.bundle in _bundles(plane):
+                current = plane.desired.bundles.get(lane.bundle) if plane.desired else None
+                wish = lane.wish(plane, current)
+                if wish.after is not None or wish.reasons:
+                    yield _Candidate(plane, lane, current, wish, members.get(plane.name))
 
     def _serve(self) -> None:
         """Let candidates move, in their order, while few enough are between versions."""
@@ -318,13 +327,12 @@ class _Turn:
     def _in_flight(self) -> set[PDPName]:
         """Return who is between versions because of us."""
         assert self.channel is not None  # noqa: S101 - checked by take
-        strategy, now = self.channel.policy.rollout, self.now
-        return {
-            plane.name
-            for plane in self.planes
-            if plane.desired is not None
-            and any(progress(plane, state, strategy, now) in IN_FLIGHT for state in plane.desired.bundles.values())
-        }
+        strategy, now, found = self.channel.policy.rollout, self.now, set()
+        for plane in self.planes:
+            for state in plane.desired.bundles.values() if plane.desired else ():
+                if progress(plane, state, strategy, now) in IN_FLIGHT:
+                    found.add(plane.name)
+        return found
 
     def _busy(self, moving: int, limit: int) -> Reason | None:
         if "busy" not in self._reasons:
@@ -344,7 +352,7 @@ def _frozen(each: _Candidate) -> Reason | None:
 
 def _bundles(plane: DataPlane) -> tuple[str, ...]:
     subscribed = plane.registration.bundles
-    left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else ()
+    left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else None
     return (*subscribed, *left) if left else subscribed
 
 
@@ -352,10 +360,10 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     """Return a data plane as a member of the rollout under way, if it is one."""
     rollout, registration, now = lane.rollout, plane.registration, lane.now
     assert rollout is not None  # noqa: S101 - only asked where there is one
-    tried = current is not None and _was_offered(rollout, current, wish.road)
+    tried = current is not None and current.since >= lane.started and _is_of(rollout, current, wish.road)
     if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
         return None
-    counts = registration.management in rollout.strategy.counting.management
+    counts = registration.management in lane.counting
     frozen = lane.freeze_on(plane.name) is not None
     eligible = wish.open and not frozen
     how, again = None, False
@@ -367,23 +375,15 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
             how, again = None, True
         if how is Progress.SUCCEEDED and current.release != rollout.release:
             how = Progress.UPDATING if eligible else None  # half way, and perhaps kept from the other half
-    salt, wary, eager = lane.salt, registration.wariness, registration.volunteer
-    return Member(
-        name=plane.name,
-        labels=registration.labels,
-        silent=_is_silent(plane, rollout, now),
-        position=position(salt, plane.name, wary, volunteer=eager),
-        eligible=eligible,
-        coming=wish.soon or frozen,
-        progress=how,
-        counts=counts,
-        again=again,
-    )
+    name, silent = registration.name, _is_silent(plane, rollout, now)
+    place = position(lane.salt, name, registration.wariness, volunteer=registration.volunteer)
+    # By their places: naming them would take twice as long, for each of a large fleet.
+    return Member(name, registration.labels, silent, place, eligible, wish.soon or frozen, how, counts, again)
 
 
-def _was_offered(rollout: Rollout, state: BundleState, road: Road) -> bool:
-    """Return whether a rollout offered this state: its release, or a hop of one that is still on the way there."""
-    if road is Road.ORDERED or _is_before(state, rollout.started):
+def _is_of(rollout: Rollout, state: BundleState, road: Road) -> bool:
+    """Return whether a rollout offers such a state: its release, or a hop of one that is still on the way there."""
+    if road is Road.ORDERED:
         return False
     if state.release == rollout.release:
         return True

@@ -89,6 +89,8 @@ class Lane:
         self.promoted = track.promoted() if track else ()
         rollout = channel.rollouts.get(bundle)
         self.rollout: Rollout | None = rollout if rollout is not None and rollout.release == self.head else None
+        self.started = int(self.rollout.started.timestamp()) if self.rollout else 0
+        self.counting = tuple(self.rollout.strategy.counting.management) if self.rollout else ()
         self.hold = find_hold_of_channel(channel, bundle, now)
         self.freezes: list[Freeze] = [
             each
@@ -152,16 +154,15 @@ class Lane:
 
     def _key(self, plane: DataPlane, current: BundleState) -> object:
         """Return what decides for one of the many data planes that nothing sets apart; ``None`` for the others."""
-        registration = plane.registration
-        entry = self.entries.get(current.release)
+        registration, providers = plane.registration, [*current.components.values()]
         ordinary = (
             self.alike
-            and entry is not None
-            and not entry.yanked
             and not (plane.holds or plane.pins or current.removing or registration.ask)
             and self.bundle in registration.bundles
-            and len(current.components) == len(entry.release.components)
-            and all(provider == current.release for provider in current.components.values())
+            and (entry := self.entries.get(current.release)) is not None
+            and not entry.yanked
+            and len(providers) == len(entry.release.components)
+            and providers.count(current.release) == len(providers)
         )
         if not ordinary:
             return None
@@ -256,7 +257,7 @@ class Lane:
         The hop itself is a good release, it was through long before.
         """
         rollout = self.rollout
-        if rollout is None or rollout.status not in WITHDRAWN or current.since < int(rollout.started.timestamp()):
+        if rollout is None or rollout.status not in WITHDRAWN or current.since < self.started:
             return None
         all_go_back = rollout.status is RolloutStatus.ROLLED_BACK and current.release == rollout.release
         return self._taken_back(plane, current, rollout.given.reason, taken_too=all_go_back)

@@ -237,7 +237,7 @@ class Member:
 
     @property
     def precedence(self) -> int:
-        """Return what counts before its position: first who has an offer, then who can take one, then who is heard of."""
+        """Return what counts before its position: who has an offer, then who can take one, then who is heard."""
         away = self.progress is None or self.progress is Progress.OFFLINE
         return 4 * away + 2 * (not self.eligible) + self.silent
 

@@ -78,6 +78,13 @@ class Version:
         """Return the OCI tag: ``+`` is not allowed in tags, and Helm writes ``_`` for it."""
         return self.text.replace("+", "_")
 
+    # A fleet compares the same few again and again: what a dataclass makes builds tuples each time.
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, Version) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def __lt__(self, other: Version) -> bool:
         return _order(self.text) < _order(other.text)
 
