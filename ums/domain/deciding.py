@@ -23,13 +23,13 @@ from ums.domain.rollouts import (
     IN_FLIGHT,
     WITHDRAWN,
     Member,
+    Pace,
     Progress,
     Rollout,
     RolloutStatus,
     advance,
     assign,
     position,
-    progress,
     ramp_limit,
     ramp_time,
     status_reason,
@@ -97,6 +97,7 @@ class Plan:
 
 NOTHING = Plan((), (), {}, {}, {})
 _BY_NAME = attrgetter("registration.name.org", "registration.name.pdp")
+_BY_PLANE = attrgetter("pdp.org", "pdp.pdp", "bundle")
 
 
 def decide(world: World, now: datetime) -> Plan:
@@ -120,10 +121,6 @@ def decide(world: World, now: datetime) -> Plan:
                 rollouts[turn.name, bundle] = lane.rollout
         members |= {(turn.name, bundle): tuple(found) for bundle, found in turn.members.items()}
     return Plan(tuple(moves), tuple(withheld), _offers(world, moves, now), rollouts, members)
-
-
-def _by_plane(each: Move | Withheld) -> tuple[str, str, str]:
-    return each.pdp.org, each.pdp.pdp, each.bundle
 
 
 def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName, Mapping[str, BundleState]]:
@@ -161,6 +158,7 @@ class _Candidate:
     current: BundleState | None
     wish: Wish
     member: Member | None = None
+    after: BundleState | None = None
 
     @property
     def turn(self) -> tuple[int, int, bool, float]:
@@ -185,7 +183,7 @@ class _Turn:
         self.lanes: dict[str, Lane] = {}
         self.members: dict[str, list[Member]] = {}
         self._candidates: list[_Candidate] = []
-        self._reasons: dict[object, Reason | None] = {}
+        self._reasons: dict[object, tuple[Reason, ...]] = {}
         self._sizes: dict[str, int] = {}
 
     def take(self) -> None:
@@ -200,8 +198,8 @@ class _Turn:
         for bundle, lane in self.lanes.items():
             self._advance(bundle, lane)
         self._serve()
-        self.withheld.sort(key=_by_plane)
-        self.moves.sort(key=_by_plane)
+        self.withheld.sort(key=_BY_PLANE)
+        self.moves.sort(key=_BY_PLANE)
 
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
@@ -255,16 +253,14 @@ class _Turn:
 
     def _serve(self) -> None:
         """Let candidates move, in their order, while few enough are between versions."""
-        ready: list[tuple[_Candidate, BundleState]] = []
+        ready: list[_Candidate] = []
         for each in self._candidates:
-            wish = each.wish
-            after, against = wish.after, self._against(each)
-            if wish.fallback is not None and not (wish.open and against is None):
-                after, against = wish.fallback, _frozen(each)
-            elif not wish.open:
-                after = None
-            if after is not None and against is None:
-                ready.append((each, after))
+            wish, against = each.wish, self._against(each)
+            each.after = wish.after if wish.open else None
+            if wish.fallback is not None and (against or not wish.open):
+                each.after, against = wish.fallback, _frozen(each)
+            if each.after is not None and not against:
+                ready.append(each)
             else:
                 self._withhold(each, against)
         if not ready:
@@ -272,72 +268,73 @@ class _Turn:
         assert self.channel is not None  # noqa: S101 - checked by take
         limit = max(self.channel.policy.rollout.max_updating.at_most(len(self.planes)), 1)
         moving = self._in_flight()
-        for each, after in sorted(ready, key=lambda pair: pair[0].turn):
-            wish, name = each.wish, each.plane.name
+        for each in sorted(ready, key=attrgetter("turn")):
+            wish, name, after = each.wish, each.plane.name, each.after
             if wish.road is not Road.ORDERED and len(moving) >= limit and name not in moving:
                 self._withhold(each, self._busy(len(moving), limit))
                 continue
             moving.add(name)
+            assert after is not None  # noqa: S101 - or it were not ready
             road = wish.road if after is wish.after else Road.DUE
             self.moves.append(Move(name, each.lane.bundle, each.current, after, road))
-            self._withhold(each, None)
+            self._withhold(each, ())
 
-    def _withhold(self, each: _Candidate, against: Reason | None) -> None:
+    def _withhold(self, each: _Candidate, against: tuple[Reason, ...]) -> None:
         """Say why it does not get all that its channel has, if so."""
-        reasons = (*each.wish.reasons, against) if against is not None else each.wish.reasons
-        if reasons:
+        if reasons := each.wish.reasons + against:
             self.withheld.append(Withheld(each.plane.name, each.lane.bundle, reasons))
 
-    def _against(self, each: _Candidate) -> Reason | None:
+    def _against(self, each: _Candidate) -> tuple[Reason, ...]:
         """Return why this one does not move now, beyond what is its own."""
         wish, member, lane = each.wish, each.member, each.lane
         rollout = lane.rollout
-        frozen = _frozen(each) if wish.after is not None else None
-        if frozen is not None or wish.after is None or wish.road is not Road.FOLLOW or rollout is None:
+        frozen = _frozen(each) if wish.after is not None and lane.freezes else ()
+        if frozen or wish.after is None or wish.road is not Road.FOLLOW or rollout is None:
             return frozen
         if rollout.status not in _GOING_ON:
             return self._shared_reason(lane, None)
         if member is None or rollout.status is RolloutStatus.FINISHED or not wish.open:
-            return None
+            return ()
         if member.wave > rollout.wave:
             return self._shared_reason(lane, member.wave)
         if member.wave == rollout.wave and rollout.current_wave.over:
             return self._ramp(lane.bundle, rollout, member)
-        return None
+        return ()
 
-    def _shared_reason(self, lane: Lane, wave: int | None) -> Reason | None:
+    def _shared_reason(self, lane: Lane, wave: int | None) -> tuple[Reason, ...]:
         """Return why a rollout stands, or a wave of it waits: one reason for all whom it concerns."""
         key = (lane.bundle, wave)
         if key not in self._reasons:
             rollout = lane.rollout
             assert rollout is not None  # noqa: S101 - only asked where there is one
             title = str(ReleaseName(lane.bundle, rollout.release))
-            self._reasons[key] = status_reason(rollout, title) if wave is None else wave_reason(rollout, title, wave)
+            reason = status_reason(rollout, title) if wave is None else wave_reason(rollout, title, wave)
+            self._reasons[key] = (reason,) if reason is not None else ()
         return self._reasons[key]
 
-    def _ramp(self, bundle: str, rollout: Rollout, member: Member) -> Reason | None:
+    def _ramp(self, bundle: str, rollout: Rollout, member: Member) -> tuple[Reason, ...]:
         size = self._sizes.get(bundle)
         if size is None:
             size = self._sizes[bundle] = sum(each.wave == rollout.wave for each in self.members[bundle])
         if member.rank < ramp_limit(rollout, size, self.now):
-            return None
+            return ()
         due = to_text(ramp_time(rollout, size, member.rank))
-        return Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due, _ENGINEER)
+        return (Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due, _ENGINEER),)
 
     def _in_flight(self) -> set[PDPName]:
         """Return who is between versions because of us."""
         assert self.channel is not None  # noqa: S101 - checked by take
-        strategy, now, found = self.channel.policy.rollout, self.now, set()
+        pace, found = Pace(self.channel.policy.rollout, self.now), set()
         for plane in self.planes:
             for state in plane.desired.bundles.values() if plane.desired else ():
-                if progress(plane, state, strategy, now) in IN_FLIGHT:
+                if pace.progress(plane, state) in IN_FLIGHT:
                     found.add(plane.name)
         return found
 
-    def _busy(self, moving: int, limit: int) -> Reason | None:
+    def _busy(self, moving: int, limit: int) -> tuple[Reason, ...]:
         if "busy" not in self._reasons:
             text = f"{moving} of {self.name} are updating, and no more than {limit} may"
-            self._reasons["busy"] = Reason("max-updating", text, None, _ENGINEER)
+            self._reasons["busy"] = (Reason("max-updating", text, None, _ENGINEER),)
         return self._reasons["busy"]
 
 
@@ -345,9 +342,9 @@ _ENGINEER = "a release engineer"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
 
 
-def _frozen(each: _Candidate) -> Reason | None:
+def _frozen(each: _Candidate) -> tuple[Reason, ...]:
     freeze = each.lane.freeze_on(each.plane.name)
-    return freeze.reason if freeze is not None else None
+    return (freeze.reason,) if freeze is not None else ()
 
 
 def _bundles(plane: DataPlane) -> tuple[str, ...]:
@@ -364,11 +361,11 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
         return None
     counts = registration.management in lane.counting
-    frozen = lane.freeze_on(plane.name) is not None
+    frozen = bool(lane.freezes) and lane.freeze_on(plane.name) is not None
     eligible = wish.open and not frozen
     how, again = None, False
     if tried and current is not None:
-        how = progress(plane, current, rollout.strategy, now)
+        how = lane.pace.progress(plane, current)
         if how is Progress.FAILED and _is_before(current, rollout.forgiven):
             counts = False
         if how is Progress.FAILED and _is_before(current, rollout.retried):

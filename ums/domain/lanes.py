@@ -21,7 +21,7 @@ from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Exposure, Risk, broken, exposure, risk_reason, unmet
-from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus, is_taken
+from ums.domain.rollouts import WITHDRAWN, Pace, Rollout, RolloutStatus, is_taken
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
 from ums.domain.world import CatalogEntry, World
@@ -91,6 +91,7 @@ class Lane:
         self.rollout: Rollout | None = rollout if rollout is not None and rollout.release == self.head else None
         self.started = int(self.rollout.started.timestamp()) if self.rollout else 0
         self.counting = tuple(self.rollout.strategy.counting.management) if self.rollout else ()
+        self.pace = Pace(self.rollout.strategy if self.rollout else channel.policy.rollout, now)
         self.hold = find_hold_of_channel(channel, bundle, now)
         self.freezes: list[Freeze] = [
             each

@@ -178,21 +178,33 @@ def is_taken(plane: DataPlane, state: BundleState) -> bool:
     return plane.report is not None and plane.report.serial >= state.since
 
 
+class Pace:
+    """How far data planes are at one time, as one strategy sees it."""
+
+    def __init__(self, strategy: Strategy, now: datetime) -> None:
+        # Serials are seconds: the many comparisons with them are done in these.
+        self._online = now.timestamp() - strategy.offline_grace.total_seconds()
+        self._well = now - strategy.healthy_for
+        self._well_second = self._well.timestamp()
+        self._late = now - strategy.timeout
+        self._late_second = self._late.timestamp()
+
+    def progress(self, plane: DataPlane, state: BundleState) -> Progress:
+        """Return how far a data plane is; what nobody hears of is not well."""
+        report, since = plane.report, state.since
+        if report is None or report.serial < since:
+            return Progress.OFFLINE if since < self._online else Progress.OFFERED
+        if report.health is Health.FAILED:
+            return Progress.FAILED
+        if report.health is Health.HEALTHY:
+            lasted = report.since <= self._well and since <= self._well_second
+            return Progress.SUCCEEDED if lasted else Progress.UPDATING
+        return Progress.FAILED if report.since < self._late and since < self._late_second else Progress.UPDATING
+
+
 def progress(plane: DataPlane, state: BundleState, strategy: Strategy, now: datetime) -> Progress:
-    """Return how far a data plane is; what nobody hears of is not well."""
-    report = plane.report
-    if report is None or report.serial < state.since:
-        return (
-            Progress.OFFLINE
-            if now.timestamp() - state.since > strategy.offline_grace.total_seconds()
-            else (Progress.OFFERED)
-        )
-    if report.health is Health.FAILED:
-        return Progress.FAILED
-    lasted = now - max(report.since, offered_at(state))
-    if report.health is Health.HEALTHY:
-        return Progress.SUCCEEDED if lasted >= strategy.healthy_for else Progress.UPDATING
-    return Progress.FAILED if lasted > strategy.timeout else Progress.UPDATING
+    """Return how far one data plane is."""
+    return Pace(strategy, now).progress(plane, state)
 
 
 def position(salt: str, name: PDPName, wariness: float | None, *, volunteer: bool = False) -> float:
