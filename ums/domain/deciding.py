@@ -239,6 +239,7 @@ class _Turn:
             return
         before, lane.rollout = lane.rollout, advance(lane.rollout, members, self.now)
         if lane.rollout.status in WITHDRAWN and lane.rollout.status is not before.status:
+            lane.alike = False  # from here on, what was offered and what was taken set data planes apart
             others = [each for each in self._candidates if each.lane is not lane]
             self._candidates = [*others, *self._reconsidered(lane, {each.name: each for each in members})]
 

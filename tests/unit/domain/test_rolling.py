@@ -131,6 +131,14 @@ def test_a_rollback_takes_everybody_back_but_past_what_cannot_be_undone(left: in
     assert fleet.updated == left
 
 
+def test_the_decision_that_halts_is_the_one_that_takes_back() -> None:
+    """Nobody keeps a bad release until the next round."""
+    fleet = Fleet.of(10, replace(SIMPLE, on_halt=OnHalt.ROLLBACK)).tick(health=Health.FAILED)
+    plan = decide(fleet.world, fleet.now)
+    assert [rollout.status for rollout in plan.rollouts.values()] == [RolloutStatus.ROLLED_BACK]
+    assert [move.after.release for move in plan.moves] == [OLD]
+
+
 def test_who_never_answers_neither_blocks_a_wave_nor_counts_as_well() -> None:
     """After its grace, another takes the canary's place."""
     fleet = Fleet.of(10)
