@@ -116,7 +116,6 @@ RAMPED = Strategy(waves=(Wave("everyone", over=4 * HOUR),), max_updating=Amount(
 WHO = "an operator of this data plane"
 ENGINEER = "a release engineer"
 DOUBT = "; whether this data plane is concerned is unknown"
-NEVER_AGAIN = {"upgrade": UpgradeRules(irreversible=True)}
 
 REASONS: dict[str, tuple[World, str, str]] = {
     "no-channel": (
@@ -172,7 +171,7 @@ REASONS: dict[str, tuple[World, str, str]] = {
         "acme/prod must be well on platform@1.1.0 before it goes on to 1.2.0",
     ),
     "irreversible": (
-        release(plane(make(V1, V2, after=V2), **held(V1)), **NEVER_AGAIN),
+        release(plane(make(V1, V2, after=V2), **held(V1)), upgrade=UpgradeRules(irreversible=True)),
         "path waits",
         f"platform is held at 1.0.0 by olga: because, until {UNTIL_TEXT}, and 1 more",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -18,16 +19,18 @@ from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.sql_store import SqlStore
 from ums.domain.digest import Digest
-from ums.domain.fleet import Registration
+from ums.domain.fleet import Health, Registration, Report
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import ReleaseName
 from ums.domain.trust import KeySigner
 from ums.domain.version import Version
-from ums.domain.world import Base, Decision, Raw
+from ums.domain.world import Base, Decision, Raw, World
+from ums.ports import ReleaseRepo
 from ums.services import Services
 from ums.usecases.build import Build, PatchOf
+from ums.usecases.instruct import Why
 from ums.usecases.publish import Publish, Published, ReadBase
 from ums.usecases.register_release import RegisterRelease
 from ums.usecases.verify import Verify
@@ -78,17 +81,19 @@ class Stage:
         threshold: int = 1,
         signers: tuple[str, ...] = ("release",),
         database: str = "sqlite://",
+        release_repo: ReleaseRepo | None = None,
     ) -> None:
         self.folder = folder
         self.registry = MemoryRegistry()
         self.repo = MemoryReleaseRepo()
+        self.release_repo: ReleaseRepo = release_repo or self.repo
         self.clock = SettableClock()
         self.store = SqlStore(database)
         self.keys = {name: self.make_key(name) for name in signers}
         self.seed(self.keys, threshold)
         self.verify = Verify(self.registry, CosignBundleVerifier())
         self.services = Services.wire(
-            release_repo=self.repo,
+            release_repo=self.release_repo,
             store=self.store,
             clock=self.clock,
             verify=self.verify,
@@ -123,10 +128,10 @@ class Stage:
         }
         main = accepted({path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()})
         try:
-            base = self.repo.read().base
+            base = self.release_repo.read().base
         except Exception:  # noqa: BLE001 - the first time there is nothing
             base = Base()
-        self.repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), {**main}), base=base)
+        self.release_repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), {**main}), base=base)
 
     def write_bundle(self, versions: dict[str, str], **fields: object) -> Path:
         """Write a bundle of components of manifests, by version."""
@@ -163,13 +168,29 @@ class Stage:
             self.services.promote(ReleaseName("platform", Version(version)), to=channel, by=ADMIN)
         self.services.reconcile()
 
-    def add_plane(self, name: PDPName = PROD) -> None:
-        """Register a data plane that follows ``stable``."""
-        self.services.add_data_plane(Registration(name, "stable", ("platform",)), by=ADMIN)
+    def set_policy(self, channel: str, *, by: Identity = ADMIN, **fields: object) -> None:
+        """Put a policy in force."""
+        self.services.set_policy(channel, yaml.safe_dump(fields).encode(), Why(by, "a test"))
+
+    def add_plane(self, name: PDPName = PROD, channel: str = "stable", **fields: Any) -> None:  # noqa: ANN401
+        """Register a data plane, which follows ``stable`` unless told otherwise."""
+        self.services.add_data_plane(Registration(name, channel, ("platform",), **fields), by=ADMIN)
+
+    def hear(self, health: Health, *names: PDPName) -> None:
+        """Let data planes report on what they were offered last."""
+        now = self.clock.now()
+        for name in names:
+            desired = self.world().plane(name).desired
+            assert desired is not None
+            self.store.record(name, Report(desired.serial, health, "", "", now, now))
+
+    def world(self) -> World:
+        """Return what should be and what was observed."""
+        return self.services.record.world()
 
     def running(self, name: PDPName = PROD) -> dict[str, str]:
         """Return which release provides each component of a data plane."""
-        desired = self.repo.read().plane(name).desired
+        desired = self.release_repo.read().plane(name).desired
         assert desired is not None
         state = desired.bundles.get("platform")
         return {component: str(version) for component, version in state.components.items()} if state else {}
