@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.domain.worlds import AT_ONCE, NOW, PROD, given, make_release, make_world, running, settle
+from tests.unit.domain.worlds import AT_ONCE, NOW, PROD, beside, given, make_release, make_world, running, settle
 from ums.domain.bundle import ReleaseClass, Requires
 from ums.domain.channels import Channel, Promoted, Track
 from ums.domain.deciding import decide
-from ums.domain.fleet import BundleState
 from ums.domain.policy import Policy
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import World
@@ -67,15 +66,8 @@ def test_a_release_is_withheld_where_a_neighbour_requires_another() -> None:
     apps = make_release(
         "7.0.0", {"shop": "7.0.0"}, bundle="apps", requires=Requires(bundles={"platform": VersionRange("1.0.x")})
     )
-    world = settle(
-        make_world([make_release(each, {"cilium": each}) for each in ("1.0.0", "1.1.0")], promoted=["1.0.0"])
-    )
-    entry = replace(world.entry("platform", Version("1.0.0")), release=apps)
-    world = world.with_entry(entry)
-    plane = world.plane(PROD)
-    assert plane.desired is not None
-    bundles = {**plane.desired.bundles, "apps": BundleState(apps.version, {"shop": apps.version})}
-    world = world.with_plane(replace(plane, desired=replace(plane.desired, bundles=bundles)))
+    releases = [make_release(each, {"cilium": each}) for each in ("1.0.0", "1.1.0")]
+    world = beside(settle(make_world(releases, promoted=["1.0.0"])), apps)
     channel = world.channel("stable")
     world = world.with_channel(channel.with_promoted("platform", Version("1.1.0"), given()))
     plan = decide(world, NOW)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.domain.worlds import AT_ONCE, NOW, PROD, given, make_release, make_world, settle
+from tests.unit.domain.worlds import AT_ONCE, NOW, PROD, beside, given, make_release, make_world, settle
 from ums.domain.bundle import Requires, UpgradeRules
 from ums.domain.channels import Channel
 from ums.domain.errors import NotFoundError
@@ -194,6 +194,14 @@ REASONS: dict[str, tuple[World, str, str]] = {
         "requirements waits",
         "it requires flux >=2; none is here",
     ),
+    "required-by": (
+        beside(
+            make(V1, V2),
+            make_release("7.0.0", {}, bundle="apps", requires=Requires(bundles={"platform": VersionRange("1.0.x")})),
+        ),
+        "requirements waits",
+        "apps@7.0.0 runs here and requires platform 1.0.x; this is 1.1.0",
+    ),
     "unknown-kubernetes": (
         release(make(V1, V2), requires=Requires(kubernetes=VersionRange(">=1.34"))),
         "requirements unknown",
@@ -274,7 +282,7 @@ REASONS: dict[str, tuple[World, str, str]] = {
 
 def of(world: World) -> Explanation:
     """Return why the data plane is where it is."""
-    (found,) = explain(world, NOW, PROD)
+    (found,) = (each for each in explain(world, NOW, PROD) if each.bundle == "platform")
     return found
 
 

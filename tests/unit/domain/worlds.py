@@ -11,7 +11,7 @@ from ums.domain.bundle import ComponentKind, UpgradeRules, Workload
 from ums.domain.channels import Channel, Promoted, Track
 from ums.domain.deciding import decide
 from ums.domain.digest import Digest
-from ums.domain.fleet import DataPlane, Given, Health, Hold, Pin, Registration, Report, next_serial
+from ums.domain.fleet import BundleState, DataPlane, Given, Health, Hold, Pin, Registration, Report, next_serial
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.policy import EVERYONE, Amount, Policy, Strategy
@@ -124,3 +124,14 @@ def running(world: World) -> dict[str, str]:
     desired = world.plane(PROD).desired
     assert desired is not None
     return {name: str(version) for name, version in desired.bundles["platform"].components.items()}
+
+
+def beside(world: World, release: Release) -> World:
+    """Return the world with a release of another bundle running on the data plane."""
+    entry = replace(next(iter(world.catalog["platform"].values())), release=release)
+    plane = world.plane(PROD)
+    assert plane.desired is not None
+    state = BundleState(release.version, {each.name: release.version for each in release.components})
+    desired = replace(plane.desired, bundles={**plane.desired.bundles, release.bundle: state})
+    registration = replace(plane.registration, bundles=(*plane.registration.bundles, release.bundle))
+    return world.with_entry(entry).with_plane(replace(plane, desired=desired, registration=registration))
