@@ -188,6 +188,10 @@ class Store(Protocol):
         """Return the newest report of every data plane heard of."""
         ...
 
+    def report(self, pdp: PDPName) -> Report | None:
+        """Return the newest report of one data plane, or ``None`` if it was never heard of."""
+        ...
+
     def record(self, pdp: PDPName, report: Report) -> bool:
         """Keep a report if it is newer than what is known; return whether it was."""
         ...

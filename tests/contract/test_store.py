@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,10 +45,11 @@ def test_nothing_is_known_of_nobody(store: Store) -> None:
 
 def test_a_report_reads_as_it_was_recorded(store: Store) -> None:
     """To the fraction of a second, in every letter, each data plane its own."""
-    mine, other = report(), report(2**40, Health.FAILED, seconds=1)
+    mine, other = report(), replace(report(2**40, Health.FAILED, seconds=1), applied=True)
     assert store.record(PROD, mine)
     assert store.record(TEST, other)
     assert dict(store.reports()) == {PROD: mine, TEST: other}
+    assert [store.report(name) for name in (PROD, TEST, PDPName("acme", "dev"))] == [mine, other, None]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _REPORTS = sa.Table(
     sa.Column("health", sa.String(16), nullable=False),
     sa.Column("component", sa.String(253), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
+    sa.Column("applied", sa.Boolean, nullable=False),
 )
 _TOKENS = sa.Table(
     "tokens",
@@ -61,6 +62,13 @@ class SqlStore:
             rows = connection.execute(sa.select(_REPORTS)).all()
         return {PDPName(row.org, row.pdp): _report(row) for row in rows}
 
+    def report(self, pdp: PDPName) -> Report | None:
+        """Return the newest report of one data plane."""
+        mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(_REPORTS).where(mine)).first()
+        return None if row is None else _report(row)
+
     def record(self, pdp: PDPName, report: Report) -> bool:
         """Keep a report if it is newer than what is known; return whether it was."""
         values = {
@@ -71,6 +79,7 @@ class SqlStore:
             "health": report.health.value,
             "component": report.component,
             "message": report.message,
+            "applied": report.applied,
         }
         mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
         known = sa.tuple_(_REPORTS.c.serial, _REPORTS.c.at, _REPORTS.c.rank)
@@ -139,4 +148,5 @@ def _report(row: Any) -> Report:  # noqa: ANN401 - a row of _REPORTS
         at=datetime.fromtimestamp(row.at, UTC),
         heard=datetime.fromtimestamp(row.heard, UTC),
         since=datetime.fromtimestamp(row.since, UTC),
+        applied=row.applied,
     )

@@ -203,12 +203,15 @@ def _kept(case: Case, component: str, provider: Version) -> Reason | None:
 
 
 def _confirmed(plane: DataPlane) -> bool:
-    """Return whether the cluster reported the last offer, and so the marks in it, as applied."""
+    """Return whether the cluster reported the last offer, and so the marks in it, as applied.
+
+    It need not be well: what never gets well is what people remove.
+    """
     return (
         plane.desired is not None
         and plane.report is not None
         and plane.report.serial >= plane.desired.serial
-        and plane.report.health is Health.HEALTHY
+        and (plane.report.applied or plane.report.health is Health.HEALTHY)
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ MAX_MESSAGE = 2000
 MAX_NAME = 253
 """Of a Kubernetes object."""
 _COMMIT = re.compile(r"sha1:([0-9a-f]{40})$")
+_APPLIED = frozenset({"ReconciliationSucceeded", "HealthCheckFailed"})
+"""What the root says after it applied everything; health is checked last (kustomize-controller)."""
 _WAITING = frozenset({"DependencyNotReady", "Progressing", "ProgressingWithRetry"})
 
 
@@ -95,16 +97,21 @@ def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, hea
     else:
         return None
     component = "" if is_root else event.name
-    report = Report(serial, health, event.message, component, event.at, heard)
-    return report if known is None or supersedes(report, known) else None
+    applied = is_root and event.reason in _APPLIED
+    report = Report(serial, health, event.message, component, event.at, heard, applied=applied)
+    return report if known is None else merged(report, known)
 
 
-def supersedes(new: Report, known: Report) -> bool:
-    """Return whether ``new`` is to be kept instead of ``known``.
+def merged(new: Report, known: Report) -> Report | None:
+    """Return what is to be kept now that ``new`` came after ``known``, or ``None`` if nothing new was learnt.
 
-    A wrapper's failure and the root's, of one cause, follow each other: the one that names the component stays.
+    A wrapper's failure and the root's, of one cause, follow each other: the one that names the component stays. That
+    an offer was applied stays true while nothing newer is offered.
     """
     if not new.is_newer_than(known):
-        return False
-    same_failure = new.serial == known.serial and new.health is known.health is Health.FAILED
-    return not (same_failure and known.component and not new.component)
+        return None
+    if new.serial != known.serial:
+        return new
+    if new.health is known.health is Health.FAILED and known.component and not new.component:
+        return replace(known, at=new.at, heard=new.heard, applied=True) if new.applied and not known.applied else None
+    return replace(new, applied=new.applied or known.applied)

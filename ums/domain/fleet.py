@@ -299,6 +299,7 @@ class Report:
         at: the sender's timestamp: compared only with others of the same data plane.
         heard: when we received it.
         since: when we first heard of this health, without another in between.
+        applied: the cluster took the whole offer, be it well on it or not.
 
     """
 
@@ -309,6 +310,7 @@ class Report:
     at: datetime
     heard: datetime
     since: datetime = _EVER
+    applied: bool = False
 
     def __post_init__(self) -> None:
         if self.since is _EVER:

@@ -39,7 +39,7 @@ class RecordEvent:
         Who could write to the branch may have offered a serial from far ahead: when the branch is put right, what was
         reported on it must not drown out what comes after.
         """
-        known = self.store.reports().get(pdp)
+        known = self.store.report(pdp)
         plane = self.release_repo.read().planes.get(pdp)
         if known and plane and plane.desired and known.serial > plane.desired.serial:
             self.store.forget(pdp)

@@ -137,6 +137,19 @@ def test_a_removal_takes_two_states_and_waits_for_the_first_to_be_reported() -> 
     assert running(settle(confirmed)) == {"gateway": "1.1.0"}
 
 
+@pytest.mark.parametrize(("applied", "left"), [(False, {"cilium", "gateway"}), (True, {"gateway"})])
+def test_what_never_gets_well_can_be_removed(left: set[str], *, applied: bool) -> None:
+    """It is enough that the cluster took the mark."""
+    removing = make_release("1.1.0", {"gateway": "2.1.0"}, removes=("cilium",))
+    start = settle(make_world([V1, removing], promoted=["1.0.0"]), healthy=False)
+    world = make_world([V1, removing], promoted=["1.0.0", "1.1.0"]).with_plane(start.plane(PROD))
+    marked = settle(world, healthy=False)
+    plane = marked.plane(PROD)
+    assert plane.report is not None
+    failing = replace(plane, report=replace(plane.report, component="platform-cilium", applied=applied))
+    assert set(running(settle(marked.with_plane(failing)))) == left
+
+
 def test_a_state_is_issued_again_at_half_its_life() -> None:
     """An offer never runs out while the service lives; and data planes that move together are not renewed together."""
     world = make_world([V1], promoted=["1.0.0"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.unit.domain.worlds import NOW
 from ums.domain.errors import InvalidInputError
-from ums.domain.events import MAX_MESSAGE, FluxEvent, report_of, supersedes
+from ums.domain.events import MAX_MESSAGE, FluxEvent, merged, report_of
 from ums.domain.fleet import Health, Report
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -74,7 +75,7 @@ def test_only_the_root_says_that_all_is_well(
 def test_a_report_has_the_senders_time_and_ours() -> None:
     """And Flux's own words."""
     report = read(ROOT, "ReconciliationSucceeded", "info", serial=9)
-    assert report == Report(9, Health.HEALTHY, "said so", "", NOW, NOW)
+    assert report == Report(9, Health.HEALTHY, "said so", "", NOW, NOW, applied=True)
 
 
 def test_a_commit_that_is_none_of_ours_reports_nothing() -> None:
@@ -104,14 +105,36 @@ def test_a_source_that_fails_names_no_revision_so_the_last_serial_stands(known: 
 )
 def test_a_failure_of_the_root_counts_unless_its_component_is_known(known: Report, *, kept: bool) -> None:
     """The root repeats what a wrapper said first, less exactly; what is older counts never."""
-    report = read(ROOT, "HealthCheckFailed", "error", known=known)
+    report = read(ROOT, "ReconciliationFailed", "error", known=known)
     assert (report is not None) is kept
+
+
+@pytest.mark.parametrize("reason", ["HealthCheckFailed", "ReconciliationSucceeded"])
+def test_an_offer_that_was_applied_stays_so_until_the_next(reason: str) -> None:
+    """Health is checked last; and what failed is still named, whoever speaks first."""
+    known = said(Health.FAILED, "platform-cilium")
+    root = read(ROOT, reason, "error", known=known)
+    assert root is not None
+    assert (root.component, root.applied) == ("platform-cilium", True)
+    event = FluxEvent.from_dict(body(WRAPPER, reason="HealthCheckFailed", severity="error"))
+    for serial, applied in ((7, True), (8, False)):
+        late = report_of(event, serial=serial, known=replace(root, at=NOW - timedelta(seconds=1)), heard=NOW)
+        assert late is not None
+        assert late.applied is applied
+
+
+def test_an_offer_that_could_not_be_applied_is_not_applied() -> None:
+    """Nor is one that something of it failed in."""
+    for about in (ROOT, WRAPPER):
+        report = read(about, "ReconciliationFailed", "error")
+        assert report is not None
+        assert not report.applied
 
 
 def test_recovery_replaces_a_failure_that_names_its_component() -> None:
     """Else a data plane would stay red."""
     known = said(Health.FAILED, "platform-cilium")
-    assert supersedes(said(Health.HEALTHY, seconds=0), known)
+    assert merged(said(Health.HEALTHY, seconds=0), known) is not None
 
 
 def test_what_was_seen_before_reports_nothing() -> None:
