@@ -74,7 +74,8 @@ class Promote:
                 return promotion(world, channel, name, given, gates)
             if when_ready and not any(gate.verdict is Verdict.FAILED for gate in gates):
                 known = channel.request(name.bundle, name.version)
-                return requested(world, channel, replace(known, wanted=known.wanted or given, expedite=expedite))
+                wish = replace(known, wanted=known.wanted or given, expedite=expedite)
+                return replace(requested(world, channel, wish), gates=gates)
             raise refusal(channel, name, gates)
 
         return self.record(
@@ -95,7 +96,7 @@ class Promote:
             UnavailableError: the registry does not answer.
 
         """
-        world = self.record.world()
+        world = self.record.release_repo.read()
         entry = world.entry(name.bundle, name.version)
         try:
             self.verify.release(world.settings.registry, name.bundle, entry.digest, world.trust)
@@ -123,7 +124,7 @@ def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, g
         entry = replace(entry, skipped=(*entry.skipped, Skipped(channel.name, skipped, given)))
         world = world.with_entry(entry)
         files[layout.catalog_status(name.bundle, name.version)] = Document(entry.status_document())
-    return Change(world, files)
+    return Change(world, files, gates)
 
 
 def requested(world: World, channel: Channel, request: Request) -> Change:

@@ -14,6 +14,7 @@ from ums.domain import layout
 from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
 from ums.domain.fleet import Desired, next_serial
+from ums.domain.gates import Gate
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_planes
 from ums.domain.world import Base, Content, Decision, Document, World
@@ -24,10 +25,11 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a verb wants recorded: the world as it will be, and the files that make it so."""
+    """What a verb wants recorded: the world as it will be, the files that make it so, and which gates were asked."""
 
     world: World
     files: Mapping[str, Content | None] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,20 @@ class Outcome:
     """What was, or with ``dry_run`` would be, recorded.
 
     Attributes:
+        before: the world that it was made from.
         serials: the new serial of each data plane whose state was issued.
         base: the heads afterwards.
+        gates: those that were asked, and what they said.
 
     """
 
+    before: World
     world: World
     plan: Plan
     serials: Mapping[PDPName, int]
     base: Base
     recorded: bool
+    gates: tuple[Gate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +104,13 @@ class Record:
             serials = {pdp: each.serial for pdp, each in issued.items()}
             decision = Decision(subject, action, actor, reason, now, files, delivery)
             if dry_run or decision.is_empty:
-                return Outcome(world, plan, serials, before.base, recorded=False)
+                return Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates)
             try:
                 base = self.release_repo.commit(decision, base=before.base)
             except ConflictError:
                 continue
             self.wake()
-            return Outcome(world, plan, serials, base, recorded=True)
+            return Outcome(before, world, plan, serials, base, recorded=True, gates=wanted.gates)
         raise UnavailableError(
             f"the release repo moved {_ATTEMPTS} times while this was decided; nothing was recorded",
             hint="try again in a moment",

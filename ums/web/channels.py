@@ -94,7 +94,7 @@ def _promotion_routes(api: Blueprint, services: Services) -> None:
     @api.post("/channels/<channel>/promotions")
     def promote(channel: str) -> Response:
         by, body = identify(services, request), read_body(PromoteBody)
-        name, before = ReleaseName.parse(body.release), services.record.world()
+        name = ReleaseName.parse(body.release)
         outcome = services.promote(
             name,
             to=channel,
@@ -105,7 +105,7 @@ def _promotion_routes(api: Blueprint, services: Services) -> None:
             dry_run=body.dry_run,
         )
         given = Given(by.subject, body.reason, services.clock.now())
-        return jsonify(promotion_view(before, outcome, channel, name, given, expedite=body.expedite))
+        return jsonify(promotion_view(outcome, channel, name, given))
 
     @api.post("/channels/<channel>/cancellations")
     def cancel(channel: str) -> Response:

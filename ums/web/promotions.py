@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ums.domain.fleet import Given
-from ums.domain.gates import ask_gates
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.release import ReleaseName, diff_releases
-from ums.domain.world import World
 from ums.usecases.record import Outcome
 from ums.web.rollouts import earliest_end, waves_view
 from ums.web.views import followers, outcome_view
@@ -17,16 +15,13 @@ _FIRST = 20
 """How many of those who move first are named."""
 
 
-def promotion_view(
-    before: World, outcome: Outcome, channel: str, name: ReleaseName, given: Given, *, expedite: bool
-) -> dict[str, Any]:
-    """Return a promotion, or the wish for one, made from ``before``."""
+def promotion_view(outcome: Outcome, channel: str, name: ReleaseName, given: Given) -> dict[str, Any]:
+    """Return a promotion, or the wish for one."""
+    before, gates = outcome.before, outcome.gates
     was, there = before.channel(channel), outcome.world.channel(channel)
     track, release = was.tracks.get(name.bundle), outcome.world.entry(name.bundle, name.version).release
     head = before.entry(name.bundle, track.head.release).release if track else None
     promoted = name.bundle in there.tracks and there.tracks[name.bundle].head.release == name.version
-    asked = outcome.world if not promoted else before
-    gates = ask_gates(asked, asked.channel(channel), name, given.since, expedite=expedite) if head != release else ()
     planned = there if promoted else there.with_promoted(name.bundle, name.version, given)
     rollout = planned.rollouts.get(name.bundle)
     members = outcome.plan.members.get((channel, name.bundle))
