@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tests.simulation.cluster import Cluster
 from ums.domain.composing import find_hold
-from ums.domain.deciding import Plan, decide
+from ums.domain.deciding import Plan, decide, decide_about
 from ums.domain.fleet import BundleState, DataPlane, Pin
 from ums.domain.lanes import Road
 from ums.domain.names import PDPName
@@ -31,7 +31,9 @@ def check_step(
 ) -> None:
     """Check what one step did."""
     assert not after.problems, f"it wrote what it cannot read: {after.problems}"
-    assert decide(after, now) == decide(after, now), "deciding has no side effects"
+    plan = decide(after, now)
+    assert plan == decide(after, now), "deciding has no side effects"
+    check_explained(after, now, plan)
     if outcome is not None and outcome.recorded:
         assert moved, "an acknowledged decision is in the release repo"
     for name, plane in after.planes.items():
@@ -48,6 +50,15 @@ def check_step(
         check_visited(after, cluster)
     if outcome is not None and outcome.recorded:
         check_limits(before, outcome, now)
+
+
+def check_explained(world: World, now: datetime, plan: Plan) -> None:
+    """Check that who asks about one data plane, another one each second, is told what is decided."""
+    names = sorted(world.planes)
+    name = names[int(now.timestamp()) % len(names)]
+    moves = {each.bundle: each for each in plan.moves if each.pdp == name}
+    reasons = {each.bundle: each.reasons for each in plan.withheld if each.pdp == name}
+    assert decide_about(world, now, name) == (moves, reasons), f"{name} is told something else than what is decided"
 
 
 def check_serial(was: DataPlane, plane: DataPlane) -> None:

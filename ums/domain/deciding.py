@@ -123,6 +123,29 @@ def decide(world: World, now: datetime) -> Plan:
     return Plan(tuple(moves), tuple(withheld), _offers(world, moves, now), rollouts, members)
 
 
+def decide_about(
+    world: World, now: datetime, name: PDPName
+) -> tuple[Mapping[str, Move], Mapping[str, tuple[Reason, ...]]]:
+    """Return what ``decide`` has for one data plane, by bundle: its moves, and the reasons why it gets no more.
+
+    Others of its channel are looked at only where it depends on them, and no further than that takes.
+
+    Raises:
+        NotFoundError: it is not registered.
+
+    """
+    plane = world.plane(name)
+    channel = plane.registration.channel
+    turn = _Turn(world, channel, [plane], now)
+    turn.take()
+    if turn.has_depending(plane):
+        neighbours = [each for each in world.planes.values() if each.registration.channel == channel]
+        turn = _Turn(world, channel, sorted(neighbours, key=_BY_NAME), now)
+        turn.take(about=plane)
+    moves = {each.bundle: each for each in turn.moves if each.pdp == name}
+    return moves, {each.bundle: each.reasons for each in turn.withheld if each.pdp == name}
+
+
 def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName, Mapping[str, BundleState]]:
     offers: dict[PDPName, dict[str, BundleState]] = {}
     for move in moves:
@@ -186,8 +209,8 @@ class _Turn:
         self._reasons: dict[object, tuple[Reason, ...]] = {}
         self._sizes: dict[str, int] = {}
 
-    def take(self) -> None:
-        """Work out moves, reasons and rollouts."""
+    def take(self, about: DataPlane | None = None) -> None:
+        """Work out moves, reasons and rollouts; ``about`` one data plane, moves and reasons of that alone."""
         if self.channel is None:
             self._without_channel()
             return
@@ -197,9 +220,14 @@ class _Turn:
             self._consider(plane)
         for bundle, lane in self.lanes.items():
             self._advance(bundle, lane)
-        self._serve()
+        self._serve(about)
         self.withheld.sort(key=_BY_PLANE)
         self.moves.sort(key=_BY_PLANE)
+
+    def has_depending(self, plane: DataPlane) -> bool:
+        """Return whether others decide about a data plane too: it may move, or is in a rollout under way."""
+        rolled_out = any(bundle in self.members for bundle in _bundles(plane))
+        return rolled_out or any(each.wish.after is not None for each in self._candidates if each.plane is plane)
 
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
@@ -252,10 +280,10 @@ class _Turn:
                 if wish.after is not None or wish.reasons:
                     yield _Candidate(plane, lane, current, wish, members.get(plane.name))
 
-    def _serve(self) -> None:
-        """Let candidates move, in their order, while few enough are between versions."""
+    def _ready(self, candidates: Iterable[_Candidate]) -> list[_Candidate]:
+        """Return those who can move at once, and withhold it from the others."""
         ready: list[_Candidate] = []
-        for each in self._candidates:
+        for each in candidates:
             wish, against = each.wish, self._against(each)
             each.after = wish.after if wish.open else None
             if wish.fallback is not None and (against or not wish.open):
@@ -264,6 +292,14 @@ class _Turn:
                 ready.append(each)
             else:
                 self._withhold(each, against)
+        return ready
+
+    def _serve(self, about: DataPlane | None) -> None:
+        """Let candidates move, in their order, while few enough are between versions."""
+        if about is not None and not self._ready(each for each in self._candidates if each.plane is about):
+            return
+        self.withheld.clear()  # of what was asked about one alone: here it comes again
+        ready = self._ready(self._candidates)
         if not ready:
             return
         assert self.channel is not None  # noqa: S101 - checked by take

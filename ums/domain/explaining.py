@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ums.domain.deciding import decide
+from ums.domain.deciding import decide_about
 from ums.domain.errors import Reason
 from ums.domain.fleet import Health
 from ums.domain.names import PDPName
@@ -94,16 +94,14 @@ def explain(world: World, now: datetime, name: PDPName) -> tuple[Explanation, ..
     """
     plane = world.plane(name)
     channel = plane.registration.channel
-    neighbours = {each: other for each, other in world.planes.items() if other.registration.channel == channel}
-    plan = decide(world.with_planes(neighbours), now)
+    moves, withheld = decide_about(world, now, name)
     found = []
     offered = plane.desired.bundles if plane.desired else {}
     for bundle in sorted({*plane.registration.bundles, *offered}):
         state = offered.get(bundle)
         track = world.channels[channel].tracks.get(bundle) if channel in world.channels else None
         target = f"{bundle}@{track.head.release}" if track else None
-        reasons = next((each.reasons for each in plan.withheld if (each.pdp, each.bundle) == (name, bundle)), ())
-        move = next((each for each in plan.moves if (each.pdp, each.bundle) == (name, bundle)), None)
+        reasons, move = withheld.get(bundle, ()), moves.get(bundle)
         running = f"{bundle}@{state.release}" if state else None
         if move is not None:
             sentence = f"{name} gets {bundle}@{move.after.release} now."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.unit.domain.worlds import AT_ONCE, NOW, given, make_release, make_world, settle
 from ums.domain.channels import Channel, Promoted, Track
 from ums.domain.composing import find_hold
-from ums.domain.deciding import Plan, decide
+from ums.domain.deciding import Move, Plan, decide, decide_about
+from ums.domain.errors import Reason
 from ums.domain.fleet import BundleState, DataPlane, Hold, Pin, Registration
 from ums.domain.names import PDPName
 from ums.domain.policy import Policy
@@ -180,6 +181,8 @@ def test_promises_hold_after_every_instruction(told: list[Told]) -> None:
         fleet = each.step(fleet)
         plan = decide(fleet.world, fleet.now)
         assert decide(fleet.world, fleet.now) == plan, "deciding has no side effects"
+        for name in fleet.world.planes:
+            check_one(name, decide_about(fleet.world, fleet.now, name), plan)
         after = settle(fleet.world, fleet.now, healthy=fleet.healthy)
         check_step(fleet, plan, after)
         check_reasons(after, decide(after, fleet.now))
@@ -187,6 +190,14 @@ def test_promises_hold_after_every_instruction(told: list[Told]) -> None:
     for _ in range(2):  # a removal that was marked takes one more state
         fleet = replace(fleet, world=settle(fleet.world, fleet.now))
     assert not decide(fleet.world, fleet.now).moves, "nothing is moved to and fro"
+
+
+def check_one(name: PDPName, found: tuple[Mapping[str, Move], Mapping[str, tuple[Reason, ...]]], plan: Plan) -> None:
+    """Who asks about one data plane is told what is decided."""
+    assert found == (
+        {each.bundle: each for each in plan.moves if each.pdp == name},
+        {each.bundle: each.reasons for each in plan.withheld if each.pdp == name},
+    )
 
 
 def check_step(fleet: Fleet, plan: Plan, after: World) -> None:
