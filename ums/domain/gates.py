@@ -220,10 +220,11 @@ def _signatures(q: _Question) -> _Answer | None:
 
 def _evidence(q: _Question) -> _Answer | None:
     missing, unknown = [], []
+    known = {"signature": q.entry.signed_by, **q.entry.evidence}
     for kind, signers in sorted(q.channel.policy.gates.evidence.items()):
-        if kind not in q.entry.evidence:
+        if kind not in known:
             unknown.append(kind)
-        elif signers and not set(signers) & set(q.entry.evidence[kind]):
+        elif not set(signers or known[kind]) & set(known[kind]):
             missing.append(f"{kind} by {' or '.join(signers)}")
     if missing:
         return _Answer(Verdict.FAILED, f"there is no {', no '.join(missing)}", None, "whoever builds the release")

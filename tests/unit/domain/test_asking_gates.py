@@ -92,9 +92,19 @@ def test_two_distinct_people_of_the_group_must_agree() -> None:
     assert ask(approved(world, "ann", "bob"), GateName.APPROVALS, promoter="bob").verdict is Verdict.PENDING
 
 
-def test_what_is_unknown_does_not_pass_and_is_called_unknown() -> None:
-    """Nobody said anything about an SBOM."""
-    assert ask(make(GateRules(evidence={"sbom": ()})), GateName.EVIDENCE).verdict is Verdict.UNKNOWN
+@pytest.mark.parametrize(
+    ("demanded", "verdict"),
+    [
+        ({"sbom": ()}, Verdict.UNKNOWN),
+        ({"signature": ()}, Verdict.PASSED),
+        ({"signature": ("release", "auditor")}, Verdict.PASSED),
+        ({"signature": ("auditor",)}, Verdict.FAILED),
+        ({"signature": (), "sbom": ()}, Verdict.UNKNOWN),
+    ],
+)
+def test_evidence_is_there_and_by_whom_it_must_be(demanded: dict[str, tuple[str, ...]], verdict: Verdict) -> None:
+    """The release is signed by release, and nobody said anything about an SBOM: what is unknown does not pass."""
+    assert ask(make(GateRules(evidence=demanded)), GateName.EVIDENCE).verdict is verdict
 
 
 def test_a_closed_window_says_when_it_opens() -> None:
