@@ -168,9 +168,9 @@ class Stage:
             self.services.promote(ReleaseName("platform", Version(version)), to=channel, by=ADMIN)
         self.services.reconcile()
 
-    def set_policy(self, channel: str, *, by: Identity = ADMIN, **fields: object) -> None:
+    def set_policy(self, channel: str, **fields: object) -> None:
         """Put a policy in force."""
-        self.services.set_policy(channel, yaml.safe_dump(fields).encode(), Why(by, "a test"))
+        self.services.set_policy(channel, yaml.safe_dump(fields).encode(), Why(ADMIN, "a test"))
 
     def add_plane(self, name: PDPName = PROD, channel: str = "stable", **fields: Any) -> None:  # noqa: ANN401
         """Register a data plane, which follows ``stable`` unless told otherwise."""
