@@ -367,8 +367,8 @@ def _adoption(q: _Question) -> _Answer | None:
 def _risk(q: _Question) -> _Answer | None:
     if not q.channel.policy.gates.undeclared_risk or q.feeder is None:
         return None
-    declared = (risk for risk in q.world.risks.values() if risk.bundle == q.name.bundle and risk.given.active(q.now))
-    if any(q.name.version in risk.releases for risk in declared):
+    known = (each for each in q.world.risks.values() if each.bundle == q.name.bundle and each.given.active(q.now))
+    if any(each.covers(q.name.version) for each in known):
         return _Answer(Verdict.PASSED, "its risks are declared")
     failed = [
         str(plane.name)

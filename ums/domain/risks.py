@@ -53,6 +53,10 @@ class Risk:
         check_name(self.name, "risk name")
         check_name(self.bundle, "bundle name")
 
+    def covers(self, release: Version) -> bool:
+        """Return whether a release brings the risk."""
+        return _holds(self.releases, release)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
         return {
@@ -127,7 +131,7 @@ def exposure(
 
     """
     answers = [
-        _holds(risk.releases, target),
+        risk.covers(target),
         *([coming_from is not None and _holds(risk.from_releases, coming_from)] if risk.from_releases else []),
         *(labels.get(name) == value for name, value in risk.labels.items()),
         *(name in components and _holds(versions, components[name]) for name, versions in risk.components.items()),

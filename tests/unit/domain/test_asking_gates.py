@@ -7,16 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.domain.worlds import NOW, given, make_release, make_world
+from tests.unit.domain.worlds import NOW, PROD, given, make_release, make_world, settle
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Approval, Channel, Request
-from ums.domain.fleet import Given
+from ums.domain.digest import Digest
+from ums.domain.fleet import Given, Registration
 from ums.domain.freezes import Freeze, Scope
 from ums.domain.gates import Gate, Verdict, ask_gates
 from ums.domain.policy import Approvals, Expedite, GateName, GateRules, Policy
 from ums.domain.release import ReleaseName
+from ums.domain.risks import Risk
 from ums.domain.rollouts import RolloutStatus
-from ums.domain.version import Version
+from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule, Window
 from ums.domain.world import World
 
@@ -155,3 +157,30 @@ def test_a_release_comes_by_way_of_the_feeder() -> None:
     wanted = Request("platform", NAME.version, wanted=given())
     asked = world.with_channel(world.channel("edge").with_request(wanted))
     assert ask(asked, GateName.FEEDER).verdict is Verdict.PENDING
+
+
+@pytest.mark.parametrize(
+    ("risk", "verdict"),
+    [
+        (None, Verdict.FAILED),
+        (Risk("r", "platform", VersionRange("1.1.x"), "known", given()), Verdict.PASSED),
+        (Risk("r", "platform", VersionRange("1.1.x"), "known", given(NOW)), Verdict.FAILED),
+        (Risk("r", "platform", VersionRange("1.0.x"), "known", given()), Verdict.FAILED),
+        (Risk("r", "flux", VersionRange("1.1.x"), "known", given()), Verdict.FAILED),
+    ],
+    ids=["none", "its own", "one that ended", "of another release", "of another bundle"],
+)
+def test_what_failed_in_the_feeder_needs_a_risk_that_says_why(risk: Risk | None, verdict: Verdict) -> None:
+    """One in force, of this release."""
+    world = make(GateRules(undeclared_risk=True))
+    fleet = settle(make_world([make_release("1.1.0", {"cilium": "1.1.0"})], promoted=["1.1.0"]), healthy=False)
+    plane = replace(fleet.plane(PROD), registration=Registration(PROD, "edge", ("platform",)))
+    world = replace(world.with_plane(plane), risks={"r": risk} if risk else {})
+    assert ask(world, GateName.RISK).verdict is verdict
+
+
+def test_approvals_are_for_one_release_and_no_other_of_its_name() -> None:
+    """By its digest: what was approved is what is promoted."""
+    world = approved(make(GateRules(approvals=TWO)), "ann", "bob")
+    entry = replace(world.entry("platform", NAME.version), digest=Digest.of(b"another"))
+    assert ask(world.with_entry(entry), GateName.APPROVALS).message == "0 of 2 approvals"

@@ -117,6 +117,12 @@ def test_a_risk_may_be_one_of_a_single_pre_release(target: str, expected: Exposu
     assert ask(replace(PLAIN, releases=VersionRange("1.4.2-rc.1")), target=Version(target)) is expected
 
 
+@pytest.mark.parametrize(("release", "covered"), [("1.4.2", True), ("1.4.3-rc.1", True), ("1.5.0", False)])
+def test_a_risk_covers_releases_and_their_pre_releases(release: str, *, covered: bool) -> None:
+    """For the gate as for the data planes."""
+    assert PLAIN.covers(Version(release)) is covered
+
+
 LABELS = st.dictionaries(st.sampled_from(["cloud", "tier"]), st.sampled_from(["azure", "aws"]))
 VERSIONS = st.sampled_from(["1.33.0", "1.34.1+k3s1", "2.6.4", "2.7.0-rc.1"]).map(Version)
 RANGES = st.sampled_from(["~1.34", "<2", "2.6.x", "*"]).map(VersionRange)
