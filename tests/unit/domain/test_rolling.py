@@ -13,11 +13,21 @@ from hypothesis import strategies as st
 from tests.unit.domain.worlds import NOW, given, make_release, make_world
 from ums.domain.channels import Channel, Track
 from ums.domain.deciding import decide
+from ums.domain.digest import Digest
 from ums.domain.fleet import DataPlane, Health, Registration, Report, next_serial
 from ums.domain.names import PDPName
 from ums.domain.policy import Amount, Counting, OnHalt, Policy, Strategy, Wave
 from ums.domain.rendering import offer
-from ums.domain.rollouts import Rollout, RolloutStatus, position, ramp_limit
+from ums.domain.rollouts import (
+    Member,
+    Progress,
+    Rollout,
+    RolloutStatus,
+    assign,
+    position,
+    ramp_limit,
+    ramp_time,
+)
 from ums.domain.version import Version
 from ums.domain.world import World
 
@@ -264,3 +274,54 @@ def test_a_wave_succeeds_where_enough_organizations_say_so(organizations: int, w
 
 def _has(plane: DataPlane, version: Version) -> bool:
     return plane.desired is not None and plane.desired.bundles["platform"].release == version
+
+
+def test_each_release_has_another_first_data_plane() -> None:
+    """Decided, and not only computed: over three hundred releases each of five is the canary about sixty times."""
+    world = Fleet.of(5).world
+    entry, firsts = world.entry("platform", NEW), Counter[PDPName]()
+    for number in range(300):
+        other = world.with_entry(replace(entry, digest=Digest.of(f"{number}".encode())))
+        firsts.update(move.pdp for move in decide(other, NOW + 5 * HOUR).moves)
+    assert sum(firsts.values()) == 300
+    assert all(35 < firsts[name] < 85 for name in world.planes)
+
+
+@given_that(st.integers(1, 500), st.integers(60, 10**6), st.data())
+def test_a_ramp_reaches_each_when_it_was_said_to(size: int, seconds: int, data: st.DataObject) -> None:
+    """Not before, but for rounding: *until* in the reason is a promise."""
+    over = timedelta(seconds=seconds)
+    rollout = replace(Fleet.of(1).rollout, strategy=Strategy(waves=(Wave("everyone", over=over),)))
+    rank = data.draw(st.integers(0, size - 1))
+    due = ramp_time(rollout, size, rank)
+    assert ramp_limit(rollout, size, due) > rank
+    assert rank == 0 or ramp_limit(rollout, size, due - timedelta(seconds=2)) <= rank
+
+
+@given_that(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 1, exclude_max=True)), min_size=1, max_size=40),
+    st.lists(st.integers(0, 100), max_size=4),
+)
+def test_waves_are_as_large_as_their_shares_say(planes: list[tuple[bool, bool, float]], shares: list[int]) -> None:
+    """Together with those before; whoever was offered the release already is in the earliest, in whatever order."""
+    waves = tuple(Wave(f"w{share}", share=Amount(f"{share}%")) for share in sorted(shares))
+    rollout = replace(Fleet.of(1).rollout, strategy=Strategy(waves=waves))
+    members = [
+        Member(
+            name=PDPName("a", f"p-{number}"),
+            labels={},
+            order=(False, order),
+            eligible=eligible,
+            coming=False,
+            progress=Progress.OFFERED if tried else None,
+            counts=True,
+        )
+        for number, (tried, eligible, order) in enumerate(planes)
+    ]
+    assign(rollout, members)
+    for index, wave in enumerate(waves):
+        assert wave.share is not None
+        assert sum(each.wave <= index for each in members) == wave.share.at_least(len(members))
+    by_turn = sorted(members, key=lambda each: (each.wave, each.rank))
+    assert by_turn == sorted(members, key=lambda each: (each.precedence, each.position))
+    assert len({(each.wave, each.rank) for each in members}) == len(members)
