@@ -107,6 +107,18 @@ def test_a_wish_is_asked_about_again_before_it_is_fulfilled(stage: Stage) -> Non
     assert head(stage) == "1.1.0"
 
 
+def test_a_registry_that_is_away_delays_a_wish(stage: Stage) -> None:
+    """What cannot be verified now does not pass now; the next round asks again."""
+    demand(stage, SOAK)
+    stage.services.promote(V2, to="stable", by=ERIK, when_ready=True)
+    stage.clock.advance(3 * HOUR)
+    stage.registry.fail_next(1)
+    stage.services.reconcile()
+    assert head(stage) == "1.0.0"
+    stage.services.reconcile()
+    assert head(stage) == "1.1.0"
+
+
 def test_a_wish_does_not_outlive_trust_in_its_signature(stage: Stage) -> None:
     """The loop verifies again, whatever was found when the release was registered."""
     demand(stage, SOAK)
@@ -122,15 +134,14 @@ def test_a_wish_does_not_outlive_trust_in_its_signature(stage: Stage) -> None:
 
 def test_an_automatic_channel_takes_the_highest_that_passes(stage: Stage) -> None:
     """Nobody asks; what must not enter is passed over, and what is below is not taken on the way."""
-    stage.publish("1.2.0")
-    stage.publish("1.3.0", **SECURITY)
-    for version in ("1.2.0", "1.3.0"):
+    for version, fields in (("1.2.0", SECURITY), ("1.3.0", {}), ("1.4.0", SECURITY)):
+        stage.publish(version, **fields)
         stage.promote(version, "edge")
     demand(stage, {}, promotion="automatic", classes=["security"])
-    stage.services.withdraw_release.yank(ReleaseName("platform", Version("1.3.0")), Why(ERIK, "broken"))
+    stage.services.withdraw_release.yank(ReleaseName("platform", Version("1.4.0")), Why(ERIK, "broken"))
     stage.services.reconcile()
     track = stage.world().channel("stable").tracks["platform"]
-    assert [str(step.release) for step in track.history] == ["1.0.0", "1.1.0"]
+    assert [str(step.release) for step in track.history] == ["1.0.0", "1.2.0"]
     assert (track.head.given.by, track.head.given.reason) == ("ums", "stable takes by itself what passes its gates")
     assert not stage.services.reconcile().recorded
 
