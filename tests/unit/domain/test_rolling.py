@@ -310,7 +310,8 @@ def test_waves_are_as_large_as_their_shares_say(planes: list[tuple[bool, bool, f
         Member(
             name=PDPName("a", f"p-{number}"),
             labels={},
-            order=(False, order),
+            silent=False,
+            position=order,
             eligible=eligible,
             coming=False,
             progress=Progress.OFFERED if tried else None,
