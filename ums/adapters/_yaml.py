@@ -29,6 +29,8 @@ _Path = tuple[str | int, ...]
 
 _PATH = re.compile(r"(?:\./)?[a-z0-9][A-Za-z0-9.+-]*(?:/[A-Za-z0-9.+-]+)+")
 """No reader takes text with a slash for anything else, so it is written as it is."""
+_QUOTED = re.compile(r"[1-9][0-9]*|\{\"[^']*\}")
+"""A number, or a JSON object: to every reader something else than text, unless it stands in quotes."""
 _ONE_WORD = re.compile(r"[!-~]{1,65536}")
 """Text that is written alike wherever in a document it stands: nothing to fold, nothing to indent."""
 
@@ -247,7 +249,9 @@ def _scalar(value: object) -> bytes | None:
     """Return how a text is written, or ``None`` where that depends on what is around it."""
     if not isinstance(value, str) or not _ONE_WORD.fullmatch(value):
         return None
-    return value.encode() if _PATH.fullmatch(value) else _dumped(value)
+    if _PATH.fullmatch(value):
+        return value.encode()
+    return f"'{value}'".encode() if _QUOTED.fullmatch(value) else _dumped(value)
 
 
 @lru_cache(maxsize=4096)

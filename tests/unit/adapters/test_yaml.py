@@ -198,6 +198,7 @@ def test_what_does_not_fit_is_named_with_line_and_field(
 _TEXT = st.one_of(
     st.text(max_size=30),
     st.from_regex(r"(\./)?[a-z0-9./+:-]{1,20}", fullmatch=True),
+    st.from_regex(r"[0-9]{1,12}|\{\"[!-~]{0,60}\}", fullmatch=True),
     st.sampled_from(["", "1e3", "null", "on", "007", "./pdps/on/1e3", "a/b: c", "é/x", "x" * 5000, "a\nb", "{}", "~"]),
 )
 
