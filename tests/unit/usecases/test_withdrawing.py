@@ -118,10 +118,12 @@ def test_a_hold_or_a_pin_on_a_recalled_release_is_not_overrun(stage: Stage, kept
     assert on(stage) == "1.2.0"
 
 
-def test_who_was_held_elsewhere_goes_there(stage: Stage) -> None:
-    """A rollback and a recall do not quarrel."""
+def test_a_hold_elsewhere_leads_away_from_a_recalled_release(stage: Stage) -> None:
+    """And not where the recall would: people were more exact."""
+    do = stage.services.instruct
+    do.hold(PROD, PLATFORM, None, Why(ADMIN, "acceptance test"))
     stage.services.withdraw_release.recall(BAD, None, WHY)
-    stage.services.instruct.roll_back(PROD, PLATFORM, V1, Why(ADMIN, "x"))
+    do.roll_back(PROD, PLATFORM, V1, Why(ADMIN, "it was better"))
     assert on(stage) == "1.0.0"
 
 
