@@ -63,11 +63,12 @@ class Freeze:
     def reason(self) -> Reason:
         """Return why nothing moves."""
         given = self.given
+        how = "by mending the file" if self == UNREADABLE else f"ums thaw {self.name}"
         return Reason(
             "frozen",
             f"{self.scope} was frozen by {given.by}: {given.reason}",
             to_text(given.until) if given.until else None,
-            f"a release engineer (ums thaw {self.name})",
+            f"a release engineer ({how})",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _check_scope(world: World, scope: Scope) -> None:
 
 
 def _frozen(world: World, freezes: tuple[Freeze, ...]) -> Change:
-    if UNREADABLE in freezes:
+    if UNREADABLE in world.freezes:
         raise InvalidInputError(
             "freezes.yaml cannot be read, so everything is frozen", hint="mend the file in the release repo"
         )
