@@ -24,15 +24,26 @@ EVERYTHING = Scope()
 V2 = ReleaseName("platform", Version("1.1.0"))
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def make(folder: Path) -> Stage:
     """Return a data plane on 1.1.0, which was on 1.0.0 before."""
-    made = Stage(tmp_path)
+    made = Stage(folder)
     made.add_plane()
     for version in ("1.0.0", "1.1.0"):
         made.publish(version)
         made.promote(version)
     return made
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return one that nobody touched."""
+    return make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Return one for refusals, which leave no trace."""
+    return make(tmp_path_factory.mktemp("shared"))
 
 
 def test_a_rollback_under_a_freeze_is_recorded_and_done_at_the_thaw(stage: Stage) -> None:
@@ -87,13 +98,13 @@ def test_a_freeze_of_the_same_name_is_replaced(stage: Stage) -> None:
     ],
 )
 def test_a_freeze_of_nothing_by_nobody_or_for_nothing_is_refused(
-    stage: Stage, scope: Scope, why: Why, error: type[UmsError]
+    shared: Stage, scope: Scope, why: Why, error: type[UmsError]
 ) -> None:
     """Whoever names what is not there means something else; a token for one bundle freezes no other."""
-    before = stage.world()
+    before = shared.world()
     with pytest.raises(error):
-        stage.services.freeze_fleet.freeze("incident", scope, why)
-    assert stage.world() == before
+        shared.services.freeze_fleet.freeze("incident", scope, why)
+    assert shared.world() == before
 
 
 @pytest.mark.parametrize(
@@ -105,13 +116,13 @@ def test_a_freeze_of_nothing_by_nobody_or_for_nothing_is_refused(
     ],
 )
 def test_what_is_frozen_is_thawed_by_its_name_and_by_those_who_may(
-    stage: Stage, name: str, why: Why, error: type[UmsError]
+    shared: Stage, name: str, why: Why, error: type[UmsError]
 ) -> None:
     """With a reason."""
-    stage.services.freeze_fleet.freeze("incident", EVERYTHING, OLGA)
+    shared.services.freeze_fleet.freeze("incident", EVERYTHING, OLGA)
     with pytest.raises(error):
-        stage.services.freeze_fleet.thaw(name, why)
-    assert len(stage.world().freezes) == 1
+        shared.services.freeze_fleet.thaw(name, why)
+    assert len(shared.world().freezes) == 1
 
 
 @pytest.mark.parametrize("content", [b"freezes: [", b"freezes: 3\n"], ids=["no YAML", "no list"])

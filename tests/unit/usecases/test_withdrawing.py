@@ -44,6 +44,12 @@ def stage(tmp_path: Path) -> Stage:
     return make(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Return one for refusals, which leave no trace."""
+    return make(tmp_path_factory.mktemp("shared"))
+
+
 def on(stage: Stage, name: PDPName = PROD) -> str:
     """Return the release a data plane is on."""
     return " ".join(sorted(set(stage.running(name).values())))
@@ -141,14 +147,14 @@ def test_a_hold_elsewhere_leads_away_from_a_recalled_release(stage: Stage) -> No
     ids=["to itself", "to none", "of none", "of the newest", "to a yanked one", "no reason", "no right"],
 )
 def test_a_recall_that_leads_nowhere_is_refused(
-    stage: Stage, name: ReleaseName, to: Version | None, why: Why, error: type[UmsError]
+    shared: Stage, name: ReleaseName, to: Version | None, why: Why, error: type[UmsError]
 ) -> None:
     """And leaves no trace."""
-    stage.services.withdraw_release.yank(BAD, WHY)
-    before = stage.world()
+    shared.services.withdraw_release.yank(BAD, WHY)
+    before = shared.world()
     with pytest.raises(error):
-        stage.services.withdraw_release.recall(name, to, why)
-    assert stage.world() == before
+        shared.services.withdraw_release.recall(name, to, why)
+    assert shared.world() == before
 
 
 def test_a_rollback_does_not_cross_a_barrier(tmp_path: Path) -> None:
