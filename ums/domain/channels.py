@@ -208,7 +208,10 @@ class Channel:
     def with_promoted(
         self, bundle: str, release: Version, given: Given, gates: tuple[Mapping[str, Any], ...] = ()
     ) -> Self:
-        """Return this channel with a new head for a bundle, its rollout started, and what the gates said kept."""
+        """Return this channel with a new head for a bundle, its rollout started, and what the gates said kept.
+
+        Who waits to promote an older release waits no longer: it would be a way back.
+        """
         history = self.tracks[bundle].history if bundle in self.tracks else ()
         replaced = self.rollouts.get(bundle)
         if replaced is not None and replaced.status in WITHDRAWN and history:
@@ -217,8 +220,14 @@ class Channel:
         track = Track((*history, Promoted(release, given)))
         rollout = Rollout.start(release, self.policy.rollout, given, before=replaced)
         executed = replace(self.request(bundle, release), executed=Executed(given, gates))
+        overtaken = {
+            name
+            for name, each in self.requests.items()
+            if each.bundle == bundle and each.release < release and each.executed is None
+        }
+        left = {name: each for name, each in self.requests.items() if name not in overtaken}
         return replace(
-            self.with_request(executed),
+            replace(self, requests=left).with_request(executed),
             tracks={**self.tracks, bundle: track},
             rollouts={**self.rollouts, bundle: rollout},
         )

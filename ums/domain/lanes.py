@@ -218,19 +218,27 @@ class Lane:
         self, current: BundleState, entry: CatalogEntry, hold: Hold | None, pin: Pin | None
     ) -> _Target | Wish:
         assert entry.recall is not None  # noqa: S101 - asked for by the caller
-        recall = entry.recall
+        recall, to = entry.recall, self._recalled_to(entry.recall.to)
         text = f"{entry.release.name} was recalled by {recall.given.by}: {recall.given.reason}"
         if hold is not None and hold.release != current.release:
             return hold.release, Road.ORDERED, (hold_reason(hold),)
         if hold is not None:
             who = f"{OPERATOR} (ums unhold)"
             return Wish.stay(Reason("recalled", f"{text}; a hold keeps it here, which is dangerous", None, who))
-        if pin is not None and recall.to not in pin.versions:
+        if pin is not None and to not in pin.versions:
             who = f"{OPERATOR} (ums unpin)"
             return Wish.stay(Reason("recalled", f"{text}; a pin keeps it here, which is dangerous", None, who))
         newer = self.head is not None and self.head > current.release and self.rollout_is_through
-        target = self.head if newer and pin is None and self.head is not None else recall.to
+        target = self.head if newer and pin is None and self.head is not None else to
         return target, Road.DUE, ()
+
+    def _recalled_to(self, version: Version) -> Version:
+        """Return where a recall leads in the end: what it names may have been recalled since."""
+        seen: set[Version] = set()
+        while version not in seen and (entry := self.entries.get(version)) is not None and entry.recall is not None:
+            seen.add(version)
+            version = entry.recall.to
+        return version
 
     def _pinned(self, plane: DataPlane, pin: Pin, current: BundleState | None) -> _Target | Wish:
         assert self.head is not None  # noqa: S101 - asked for by the caller
@@ -266,9 +274,15 @@ class Lane:
     def _taken_back(
         self, plane: DataPlane, current: BundleState, why: str, *, taken_too: bool = False
     ) -> _Target | None:
-        """Return where one goes back to whose offer is taken back, unless there is nothing earlier, or it took it."""
+        """Return where one goes back to whose offer is taken back, if it must.
+
+        It need not if it took it, had nothing earlier, or is pinned to what is newer than that.
+        """
         back = current.origins[0] if current.origins else None
         if back is None or back >= current.release or (is_taken(plane, current) and not taken_too):
+            return None
+        pin = find_pin(plane, self.bundle, None, self.now)
+        if pin is not None and back not in pin.versions:
             return None
         text = f"the offer of {ReleaseName(self.bundle, current.release)} was withdrawn: {why}"
         return back, Road.ORDERED, (Reason("rolled-back" if taken_too else "withdrawn", text),)

@@ -216,7 +216,7 @@ class Instruct:
                 raise NotFoundError(f"no release of {bundle} was promoted to {channel}")
             if release > track.head.release:
                 raise InvalidInputError(f"{channel} has {bundle}@{track.head.release}; {release} is not earlier")
-            _check_way_back(world, bundle, track.head.release, release)
+            check_way_back(world, bundle, track.head.release, release)
             hold = Hold(bundle, None, release, _rollback_given(why, now))
             return replace(found, holds=(*_others(found.holds, Subject(bundle)), hold))
 
@@ -376,10 +376,16 @@ def _check_target(world: World, plane: DataPlane, subject: Subject, release: Ver
         )
     state = plane.desired.bundles.get(subject.bundle) if plane.desired else None
     if state is not None:
-        _check_way_back(world, subject.bundle, state.release, release)
+        check_way_back(world, subject.bundle, state.release, release)
 
 
-def _check_way_back(world: World, bundle: str, current: Version, release: Version) -> None:
+def check_way_back(world: World, bundle: str, current: Version, release: Version) -> None:
+    """Refuse a way back past what cannot be undone, or past a barrier: nobody skips one in this direction either.
+
+    Raises:
+        RefusedError: names what lies between.
+
+    """
     passed = [
         version
         for version, entry in world.catalog.get(bundle, {}).items()

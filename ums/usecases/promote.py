@@ -117,6 +117,8 @@ def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, g
         layout.channel_rollout(channel.name, name.bundle): Document(moved.rollouts[name.bundle].to_dict()),
         layout.channel_request(channel.name, request.id): Document(request.to_dict()),
     }
+    for overtaken in channel.requests.keys() - moved.requests.keys():
+        files[layout.channel_request(channel.name, overtaken)] = None
     world = world.with_channel(moved)
     skipped = tuple(gate.name.value for gate in gates if gate.verdict is Verdict.SKIPPED)
     if skipped:

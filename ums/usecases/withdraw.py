@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.composing import irreversible_between
-from ums.domain.errors import InvalidInputError, Reason, RefusedError
+from ums.domain.errors import InvalidInputError
 from ums.domain.identity import Permission
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, Document, Recall, World
-from ums.usecases.instruct import Why
+from ums.usecases.instruct import Why, check_way_back
 from ums.usecases.record import Change, Outcome, Record
 
 
@@ -59,7 +58,7 @@ class WithdrawRelease:
             ForbiddenError: the identity may not promote.
             NotFoundError: there is no such release.
             InvalidInputError: there is none to go to, or a reason is missing.
-            RefusedError: the way back is closed by an irreversible release.
+            RefusedError: the way back is closed by a barrier or an irreversible release.
 
         """
 
@@ -68,13 +67,7 @@ class WithdrawRelease:
             goal = world.entry(name.bundle, target)
             if target == name.version or goal.yanked:
                 raise InvalidInputError(f"{name.bundle}@{target} is no release to go to", hint="name another: --to")
-            crossed = irreversible_between(world, name.bundle, target, name.version)
-            if crossed:
-                raise RefusedError(
-                    f"{name} cannot be recalled to {target}",
-                    tuple(Reason("irreversible", f"{name.bundle}@{each} cannot be undone") for each in crossed),
-                    hint="fix forward: publish a newer release, and recall to that",
-                )
+            check_way_back(world, name.bundle, name.version, target)
             return replace(entry, yanked=given.reason, recall=Recall(target, given))
 
         return self._change("recall", name, why, change, dry_run=dry_run)

@@ -14,7 +14,7 @@ from tests.unit.domain.worlds import NOW, given, make_release, make_world
 from ums.domain.channels import Channel, Track
 from ums.domain.deciding import decide
 from ums.domain.digest import Digest
-from ums.domain.fleet import DataPlane, Health, Registration, Report, next_serial
+from ums.domain.fleet import DataPlane, Health, Pin, Registration, Report, next_serial
 from ums.domain.names import PDPName
 from ums.domain.policy import Amount, Counting, OnHalt, Policy, Strategy, Wave
 from ums.domain.rendering import offer
@@ -28,7 +28,7 @@ from ums.domain.rollouts import (
     ramp_limit,
     ramp_time,
 )
-from ums.domain.version import Version
+from ums.domain.version import Version, VersionRange
 from ums.domain.world import World
 
 OLD, NEW = Version("1.0.0"), Version("1.1.0")
@@ -237,6 +237,16 @@ def test_a_yank_takes_back_what_was_not_taken_yet() -> None:
     taken = Fleet.of(1).tick()
     taken.world = taken.world.with_entry(entry)
     assert not decide(taken.world, taken.now).moves
+
+
+def test_nobody_is_taken_back_out_of_a_pin() -> None:
+    """Who pinned what is newer does not want what was before."""
+    fleet = _silence(Fleet.of(1), NEW)
+    (name,) = fleet.world.planes
+    plane = replace(fleet.world.plane(name), pins=(Pin("platform", None, VersionRange(">=1.1"), given()),))
+    fleet.world = fleet.world.with_plane(plane)
+    fleet.steer(replace(fleet.rollout, status=RolloutStatus.HALTED))
+    assert not decide(fleet.world, fleet.now).moves
 
 
 def test_a_cancelled_rollout_takes_back_hops_that_were_not_taken_yet() -> None:

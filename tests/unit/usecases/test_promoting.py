@@ -87,6 +87,18 @@ def test_a_wish_is_kept_until_the_gates_open_and_then_fulfilled(stage: Stage) ->
     assert (step.by, step.reason, step.since) == ("erik", "case 4711", stage.clock.now())
 
 
+def test_a_wish_that_was_overtaken_is_forgotten(stage: Stage) -> None:
+    """What is older than the head can no longer be promoted, so nobody waits for it."""
+    demand(stage, SOAK, expedite=FAST)
+    stage.services.promote(V2, to="stable", by=ERIK, when_ready=True)
+    stage.publish("1.2.0", **SECURITY)
+    stage.promote("1.2.0", "edge")
+    demand(stage, {})
+    stage.promote("1.2.0", "stable")
+    assert (head(stage), waiting(stage)) == ("1.2.0", [])
+    assert stage.repo.file("main", layout.channel_request("stable", "platform-1.1.0")) is None
+
+
 def test_a_wish_whose_gate_is_shut_is_refused(stage: Stage) -> None:
     """Time does not open what somebody must change."""
     demand(stage, SOAK, classes=["bugfix"])

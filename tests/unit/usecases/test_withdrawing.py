@@ -94,6 +94,33 @@ def test_a_recall_back_is_left_again_with_the_next_promotion(stage: Stage) -> No
     assert on(stage) == "1.2.0"
 
 
+def test_a_recall_of_where_a_recall_led_takes_everybody_on(stage: Stage) -> None:
+    """Who never came there, too."""
+    stage.add_plane(NEW)
+    for name in (PROD, NEW):
+        stage.services.instruct.hold(name, PLATFORM, None, Why(ADMIN, "acceptance test"))
+    stage.services.withdraw_release.recall(BAD, None, WHY)
+    stage.services.instruct.unhold(PROD, PLATFORM, Why(ADMIN, "done"))
+    assert (on(stage), on(stage, NEW)) == ("1.2.0", "1.1.0")
+    stage.publish("1.3.0")
+    stage.services.withdraw_release.recall(ReleaseName("platform", V3), None, WHY)
+    stage.services.instruct.unhold(NEW, PLATFORM, Why(ADMIN, "done"))
+    assert (on(stage), on(stage, NEW)) == ("1.3.0", "1.3.0")
+
+
+def test_a_recall_does_not_skip_a_barrier_on_the_way_back(tmp_path: Path) -> None:
+    """It may end there."""
+    stage = make(tmp_path, upgrade={"barrier": "migrates"})
+    stage.promote("1.2.0")
+    stage.hear(Health.HEALTHY, PROD)
+    worse = ReleaseName("platform", V3)
+    with pytest.raises(RefusedError, match=r"cannot go back from 1\.2\.0 to 1\.0\.0") as caught:
+        stage.services.withdraw_release.recall(worse, V1, WHY)
+    assert caught.value.hint == "go back to 1.1.0 at the most, or fix forward"
+    stage.services.withdraw_release.recall(worse, BAD.version, WHY)
+    assert on(stage) == "1.1.0"
+
+
 @pytest.mark.parametrize("upgrade", [{"irreversible": True}, {"irreversible": True, "barrier": "migrates"}])
 def test_no_recall_leads_back_past_what_cannot_be_undone(tmp_path: Path, upgrade: dict[str, Any]) -> None:
     """It is refused at once, and the way forward is open."""
@@ -102,7 +129,7 @@ def test_no_recall_leads_back_past_what_cannot_be_undone(tmp_path: Path, upgrade
     with pytest.raises(RefusedError) as caught:
         stage.services.withdraw_release.recall(BAD, V1, WHY)
     assert [reason.message for reason in caught.value.reasons] == ["platform@1.1.0 cannot be undone"]
-    assert caught.value.hint == "fix forward: publish a newer release, and recall to that"
+    assert caught.value.hint == "fix forward: publish and promote a newer release"
     assert stage.world() == before
     stage.services.withdraw_release.recall(BAD, None, WHY)
     assert on(stage) == "1.2.0"
