@@ -21,6 +21,7 @@ from ums.domain.trust import Signatory
 
 if TYPE_CHECKING:
     # The service's alone: whoever publishes or verifies starts without the fleet's model.
+    from ums.domain.auditing import Commit
     from ums.domain.bootstrapping import Credentials
     from ums.domain.fleet import Report
     from ums.domain.identity import Identity
@@ -178,6 +179,39 @@ class ReleaseRepo(Protocol):
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
+        ...
+
+
+class History(Protocol):
+    """The commits of a release repo, read from any clone of it.
+
+    All methods raise ``NotFoundError`` where there is none, and ``UnavailableError`` where Git fails.
+    """
+
+    def check_objects(self) -> None:
+        """Check that every object is what its name says, and that none is missing.
+
+        Raises:
+            IntegrityError: one is not, or is not there.
+            InvalidInputError: the clone is shallow.
+
+        """
+        ...
+
+    def state_keys(self) -> tuple[str, ...]:
+        """Return the keys that ``trust.yaml`` names at the head of ``main``, in OpenSSH's form."""
+        ...
+
+    def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:
+        """Return all commits of a branch, each after its parents, with which of the keys signed it."""
+        ...
+
+    def changed(self, before: str, after: str) -> Sequence[str]:
+        """Return the paths that differ between two commits; ``before`` may be empty: all of them."""
+        ...
+
+    def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
+        """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
         ...
 
 

@@ -480,6 +480,16 @@ def _trust(content: bytes, path: str) -> TrustPolicy:
     return validate(TrustModel, content, path).to_domain()
 
 
+def state_keys_of(content: bytes, path: str) -> tuple[str, ...]:
+    """Return the keys that may sign commits, as ``trust.yaml`` names them.
+
+    Raises:
+        SpecError: the file is wrong.
+
+    """
+    return _trust(content, path).state_keys
+
+
 def _policy(content: bytes, path: str) -> Policy:
     return validate(ChannelModel, content, path).to_domain(content)
 

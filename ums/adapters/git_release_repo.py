@@ -7,18 +7,15 @@ People push to ``main`` too: whatever stands there, by whatever name, is read as
 
 from __future__ import annotations
 
-import errno
 import io
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock
 
-import git
-
+from ums.adapters._git import EMPTY_TREE, Git
 from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
 from ums.domain import layout
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
@@ -26,25 +23,18 @@ from ums.domain.names import PDPName
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 
-_TIMEOUT_SECONDS = 60
 _ZERO = "0" * 40
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
-_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-# zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
-_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
-_NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""The empty tree, which every repository has."""
 _LOG_FORMAT = (
     "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
     "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
 )
 _LOG_FIELDS = 6
 _MAX_LINE = 500
-_DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
 """All that is read on ``delivery``."""
 
@@ -53,9 +43,7 @@ class GitReleaseRepo:
     """Implements ``ports.ReleaseRepo``. ``author`` is ``Name <mail>``; ``path`` a bare repository."""
 
     def __init__(self, path: Path, signer: StateSigner, *, author: str) -> None:
-        self._git = git.Git(path)
-        self._git.update_environment(**_ENVIRONMENT)
-        self._path = path
+        self._git = Git(path)
         self._signer = signer
         self._author = author
         self._lock = Lock()
@@ -89,12 +77,11 @@ class GitReleaseRepo:
         }
         try:
             path.mkdir(parents=True, exist_ok=True)
-            command = git.Git(path)
-            command.update_environment(**_ENVIRONMENT)
-            command.init("--bare", "--quiet", f"--initial-branch={layout.MAIN}")
+            command = Git(path)
+            command.run("init", "--bare", "--quiet", f"--initial-branch={layout.MAIN}")
             for key, value in settings.items():
-                command.config(key, value)
-        except (git.GitCommandError, OSError) as error:
+                command.run("config", key, value)
+        except (UmsError, OSError) as error:
             raise StorageError(f"cannot make a repository in {path.name}: {error}") from error
 
     def read(self) -> World:
@@ -129,7 +116,7 @@ class GitReleaseRepo:
         if not self._heads().main:
             return ()
         paths = ["--", f":(literal){path}"] if path else []
-        output = self._run("log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths)
+        output = self._git.run("log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths)
         # Git cuts a message at a NUL, so no commit can add a field; people's may hold anything else.
         fields = [_one_line(field) for field in output.decode(errors="replace").split("\x00")]
         entries = []
@@ -145,15 +132,15 @@ class GitReleaseRepo:
         path = layout.plane_state(pdp)
         try:
             # Only what was really offered counts: an object that merely lies in the repository does not.
-            self._run("merge-base", "--is-ancestor", commit_id, _DELIVERY_REF)
-            content = self._run("cat-file", "blob", f"{commit_id}:{path}")
+            self._git.run("merge-base", "--is-ancestor", commit_id, _DELIVERY_REF)
+            content = self._git.run("cat-file", "blob", f"{commit_id}:{path}")
         except UmsError:
             return None
         return serial_of(content, path)
 
     def _heads(self) -> Base:
         """Return both heads, read at once."""
-        text = self._run("for-each-ref", "--format=%(objectname) %(refname)", _MAIN_REF, _DELIVERY_REF).decode()
+        text = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", _MAIN_REF, _DELIVERY_REF).decode()
         heads = {ref: commit for commit, _, ref in (line.partition(" ") for line in text.splitlines())}
         return Base(heads.get(_MAIN_REF, ""), heads.get(_DELIVERY_REF, ""))
 
@@ -188,7 +175,9 @@ class GitReleaseRepo:
         """Return the new blob id of every path that differs between commits; what is gone, or a submodule, has none."""
         if old == new:
             return {}
-        output = self._run("diff-tree", "-r", "-z", "--no-renames", old or _NOTHING, new or _NOTHING, "--", *paths)
+        output = self._git.run(
+            "diff-tree", "-r", "-z", "--no-renames", old or EMPTY_TREE, new or EMPTY_TREE, "--", *paths
+        )
         fields = output.decode(errors="replace").split("\x00")
         changes: dict[str, str] = {}
         for meta, path in zip(fields[::2], fields[1::2], strict=False):
@@ -200,7 +189,9 @@ class GitReleaseRepo:
         wanted = sorted(blobs)
         if not wanted:
             return {}
-        output = io.BytesIO(self._run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in wanted).encode()))
+        output = io.BytesIO(
+            self._git.run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in wanted).encode())
+        )
         found: dict[str, bytes] = {}
         for blob in wanted:
             header = output.readline().split()
@@ -218,7 +209,7 @@ class GitReleaseRepo:
         old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
         contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
         stream = _stream(base, decision, blobs, contents)
-        output = self._run("fast-import", "--quiet", "--done", stdin=stream).decode()
+        output = self._git.run("fast-import", "--quiet", "--done", stdin=stream).decode()
         main, delivery = (line.split()[2] for line in output.splitlines())
         return main, delivery
 
@@ -231,67 +222,19 @@ class GitReleaseRepo:
         head = f"tree {tree}\n" + (f"parent {parent}\n" if parent else "") + f"author {who}\ncommitter {who}\n"
         signature = self._signer.sign(f"{head}\n{message}".encode()).strip().replace("\n", "\n ")
         commit = f"{head}gpgsig {signature}\n\n{message}".encode()
-        return self._run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
+        return self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
         """Move refs in one transaction, if none moved meanwhile."""
         lines = [f"update {ref} {new} {old or _ZERO}" for ref, new, old in updates]
         try:
-            self._run("update-ref", "--stdin", stdin="\n".join(["start", *lines, "prepare", "commit", ""]).encode())
+            self._git.run("update-ref", "--stdin", stdin="\n".join(["start", *lines, "prepare", "commit", ""]).encode())
         except UnavailableError as error:
             heads = self._heads()
             now = {_MAIN_REF: heads.main, _DELIVERY_REF: heads.delivery}
             if any(now[ref] != old for ref, _, old in updates):
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
-
-    def _run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"") -> bytes:
-        """Run a Git command and return its output; what is still to be made it reads while the rest is made.
-
-        Raises:
-            StorageError: the disk is full or not writable.
-            UnavailableError: Git failed otherwise, or took too long.
-
-        """
-        try:
-            # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
-            running = self._git.execute(
-                ["git", *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
-            )
-            process = running.proc
-            assert process is not None  # noqa: S101 - as_process was asked for
-            try:
-                if not isinstance(stdin, bytes):
-                    _feed(process, stdin)
-                    stdin = b""
-                output, problems = process.communicate(stdin, timeout=_TIMEOUT_SECONDS)
-            except BaseException:
-                process.kill()
-                process.communicate()
-                raise
-        except (OSError, subprocess.TimeoutExpired, git.GitError) as error:
-            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageError("the disk is full; nothing was recorded") from error
-            raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
-        if process.returncode:
-            text = problems.decode(errors="replace").strip()[-400:]
-            if any(sign in text for sign in _DISK_REFUSED):
-                raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
-            raise UnavailableError(f"git {arguments[0]} failed: {text}")
-        return bytes(output)
-
-
-def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes]) -> None:
-    """Write to a process that reads meanwhile, and has little to say before it read all."""
-    assert process.stdin is not None  # noqa: S101 - it is a pipe
-    impatience = Timer(_TIMEOUT_SECONDS, process.kill)
-    impatience.start()
-    try:
-        process.stdin.writelines(parts)
-    except BrokenPipeError:
-        pass  # it ended early, and says why
-    finally:
-        impatience.cancel()
 
 
 def _is_read(path: str) -> bool:

@@ -1,0 +1,185 @@
+"""Walking the release repo's history: what holds, and each way in which it does not – on real repositories."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_release_repo import git, git_repo
+from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from ums.adapters.git_history import GitHistory
+from ums.domain.auditing import Audited
+from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
+from ums.usecases.audit import Audit
+from ums.usecases.instruct import Subject, Why
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a release repo in which a data plane went to 1.0.0 and was held there."""
+    folder = tmp_path_factory.mktemp("recorded")
+    stage = Stage(folder, release_repo=git_repo(folder))
+    stage.add_plane()
+    stage.publish("1.0.0")
+    stage.promote("1.0.0")
+    stage.services.instruct.hold(PROD, Subject("platform"), None, Why(ADMIN, "audit"))
+    return folder
+
+
+@pytest.fixture
+def folder(recorded: Path, tmp_path: Path) -> Path:
+    """Return a copy to be tampered with."""
+    shutil.copytree(recorded, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def audit(folder: Path) -> Audited:
+    """Walk the history, trusting the service's key alone."""
+    key = git_repo(folder)._signer.public_key
+    return Audit(GitHistory(folder / "repo.git"))([key])
+
+
+def head(folder: Path, branch: str) -> str:
+    """Return a branch's newest commit."""
+    return git(folder, "rev-parse", branch).decode().strip()
+
+
+def write(folder: Path, branch: str, path: str, content: str, *parents: str, message: str = "by hand") -> str:
+    """Commit a file without a state key, and move the branch there."""
+    blob = git(folder, "hash-object", "-w", "--stdin", stdin=content.encode()).decode().strip()
+    start = parents[0] if parents else head(folder, branch)
+    git(folder, "read-tree", start)
+    git(folder, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+    tree = git(folder, "write-tree").decode().strip()
+    given = [argument for parent in parents or (start,) for argument in ("-p", parent)]
+    commit = git(folder, "commit-tree", tree, *given, "-m", message).decode().strip()
+    git(folder, "update-ref", f"refs/heads/{branch}", commit)
+    return commit
+
+
+def test_what_the_service_recorded_holds(recorded: Path) -> None:
+    """Every commit of both branches, by the pinned key and by those that the repository names itself."""
+    found = audit(recorded)
+    assert found.flaws == ()
+    assert found.decisions > found.deliveries > 1
+    assert found.by_people == 0
+
+
+def test_people_change_what_people_write(folder: Path) -> None:
+    """Directly and by a merge, whichever side they call the first."""
+    before = head(folder, "main")
+    branch = write(folder, "topic", "channels/edge/policy.yaml", "description: edited\n", before)
+    stage_head = write(folder, "main", "README.md", "hello\n")
+    write(folder, "main", "channels/edge/policy.yaml", "description: edited\n", stage_head, branch)
+    found = audit(folder)
+    assert (found.flaws, found.by_people) == ((), 3)
+
+
+@pytest.mark.parametrize(
+    "path", ["catalog/platform/1.0.0/status.yaml", "channels/edge/state.yaml", "fleet/acme/prod/decisions.yaml"]
+)
+def test_what_only_the_service_writes_is_named_if_somebody_else_did(folder: Path, path: str) -> None:
+    """With the commit, its author and the file."""
+    commit = write(folder, "main", path, "x: 1\n")
+    (flaw,) = audit(folder).flaws
+    assert (flaw.branch, flaw.commit) == ("main", commit)
+    assert flaw.message == f"changes {path}, which only UMS writes, and no state key signed it"
+    assert "<p@example.com>" in flaw.author
+
+
+def test_a_merge_that_brings_back_what_was_before_is_named(folder: Path) -> None:
+    """The hold is undone by a merge that keeps the older side."""
+    old, new = head(folder, "main~1"), head(folder, "main")
+    merge = write(folder, "main", "README.md", "merged\n", old, new)
+    (flaw,) = audit(folder).flaws
+    assert flaw.commit == merge
+    assert "fleet/acme/prod/decisions.yaml" in flaw.message
+
+
+def amended(folder: Path, branch: str) -> str:
+    """Give the newest commit another message, and keep its signature."""
+    raw = git(folder, "cat-file", "commit", branch).replace(b"UMS-Reason: ", b"UMS-Reason: not ")
+    commit = git(folder, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
+    git(folder, "update-ref", f"refs/heads/{branch}", commit)
+    return commit
+
+
+@pytest.mark.parametrize("branch", ["main", "delivery"])
+def test_a_commit_that_was_changed_is_named(folder: Path, branch: str) -> None:
+    """A word in the reason is enough."""
+    commit = amended(folder, branch)
+    assert [(flaw.branch, flaw.commit) for flaw in audit(folder).flaws][:1] == [(branch, commit)]
+
+
+def test_a_delivery_that_nobody_signed_is_named(folder: Path) -> None:
+    """Whatever it brings."""
+    commit = write(folder, "delivery", "pdps/acme/prod/state.yaml", "data: {}\n")
+    (flaw,) = audit(folder).flaws
+    assert (flaw.commit, flaw.message) == (commit, "no state key signed it")
+
+
+def test_an_older_state_delivered_again_is_named(folder: Path) -> None:
+    """Signed by the key, but with a serial that does not rise: as if the key was stolen."""
+    repo = git_repo(folder)
+    old = git(folder, "show", "delivery~1:pdps/acme/prod/state.yaml")
+    blob = git(folder, "hash-object", "-w", "--stdin", stdin=old).decode().strip()
+    git(folder, "read-tree", "delivery")
+    git(folder, "update-index", "--add", "--cacheinfo", f"100644,{blob},pdps/acme/prod/state.yaml")
+    tree = git(folder, "write-tree").decode().strip()
+    text = f"tree {tree}\nparent {head(folder, 'delivery')}\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n"
+    message = f"\nback\n\nUMS-Decision: {head(folder, 'main')}\n"
+    signature = repo._signer.sign((text + message).encode()).strip().replace("\n", "\n ")
+    raw = f"{text}gpgsig {signature}\n{message}".encode()
+    commit = git(folder, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
+    git(folder, "update-ref", "refs/heads/delivery", commit)
+    (flaw,) = audit(folder).flaws
+    assert flaw.commit == commit
+    assert flaw.message.startswith("the serial of acme/prod did not rise: ")
+
+
+def test_a_key_that_nobody_trusts_signs_nothing(folder: Path) -> None:
+    """Pinned to another key, no commit of the service holds."""
+    elsewhere = folder.parent / "other"
+    elsewhere.mkdir()
+    other = git_repo(elsewhere)
+    found = Audit(GitHistory(folder / "repo.git"))([other._signer.public_key])
+    assert found.by_people == found.decisions
+    assert len(found.flaws) >= found.deliveries
+
+
+def spoil(folder: Path) -> None:
+    """Change a byte of a stored object."""
+    victim = next(path for path in sorted((folder / "repo.git" / "objects").glob("??/*")) if path.is_file())
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.chmod(0o600)
+    victim.write_bytes(content)
+
+
+def shallow(folder: Path) -> None:
+    """Leave a clone without its past."""
+    git(folder, "clone", "--quiet", "--bare", "--depth=1", f"file://{folder}/repo.git", str(folder / "shallow"))
+    shutil.rmtree(folder / "repo.git")
+    (folder / "shallow").rename(folder / "repo.git")
+
+
+@pytest.mark.parametrize(
+    ("harm", "error"),
+    [
+        (spoil, IntegrityError),
+        (shallow, InvalidInputError),
+        (lambda folder: shutil.rmtree(folder / "repo.git"), NotFoundError),
+        (lambda folder: (folder / "repo.git" / "HEAD").unlink(), UnavailableError),
+        (lambda folder: git(folder, "update-ref", "-d", "refs/heads/main"), NotFoundError),
+    ],
+)
+def test_what_cannot_be_walked_is_an_error(
+    folder: Path, harm: Callable[[Path], object], error: type[Exception]
+) -> None:
+    """Never *all holds*."""
+    harm(folder)
+    with pytest.raises(error):
+        Audit(GitHistory(folder / "repo.git"))()

@@ -1,0 +1,78 @@
+"""Git's plumbing commands through GitPython, for the adapters that read and write release repos."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Timer
+
+import git
+
+from ums.domain.errors import StorageError, UnavailableError
+
+_TIMEOUT_SECONDS = 60
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+# zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
+_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+_DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Every repository has it."""
+
+
+class Git:
+    """Runs Git in a repository, without the configuration of the machine or of its users."""
+
+    def __init__(self, path: Path, *, timeout: float = _TIMEOUT_SECONDS, **environment: str) -> None:
+        self._git = git.Git(path)
+        self._git.update_environment(**_ENVIRONMENT, **environment)
+        self._timeout = timeout
+
+    def run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"") -> bytes:
+        """Run a Git command and return its output; what is still to be made it reads while the rest is made.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+            UnavailableError: Git failed otherwise, or took too long.
+
+        """
+        try:
+            # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
+            running = self._git.execute(
+                ["git", *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
+            )
+            process = running.proc
+            assert process is not None  # noqa: S101 - as_process was asked for
+            try:
+                if not isinstance(stdin, bytes):
+                    _feed(process, stdin, self._timeout)
+                    stdin = b""
+                output, problems = process.communicate(stdin, timeout=self._timeout)
+            except BaseException:
+                process.kill()
+                process.communicate()
+                raise
+        except (OSError, subprocess.TimeoutExpired, git.GitError) as error:
+            if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageError("the disk is full; nothing was recorded") from error
+            raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
+        if process.returncode:
+            text = problems.decode(errors="replace").strip()[-400:]
+            if any(sign in text for sign in _DISK_REFUSED):
+                raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
+            raise UnavailableError(f"git {arguments[0]} failed: {text}")
+        return bytes(output)
+
+
+def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes], timeout: float) -> None:
+    """Write to a process that reads meanwhile, and has little to say before it read all."""
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    impatience = Timer(timeout, process.kill)
+    impatience.start()
+    try:
+        process.stdin.writelines(parts)
+    except BrokenPipeError:
+        pass  # it ended early, and says why
+    finally:
+        impatience.cancel()

@@ -1,0 +1,143 @@
+"""The history of a release repo, read from any whole clone of it through GitPython and Git's plumbing.
+
+Nothing is trusted here: what stands in a commit is data, and neither the repository's own configuration nor its
+replacements of objects count.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ums.adapters._git import EMPTY_TREE, Git
+from ums.adapters._release_files import serial_of, state_keys_of
+from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.domain import layout
+from ums.domain.auditing import Commit
+from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
+from ums.domain.names import PDPName
+
+_TIMEOUT_SECONDS = 1800
+_STATE = re.compile(r"pdps/([^/]+)/([^/]+)/state\.yaml")
+_TRAILER = re.compile(r"^UMS-Decision: ([0-9a-f]{40})$", re.MULTILINE)
+
+
+class GitHistory:
+    """Implements ``ports.History``."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the repository at ``path``, bare or not.
+
+        Raises:
+            NotFoundError: there is no such folder.
+
+        """
+        if not path.is_dir():
+            raise NotFoundError(f"there is no folder {path}", hint="name a clone of the release repo")
+        self._git = Git(path, timeout=_TIMEOUT_SECONDS, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+        self._path = path
+
+    def check_objects(self) -> None:
+        """Check that every object is what its name says, and that none is missing.
+
+        Raises:
+            IntegrityError: one is not, or is not there.
+            InvalidInputError: the clone is shallow.
+            NotFoundError: there is no repository.
+
+        """
+        if self._git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise InvalidInputError(f"{self._path} is a shallow clone", hint="git fetch --unshallow")
+        try:
+            self._git.run("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+        except UnavailableError as error:
+            raise IntegrityError(f"{self._path} is damaged: {error.message}", hint="clone it again") from error
+
+    def state_keys(self) -> tuple[str, ...]:
+        """Return the keys that ``trust.yaml`` names at the head of ``main``."""
+        head = self._head(layout.MAIN)
+        if not head:
+            raise NotFoundError(f"{self._path} has no branch {layout.MAIN}", hint="name a clone of the release repo")
+        return state_keys_of(self._git.run("cat-file", "blob", f"{head}:{layout.TRUST}"), layout.TRUST)
+
+    def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:
+        """Return all commits of a branch, each after its parents."""
+        head = self._head(branch)
+        if not head:
+            return ()
+        listed = self._git.run("rev-list", "--topo-order", "--reverse", head).decode().split()
+        contents = self._contents(listed)
+        return [_commit(commit_id, contents[commit_id], keys) for commit_id in listed]
+
+    def changed(self, before: str, after: str) -> Sequence[str]:
+        """Return the paths that differ between two commits; ``before`` may be empty."""
+        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", before or EMPTY_TREE, after)
+        return [path for path in output.decode(errors="replace").split("\x00") if path]
+
+    def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
+        """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
+        arguments = (
+            "diff-tree",
+            "-r",
+            "-z",
+            "--no-renames",
+            "--diff-filter=AM",
+            before or EMPTY_TREE,
+            after,
+            "--",
+            "pdps",
+        )
+        fields = self._git.run(*arguments).decode(errors="replace").split("\x00")
+        found = []
+        for meta, path in zip(fields[::2], fields[1::2], strict=False):
+            match, (_, _, old, new, _) = _STATE.fullmatch(path), meta.split()
+            if match:
+                found.append((PDPName(*match.groups()), old, new))
+        contents = self._contents({blob for _, old, new in found for blob in (old, new) if blob.strip("0")})
+        serials = {blob: serial_of(content, "state.yaml") for blob, content in contents.items()}
+        return [(name, serials.get(old), serials.get(new)) for name, old, new in found]
+
+    def _contents(self, ids: Iterable[str]) -> dict[str, bytes]:
+        wanted = "".join(f"{each}\n" for each in ids).encode()
+        output = io.BytesIO(self._git.run("cat-file", "--batch", stdin=wanted) if wanted else b"")
+        found: dict[str, bytes] = {}
+        while header := output.readline().split():
+            found[header[0].decode()] = output.read(int(header[2]))
+            output.read(1)
+        return found
+
+    def _head(self, branch: str) -> str:
+        """Return a branch's newest commit, also where a clone has it as a remote's only; empty if there is none."""
+        refs = (f"refs/heads/{branch}", f"refs/remotes/origin/{branch}")
+        output = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", *refs).decode()
+        found = {ref: commit for commit, _, ref in (line.partition(" ") for line in output.splitlines())}
+        return next((found[ref] for ref in refs if ref in found), "")
+
+
+def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
+    """Read a commit object; what is signed is all of it but the signature."""
+    head, _, message = raw.partition(b"\n\n")
+    kept: list[bytes] = []
+    signature: list[bytes] = []
+    inside = False
+    for line in head.split(b"\n"):
+        inside = line.startswith(b"gpgsig ") or (inside and line.startswith(b" "))
+        if inside:
+            signature.append(line.removeprefix(b"gpgsig").removeprefix(b" "))
+        else:
+            kept.append(line)
+    armored = b"\n".join(signature).decode(errors="replace")
+    payload = b"\n".join(kept) + b"\n\n" + message
+    fields = [(name, value.decode(errors="replace")) for name, _, value in (line.partition(b" ") for line in kept)]
+    text = message.decode(errors="replace")
+    decisions = _TRAILER.findall(text)
+    return Commit(
+        id=commit_id,
+        parents=tuple(value for name, value in fields if name == b"parent"),
+        author=next((value.rpartition(">")[0] + ">" for name, value in fields if name == b"author"), ""),
+        subject=text.partition("\n")[0],
+        signed_by=verify_ssh_signature(payload, armored, keys) if signature else None,
+        decision=decisions[-1] if decisions else "",
+    )

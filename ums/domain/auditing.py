@@ -1,0 +1,87 @@
+"""What must hold of the release repo's history, so that whoever reads it can rely on it.
+
+On ``main`` everything that UMS writes comes from commits signed with a state key; people's commits may change what
+people write, and nothing else. Every commit of ``delivery`` is signed, follows the one before, names the decision
+that it follows from, and lets no data plane's serial fall.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ums.domain.names import PDPName
+
+_WRITTEN_BY_UMS = re.compile(
+    r"freezes\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/decisions\.yaml"
+    r"|channels/[^/]+/(state\.yaml|policy\.in-force\.yaml|rollouts/.*|promotions/.*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as it was read.
+
+    Attributes:
+        signed_by: the state key that signed it (OpenSSH form), or ``None``: nobody whose key counts.
+        decision: for ``delivery``, the commit on ``main`` that it says it follows from.
+
+    """
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    subject: str
+    signed_by: str | None
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A commit that does not hold, and why."""
+
+    branch: str
+    commit: str
+    author: str
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in answers."""
+        return {"branch": self.branch, "commit": self.commit, "author": self.author, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What was looked at, and what does not hold, oldest first."""
+
+    decisions: int
+    by_people: int
+    deliveries: int
+    flaws: tuple[Flaw, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in answers."""
+        return {
+            "decisions": self.decisions,
+            "byPeople": self.by_people,
+            "deliveries": self.deliveries,
+            "flaws": [flaw.to_dict() for flaw in self.flaws],
+        }
+
+
+def trespasses(paths: Iterable[str]) -> list[str]:
+    """Return those of the paths that only UMS writes."""
+    return [path for path in paths if _WRITTEN_BY_UMS.fullmatch(path)]
+
+
+def fallen(serials: Iterable[tuple[PDPName, int | None, int | None]]) -> list[str]:
+    """Return what is wrong with states that changed, given each data plane's serial before and after."""
+    problems = []
+    for name, before, after in serials:
+        if after is None:
+            problems.append(f"the state of {name} cannot be read")
+        elif before is not None and after <= before:
+            problems.append(f"the serial of {name} did not rise: {before}, then {after}")
+    return problems

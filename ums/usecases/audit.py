@@ -1,0 +1,73 @@
+"""Audit: walk every commit of the release repo and name those that do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ums.domain import layout
+from ums.domain.auditing import Audited, Commit, Flaw, fallen, trespasses
+from ums.ports import History
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Check both branches, from their first commits on; nothing of the service is asked."""
+
+    history: History
+
+    def __call__(self, keys: Sequence[str] = ()) -> Audited:
+        """Walk the history.
+
+        Args:
+            keys: state keys to trust, in OpenSSH's form; without any, those that ``trust.yaml`` names at the
+                head of ``main`` – then the repository vouches for itself.
+
+        Raises:
+            NotFoundError: there is no release repo, or nothing in it.
+            IntegrityError: an object is damaged or missing.
+            UnavailableError: Git failed.
+
+        """
+        self.history.check_objects()
+        trusted = tuple(keys) or self.history.state_keys()
+        main = self.history.commits(layout.MAIN, trusted)
+        delivery = self.history.commits(layout.DELIVERY, trusted)
+        flaws = (*self._of_main(main), *self._of_delivery(delivery, {each.id: each for each in main}))
+        return Audited(len(main), sum(each.signed_by is None for each in main), len(delivery), flaws)
+
+    def _of_main(self, commits: Sequence[Commit]) -> Iterator[Flaw]:
+        signed: dict[str, int] = {}
+        for each in commits:
+            # Of a merge's parents, the one that the service wrote last: what people merged is compared with that.
+            before = max(each.parents, key=lambda parent: signed.get(parent, 0), default="")
+            signed[each.id] = signed.get(before, 0) + (each.signed_by is not None)
+            if each.signed_by is not None:
+                if len(each.parents) > 1:
+                    yield _flaw(layout.MAIN, each, "is a merge, and the service makes none")
+                continue
+            if wrong := trespasses(self.history.changed(before, each.id)):
+                more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+                text = f"changes {', '.join(wrong[:_SHOWN])}{more}, which only UMS writes, and no state key signed it"
+                yield _flaw(layout.MAIN, each, text)
+
+    def _of_delivery(self, commits: Sequence[Commit], main: dict[str, Commit]) -> Iterator[Flaw]:
+        previous = ""
+        for each in commits:
+            decision = main.get(each.decision)
+            if each.signed_by is None:
+                yield _flaw(layout.DELIVERY, each, "no state key signed it")
+            elif each.parents != ((previous,) if previous else ()):
+                yield _flaw(layout.DELIVERY, each, "does not follow the commit before it")
+            elif decision is None or decision.signed_by is None:
+                yield _flaw(layout.DELIVERY, each, f"names no signed decision on {layout.MAIN}")
+            else:
+                for problem in fallen(self.history.serials(previous, each.id)):
+                    yield _flaw(layout.DELIVERY, each, problem)
+            previous = each.id
+
+
+def _flaw(branch: str, commit: Commit, message: str) -> Flaw:
+    return Flaw(branch, commit.id, commit.author, message)
