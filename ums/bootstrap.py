@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ums.adapters._release_files import parse_policy
+from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
@@ -26,6 +27,7 @@ from ums.adapters.system_clock import SystemClock
 from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
+from ums.domain.instants import to_text
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
 from ums.publisher import make_verifier
@@ -200,6 +202,40 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
     store.close()
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)
+
+
+def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
+    """Write a backup of a data folder.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        ConflictError: there is a file of that name.
+        StorageError: the disk refused.
+
+    """
+    if not settings.state_key.exists():
+        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    parts = _parts(settings)
+    if not registry or not settings.registry.exists():
+        parts = replace(parts, registry=None)
+    return back_up(parts, target, at=to_text(SystemClock().now()))
+
+
+def restore_data(settings: Settings, source: Path) -> Backup:
+    """Bring a backup back into a data folder that holds nothing yet.
+
+    Raises:
+        ConflictError: it holds something.
+        InvalidInputError: it is no backup.
+        StorageError: the disk refused.
+
+    """
+    return restore(source, _parts(settings), last=settings.state_key.name)
+
+
+def _parts(settings: Settings) -> Parts:
+    keys = {path.name: path for path in (settings.state_key, settings.master_key)}
+    return Parts(keys, settings.release_repo, settings.data / "ums.db", settings.registry)
 
 
 def seed_templates(channels: Path | None = None) -> Mapping[str, str]:

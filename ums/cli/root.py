@@ -54,6 +54,8 @@ GROUPS = {
     "Service": {
         "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
         "serve": ("serve", "serve", "Run the service."),
+        "backup": ("backup", "backup", "Write all that a service needs into one file."),
+        "restore": ("backup", "restore", "Bring a backup back."),
         "token": ("token", "token", "Issue API tokens."),
         "version": ("version", "version", "Show the version."),
     },

@@ -1,0 +1,195 @@
+"""Losing a service and bringing it back from its backup."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from tests.unit.usecases.stage import ADMIN, PROD
+from ums.adapters.cosign_bundle import CosignBundleSigner
+from ums.bootstrap import Initialized, back_up_data, initialize, make_services, restore_data
+from ums.config import Settings
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, StorageError, UmsError
+from ums.domain.fleet import Registration
+from ums.domain.oci import Repository
+from ums.domain.trust import KeySigner
+from ums.services import Services
+from ums.usecases.initialize import Seed
+from ums.usecases.instruct import Why
+
+
+def make(folder: Path) -> tuple[Settings, Initialized]:
+    """Make the data of a service."""
+    signatory = CosignBundleSigner(generate_private_key(SECP256R1()), "release").signatory()
+    assert isinstance(signatory, KeySigner)
+    settings, span = Settings(folder / "data"), timedelta(minutes=1)
+    seed = Seed(
+        url="http://127.0.0.1:1",
+        registry=Repository("127.0.0.1:1", "ums"),
+        signers={"release": signatory.public_key},
+        state_keys=(),
+        plain_http=True,
+        registry_login=False,
+        interval=span,
+        root_timeout=span,
+        validity=7 * timedelta(days=1),
+    )
+    return settings, initialize(settings, seed)
+
+
+def serial(services: Services) -> int:
+    """Return the serial that the data plane was offered."""
+    desired = services.record.world().plane(PROD).desired
+    assert desired is not None
+    return desired.serial
+
+
+def relabel(services: Services, text: str) -> None:
+    """Let the data plane follow another channel, so that it is offered a new state."""
+    services.change_data_plane(PROD, lambda each: replace(each, channel=text), Why(ADMIN, "a test"))
+
+
+@pytest.fixture
+def backed_up(tmp_path: Path) -> tuple[Settings, Path, str]:
+    """Return a service, its backup, and its first token."""
+    settings, made = make(tmp_path)
+    services = make_services(settings)
+    services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
+    blobs = settings.registry / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    (blobs / "00ff").write_bytes(b"a blob")
+    (settings.registry / "uploads").mkdir()
+    (settings.registry / "uploads" / "half").write_bytes(b"half")
+    back_up_data(settings, tmp_path / "backup.tar", registry=True)
+    return settings, tmp_path / "backup.tar", made.token
+
+
+def test_a_service_comes_back_with_all_it_needs(backed_up: tuple[Settings, Path, str], tmp_path: Path) -> None:
+    """Tokens, decisions and blobs; what was half uploaded is not there. Only its owner reads the secrets."""
+    settings, backup, token = backed_up
+    back = Settings(tmp_path / "back" / "data")
+    found = restore_data(back, backup)
+    services = make_services(back)
+    assert services.authenticate(token).subject == "admin"
+    assert services.record.world() == make_services(settings).record.world()
+    assert found.heads["refs/heads/main"] == services.record.world().base.main
+    assert [path.name for path in sorted(back.registry.rglob("*")) if path.is_file()] == ["00ff"]
+    for path in (back.state_key, back.master_key, backup):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_offered_after_a_restore_is_newer_than_all_that_was_offered_before(
+    backed_up: tuple[Settings, Path, str], tmp_path: Path
+) -> None:
+    """Also than what was offered after the backup and lost: clusters refuse what is not."""
+    settings, backup, _ = backed_up
+    lost = make_services(settings)
+    for channel in ("stable", "edge", "stable"):
+        relabel(lost, channel)
+    newest = serial(lost)
+    back = Settings(tmp_path / "back")
+    restore_data(back, backup)
+    services = make_services(back)
+    assert serial(services) < newest
+    while time.time() < newest + 1:  # serials may run a few seconds ahead of the clock; a restore takes longer
+        time.sleep(0.05)
+    relabel(services, "lts")
+    assert serial(services) > newest
+
+
+def add(backup: Path, name: str, content: bytes) -> None:
+    """Add a member to a backup."""
+    with tarfile.open(backup, "a") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+
+
+def replace_member(backup: Path, name: str, content: bytes) -> None:
+    """Write a backup anew with one member changed."""
+    with tarfile.open(backup) as tar:
+        members = {member.name: tar.extractfile(member) for member in tar}
+        contents = {each: file.read() for each, file in members.items() if file is not None}
+    backup.unlink()
+    for each, old in contents.items():
+        add(backup, each, content if each == name else old)
+
+
+@pytest.mark.parametrize(
+    ("harm", "error", "text"),
+    [
+        (lambda backup: backup.write_bytes(b"x" * 600), InvalidInputError, "is no backup"),
+        (lambda backup: replace_member(backup, "backup.json", b"{}"), InvalidInputError, "is no backup of UMS"),
+        (
+            lambda backup: replace_member(
+                backup, "backup.json", json.dumps({"format": 2, "heads": {}, "at": ""}).encode()
+            ),
+            InvalidInputError,
+            "another version of UMS, in format 2",
+        ),
+        (
+            lambda backup: replace_member(
+                backup, "backup.json", json.dumps({"format": 1, "heads": {}, "at": ""}).encode()
+            ),
+            InvalidInputError,
+            "not the one that its index names",
+        ),
+        (lambda backup: replace_member(backup, "release-repo.bundle", b"x"), UmsError, "git fetch failed"),
+        (lambda backup: add(backup, "../evil", b"x"), InvalidInputError, "does not belong into a backup"),
+        (lambda backup: add(backup, "/evil", b"x"), InvalidInputError, "does not belong into a backup"),
+    ],
+    ids=["noise", "another tar", "newer", "other heads", "no bundle", "upwards", "absolute"],
+)
+def test_a_backup_that_is_none_leaves_nothing_behind(
+    backed_up: tuple[Settings, Path, str],
+    tmp_path: Path,
+    harm: Callable[[Path], object],
+    error: type[UmsError],
+    text: str,
+) -> None:
+    """Not half a service either."""
+    _, backup, _ = backed_up
+    harm(backup)
+    back = tmp_path / "back"
+    with pytest.raises(error, match=text):
+        restore_data(Settings(back), backup)
+    assert not list(back.rglob("*"))
+    assert not (tmp_path / "evil").exists()
+
+
+def test_nothing_is_overwritten(backed_up: tuple[Settings, Path, str], tmp_path: Path) -> None:
+    """Neither a backup nor a service; and what is no service is not backed up."""
+    settings, backup, _ = backed_up
+    with pytest.raises(ConflictError, match="exists already"):
+        back_up_data(settings, backup, registry=True)
+    with pytest.raises(ConflictError, match="exists already"):
+        restore_data(settings, backup)
+    with pytest.raises(NotFoundError, match="holds no UMS data"):
+        back_up_data(Settings(tmp_path / "nothing"), tmp_path / "new.tar", registry=True)
+    with pytest.raises(StorageError, match="cannot write"):
+        back_up_data(settings, tmp_path / "no" / "folder" / "new.tar", registry=True)
+    assert not (tmp_path / "new.tar").exists()
+
+
+def test_a_database_is_copied_whole_while_it_is_written(backed_up: tuple[Settings, Path, str], tmp_path: Path) -> None:
+    """What another connection has not committed is not in it."""
+    settings, _, _ = backed_up
+    with sqlite3.connect(settings.data / "ums.db", isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM tokens")
+        back_up_data(settings, tmp_path / "second.tar", registry=False)
+        writer.execute("ROLLBACK")
+    back = Settings(tmp_path / "back")
+    restore_data(back, tmp_path / "second.tar")
+    with sqlite3.connect(back.data / "ums.db") as database:
+        assert database.execute("SELECT count(*) FROM tokens").fetchone() == (1,)
+    assert not back.registry.exists()

@@ -1,0 +1,216 @@
+"""A service's data in one file, and back: keys, release repo, database, embedded registry. It contains secrets.
+
+Taken while the service runs: Git makes a bundle of what both branches are at that moment, SQLite copies itself
+consistently, and of the registry what refers to content is taken before the content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ums.adapters._git import Git
+from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.domain.errors import ConflictError, InvalidInputError, StorageError
+
+FORMAT = 1
+_INDEX = "backup.json"
+_BUNDLE = "release-repo.bundle"
+_REGISTRY = "registry"
+_DATABASE = "ums.db"
+_MAX_INDEX_BYTES = 1 << 20
+_MEMBER = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._:+-]+)*")
+_OWNER_ONLY = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where a service keeps what is backed up.
+
+    Attributes:
+        files: secrets and the like, by the name they have in the backup.
+        database: an SQLite file, or ``None`` where the database is elsewhere and has backups of its own.
+        registry: the embedded registry, or ``None`` to leave it out.
+
+    """
+
+    files: Mapping[str, Path]
+    release_repo: Path
+    database: Path | None
+    registry: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup holds."""
+
+    at: str
+    heads: Mapping[str, str]
+    files: int
+    size: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the form used in answers."""
+        return {"at": self.at, "heads": dict(self.heads), "files": self.files, "bytes": self.size}
+
+
+def back_up(parts: Parts, target: Path, *, at: str) -> Backup:
+    """Write a backup to ``target``, readable by its owner alone; whole, or not at all.
+
+    Raises:
+        ConflictError: there is a file already.
+        StorageError: the disk refused.
+        UnavailableError: Git failed.
+
+    """
+    if target.exists():
+        raise ConflictError(f"{target} exists already", hint="backups are never overwritten: choose another name")
+    with _storage_errors(f"cannot write {target}"), tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        scratch = Path(folder)
+        git = Git(parts.release_repo)
+        heads = _heads(git)
+        git.run("bundle", "create", "--quiet", str((scratch / _BUNDLE).resolve()), "--branches")
+        members = [(_BUNDLE, scratch / _BUNDLE), *parts.files.items()]
+        if parts.database is not None:
+            _copy_database(parts.database, scratch / _DATABASE)
+            members.append((_DATABASE, scratch / _DATABASE))
+        if parts.registry is not None:
+            members += _kept(parts.registry)
+        index = {"format": FORMAT, "at": at, "heads": heads}
+        (scratch / _INDEX).write_text(json.dumps(index))
+        pending = scratch / "backup"
+        with _create(pending) as file:
+            with tarfile.open(fileobj=file, mode="w") as tar:
+                for name, path in [(_INDEX, scratch / _INDEX), *members]:
+                    tar.add(path, name, recursive=False)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        os.link(pending, target)
+    return Backup(at, heads, len(members), size)
+
+
+def restore(source: Path, parts: Parts, *, last: str) -> Backup:
+    """Bring a backup back, into places where nothing is yet.
+
+    Args:
+        source: the backup.
+        parts: where things go.
+        last: the file whose presence says that all the others are there.
+
+    Raises:
+        ConflictError: something is there already; nothing was written.
+        InvalidInputError: it is no backup, or one of a newer UMS.
+        IntegrityError, UnavailableError: the release repo in it is damaged.
+        StorageError: the disk refused.
+
+    """
+    places = [*parts.files.values(), parts.release_repo, parts.database, parts.registry]
+    taken = [place for place in places if place is not None and place.exists()]
+    if taken:
+        raise ConflictError(f"{taken[0]} exists already", hint="restore into a new folder, and move it into place")
+    with _storage_errors("cannot restore"), _open(source) as tar:
+        index = _index(tar, source)
+        parts.release_repo.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parts.release_repo.parent) as folder:
+            scratch = Path(folder)
+            count = _unpack(tar, scratch, source)
+            _restore_repo(scratch / _BUNDLE, scratch / "repo", index["heads"])
+            found = {"repo": parts.release_repo, _REGISTRY: parts.registry, _DATABASE: parts.database, **parts.files}
+            for name in sorted(found, key=lambda name: name == last):
+                place = found[name]
+                if place is not None and (scratch / name).exists():
+                    (scratch / name).rename(place)
+    return Backup(index["at"], index["heads"], count, source.stat().st_size)
+
+
+def _kept(registry: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what is finished in a registry with its name here, links and tags before the blobs that they name."""
+    for folder in ("repositories", "blobs"):
+        for path in sorted((registry / folder).rglob("*")):
+            if path.is_file():
+                yield f"{_REGISTRY}/{path.relative_to(registry).as_posix()}", path
+
+
+def _heads(git: Git) -> dict[str, str]:
+    lines = git.run("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads").decode().splitlines()
+    return {ref: commit for ref, _, commit in (line.partition(" ") for line in lines)}
+
+
+def _copy_database(database: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as source,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)
+
+
+def _restore_repo(bundle: Path, target: Path, heads: Mapping[str, str]) -> None:
+    GitReleaseRepo.create(target)
+    git = Git(target)
+    git.run("fetch", "--quiet", str(bundle.resolve()), "refs/heads/*:refs/heads/*")
+    git.run("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
+    if _heads(git) != dict(heads):
+        raise InvalidInputError("the release repo in the backup is not the one that its index names")
+
+
+@contextlib.contextmanager
+def _open(source: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(source, "r:") as tar:
+            yield tar
+    except tarfile.TarError as error:
+        raise InvalidInputError(f"{source} is no backup: {error}", hint="ums backup makes one") from error
+
+
+def _index(tar: tarfile.TarFile, source: Path) -> dict[str, Any]:
+    member = tar.next()
+    is_index = member is not None and member.name == _INDEX and member.size < _MAX_INDEX_BYTES
+    file = tar.extractfile(member) if member is not None and is_index else None
+    try:
+        index: dict[str, Any] = json.loads(file.read()) if file else {}
+        known = index["format"] == FORMAT and isinstance(index["heads"], dict) and isinstance(index["at"], str)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(f"{source} is no backup of UMS", hint="ums backup makes one") from error
+    if not known:
+        raise InvalidInputError(f"{source} was made by another version of UMS, in format {index['format']}")
+    return index
+
+
+def _unpack(tar: tarfile.TarFile, folder: Path, source: Path) -> int:
+    """Write all members but the index into a folder, and return how many; nothing leads out of it."""
+    count = 0
+    for member in tar:
+        if not member.isfile() or not _MEMBER.fullmatch(member.name) or ".." in member.name.split("/"):
+            raise InvalidInputError(f"{source}: {member.name!r} does not belong into a backup")
+        content = tar.extractfile(member)
+        if member.name != _INDEX and content is not None:
+            target = folder / member.name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _create(target) as file:
+                shutil.copyfileobj(content, file)
+            count += 1
+    return count
+
+
+def _create(path: Path) -> BinaryIO:
+    """Open a new file that only its owner may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb")
+
+
+@contextlib.contextmanager
+def _storage_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(f"{what}: {error}", hint="is there room, and may you write there?") from error
