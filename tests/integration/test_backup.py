@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD
 from ums.adapters.cosign_bundle import CosignBundleSigner
 from ums.bootstrap import Initialized, back_up_data, initialize, make_services, restore_data
@@ -100,8 +101,8 @@ def test_what_is_offered_after_a_restore_is_newer_than_all_that_was_offered_befo
     restore_data(back, backup)
     services = make_services(back)
     assert serial(services) < newest
-    while time.time() < newest + 1:  # serials may run a few seconds ahead of the clock; a restore takes longer
-        time.sleep(0.05)
+    # Serials may run a few seconds ahead of the clock; to bring a real service back takes longer.
+    eventually(lambda: time.time() > newest + 1, timeout=30, what="the clock passes the newest serial")
     relabel(services, "lts")
     assert serial(services) > newest
 
@@ -130,16 +131,12 @@ def replace_member(backup: Path, name: str, content: bytes) -> None:
         (lambda backup: backup.write_bytes(b"x" * 600), InvalidInputError, "is no backup"),
         (lambda backup: replace_member(backup, "backup.json", b"{}"), InvalidInputError, "is no backup of UMS"),
         (
-            lambda backup: replace_member(
-                backup, "backup.json", json.dumps({"format": 2, "heads": {}, "at": ""}).encode()
-            ),
+            lambda backup: replace_member(backup, "backup.json", b'{"format": 2, "heads": {}, "at": ""}'),
             InvalidInputError,
             "another version of UMS, in format 2",
         ),
         (
-            lambda backup: replace_member(
-                backup, "backup.json", json.dumps({"format": 1, "heads": {}, "at": ""}).encode()
-            ),
+            lambda backup: replace_member(backup, "backup.json", b'{"format": 1, "heads": {}, "at": ""}'),
             InvalidInputError,
             "not the one that its index names",
         ),
