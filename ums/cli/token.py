@@ -25,7 +25,7 @@ def token() -> None:
     "groups",
     multiple=True,
     required=True,
-    help="viewer, publisher, release-engineer, operator or admin; may be repeated.",
+    help="A role: viewer, publisher, release-engineer, operator, admin; or a group that approves. May be repeated.",
 )
 @click.option("--bundle", "bundles", multiple=True, help="Limit it to a bundle; may be repeated.")
 @click.option("--for", "duration", default="90d", show_default=True, help="How long it is valid.")
@@ -34,7 +34,15 @@ def token() -> None:
 def create(
     client: ServiceClient, subject: str, groups: tuple[str, ...], bundles: tuple[str, ...], duration: str, output: str
 ) -> None:
-    """Issue a token to SUBJECT. It is shown once: only its hash is kept."""
+    """Issue a token to SUBJECT. It is shown once: only its hash is kept.
+
+    Besides a role it may have groups of your own, which channels' policies name in their approvals.
+
+    \b
+    Examples:
+      ums token create ci --group publisher --bundle platform
+      ums token create sam --group viewer --group security
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
     body = {
         "subject": subject,
         "groups": list(groups),

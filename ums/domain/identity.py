@@ -26,7 +26,7 @@ ROLES: dict[str, frozenset[Permission]] = {
     "operator": frozenset({Permission.READ, Permission.OPERATE}),
     "admin": frozenset(Permission),
 }
-"""Groups that mean something to UMS. A group not listed here grants nothing."""
+"""What groups of these names may do. Any other grants nothing; channels' policies name it in their approvals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, UnauthenticatedError
 from ums.domain.identity import ROLES, Identity, Permission
+from ums.domain.names import check_name
 from ums.ports import Clock, Store
 
 _PREFIX = "ums_"
@@ -32,16 +33,15 @@ class IssueToken:
 
         Raises:
             ForbiddenError: only admins issue tokens.
-            InvalidInputError: a group means nothing to UMS.
+            InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name.
 
         """
         by.require(Permission.ADMIN)
-        unknown = sorted(identity.groups - set(ROLES))
-        if unknown or not identity.groups:
-            raise InvalidInputError(
-                f"no such group: {', '.join(unknown)}" if unknown else "a token needs a group",
-                hint=f"groups: {', '.join(ROLES)}",
-            )
+        for group in identity.groups:
+            check_name(group, "group name")
+        if not identity.groups & ROLES.keys():
+            given = f"; {', '.join(sorted(identity.groups))} is for approvals alone" if identity.groups else ""
+            raise InvalidInputError(f"a token needs a role{given}", hint=f"roles: {', '.join(ROLES)}")
         token = _PREFIX + secrets.token_urlsafe(32)
         self.store.add_token(_hash(token), identity, expires=expires)
         return token

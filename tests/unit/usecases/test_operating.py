@@ -274,14 +274,20 @@ def test_a_data_plane_proves_itself_by_password_and_by_signature(stage: Stage) -
 
 
 def test_tokens_end_and_only_their_hashes_are_kept(stage: Stage) -> None:
-    """A token is known until its end; nobody makes one for a group that is none."""
+    """A token is known until its end; nobody makes one that could do nothing, and its groups are names."""
     identity = Identity("ci", frozenset({"publisher"}), frozenset({"platform"}))
     token = stage.services.issue_token(identity, expires=stage.clock.now() + timedelta(hours=1), by=ADMIN)
     assert stage.services.authenticate(token) == identity
     stage.clock.advance(timedelta(hours=1))
     with pytest.raises(UnauthenticatedError):
         stage.services.authenticate(token)
-    with pytest.raises(InvalidInputError, match="no such group"):
-        stage.services.issue_token(Identity("x", frozenset({"kings"})), expires=None, by=ADMIN)
+    for groups, text in (
+        ({"kings"}, "a token needs a role; kings"),
+        ((), "a token needs a role"),
+        ({"A b"}, "group name"),
+    ):
+        with pytest.raises(InvalidInputError, match=text):
+            stage.services.issue_token(Identity("x", frozenset(groups)), expires=None, by=ADMIN)
+    assert stage.services.issue_token(Identity("sam", frozenset({"viewer", "security"})), expires=None, by=ADMIN)
     with pytest.raises(ForbiddenError):
         stage.services.issue_token(identity, expires=None, by=identity)
