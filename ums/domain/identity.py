@@ -29,23 +29,45 @@ ROLES: dict[str, frozenset[Permission]] = {
 """What groups of these names may do. Any other grants nothing; channels' policies name it in their approvals."""
 
 
+ALL = "*"
+"""In place of a name: all there are, so that whoever is limited to some may not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A subject, its groups, and the bundles its token is limited to (empty: all)."""
+    """A subject, its groups, and what its roles are limited to.
+
+    Attributes:
+        bundles, channels, orgs: names; empty means all. Labels limit nothing: whoever names things chooses them.
+
+    """
 
     subject: str
     groups: frozenset[str] = field(default_factory=frozenset)
     bundles: frozenset[str] = field(default_factory=frozenset)
+    channels: frozenset[str] = field(default_factory=frozenset)
+    orgs: frozenset[str] = field(default_factory=frozenset)
 
     def may(self, permission: Permission) -> bool:
         """Return whether any of the groups grants the permission."""
         return any(permission in ROLES.get(group, ()) for group in self.groups)
 
-    def require(self, permission: Permission, *, bundle: str | None = None) -> None:
-        """Check a permission, for one bundle where the action concerns one.
+    def sees(self, org: str) -> bool:
+        """Return whether anything of an organization is its business."""
+        return not self.orgs or org in self.orgs
+
+    def require(
+        self,
+        permission: Permission,
+        *,
+        bundle: str | None = None,
+        channel: str | None = None,
+        org: str | None = None,
+    ) -> None:
+        """Check a permission, for what the action concerns: a name, ``ALL`` of a kind, or ``None`` of it.
 
         Raises:
-            ForbiddenError: says what is missing and which group has it.
+            ForbiddenError: says what is missing, and which group or limit would do.
 
         """
         if not self.may(permission):
@@ -53,8 +75,15 @@ class Identity:
             raise ForbiddenError(
                 f"{self.subject} may not {permission.value}", hint=f"ask for a token with group {having}"
             )
-        if bundle is not None and self.bundles and bundle not in self.bundles:
-            raise ForbiddenError(
-                f"the token of {self.subject} is limited to {', '.join(sorted(self.bundles))}, not {bundle}",
-                hint=f"use a token whose bundles include {bundle}",
-            )
+        limits = (
+            ("bundle", self.bundles, bundle),
+            ("channel", self.channels, channel),
+            ("organization", self.orgs, org),
+        )
+        for kind, limit, wanted in limits:
+            if wanted is not None and limit and wanted not in limit:
+                mine, asked = ", ".join(sorted(limit)), f"every {kind}" if wanted == ALL else wanted
+                raise ForbiddenError(
+                    f"the token of {self.subject} is limited to {kind} {mine}; this concerns {asked}",
+                    hint="use a token whose limits include it",
+                )

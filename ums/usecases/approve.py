@@ -41,7 +41,7 @@ class Approve:
             ConflictError: it was promoted there already.
 
         """
-        by.require(Permission.READ, bundle=name.bundle)
+        by.require(Permission.READ, bundle=name.bundle, channel=to)
         if rejects and not reason.strip():
             raise InvalidInputError("a reason is missing", hint="say why, for those who must mend it: --reason '…'")
 

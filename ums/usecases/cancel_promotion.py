@@ -8,7 +8,7 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.channels import Channel
 from ums.domain.errors import ConflictError
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Permission
 from ums.domain.release import ReleaseName
 from ums.domain.world import World
 from ums.usecases.instruct import Why
@@ -32,7 +32,7 @@ class CancelPromotion:
             InvalidInputError: a reason is missing.
 
         """
-        why.by.require(Permission.PROMOTE, bundle=name.bundle)
+        why.by.require(Permission.PROMOTE, bundle=name.bundle, channel=to, org=ALL)
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)

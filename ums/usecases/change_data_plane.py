@@ -32,13 +32,17 @@ class ChangeDataPlane:
             InvalidInputError: a reason is missing.
 
         """
-        why.by.require(Permission.REGISTER)
+        why.by.require(Permission.REGISTER, org=pdp.org)
 
         def apply(world: World, now: datetime) -> Change:
             why.given(now)
             plane = world.plane(pdp)
             after = change(plane.registration)
             world.channel(after.channel)
+            for channel in (plane.registration.channel, after.channel):
+                why.by.require(Permission.REGISTER, channel=channel)
+            for bundle in set(after.bundles) ^ set(plane.registration.bundles):
+                why.by.require(Permission.REGISTER, bundle=bundle)
             if after == plane.registration:
                 return Change(world)
             old, new = plane.registration.to_dict(), after.to_dict()

@@ -35,7 +35,8 @@ class AddDataPlane:
             ConflictError: the name is taken by another registration.
 
         """
-        by.require(Permission.REGISTER)
+        for bundle in registration.bundles:
+            by.require(Permission.REGISTER, bundle=bundle, channel=registration.channel, org=registration.name.org)
 
         def change(world: World, _now: datetime) -> Change:
             world.channel(registration.channel)
@@ -77,7 +78,7 @@ class BootstrapDataPlane:
             NotFoundError: there is no such data plane, or it was offered nothing yet.
 
         """
-        by.require(Permission.REGISTER)
+        by.require(Permission.REGISTER, org=pdp.org)
         world = self.record.world()
         plane = world.plane(pdp)
         if plane.desired is None:

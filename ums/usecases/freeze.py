@@ -9,7 +9,7 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.freezes import UNREADABLE, Freeze, Scope
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
@@ -32,7 +32,7 @@ class FreezeFleet:
             InvalidInputError: a reason is missing.
 
         """
-        why.by.require(Permission.OPERATE, bundle=scope.bundle or ("*" if why.by.bundles else None))
+        _require(why.by, scope)
 
         def change(world: World, now: datetime) -> Change:
             _check_scope(world, scope)
@@ -55,8 +55,8 @@ class FreezeFleet:
         def change(world: World, now: datetime) -> Change:
             why.given(now)
             for each in world.freezes:
-                if each.name == name and why.by.bundles:
-                    why.by.require(Permission.OPERATE, bundle=each.scope.bundle or "*")
+                if each.name == name:
+                    _require(why.by, each.scope)
             if name not in {each.name for each in world.freezes}:
                 names = ", ".join(each.name for each in world.freezes)
                 raise NotFoundError(
@@ -85,6 +85,11 @@ class FreezeFleet:
             dry_run=dry_run,
             settle=settle,
         )
+
+
+def _require(by: Identity, scope: Scope) -> None:
+    org = scope.pdp.org if scope.pdp else scope.org
+    by.require(Permission.OPERATE, bundle=scope.bundle or ALL, channel=scope.channel or ALL, org=org or ALL)
 
 
 def _check_scope(world: World, scope: Scope) -> None:

@@ -16,7 +16,7 @@ from ums.domain.channels import Channel
 from ums.domain.composing import irreversible_between
 from ums.domain.errors import InvalidInputError, NotFoundError, Reason, RefusedError
 from ums.domain.fleet import BundleState, Consent, DataPlane, Given, Hold, Pin
-from ums.domain.identity import Identity, Permission
+from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
@@ -249,7 +249,7 @@ class Instruct:
         *,
         dry_run: bool,
     ) -> Outcome:
-        why.by.require(Permission.OPERATE, bundle=subject.bundle)
+        why.by.require(Permission.OPERATE, bundle=subject.bundle, org=pdp.org)
         return instruct_plane(self.record, pdp, change, action=action, what=str(subject), why=why, dry_run=dry_run)
 
     def _instruct_channel(
@@ -262,7 +262,7 @@ class Instruct:
         *,
         dry_run: bool,
     ) -> Outcome:
-        why.by.require(Permission.PROMOTE, bundle=bundle)
+        why.by.require(Permission.PROMOTE, bundle=bundle, channel=name, org=ALL)
 
         def apply(world: World, now: datetime) -> Change:
             before = world.channel(name)
@@ -298,10 +298,11 @@ def instruct_plane(
         NotFoundError: there is no such data plane.
 
     """
-    why.by.require(Permission.OPERATE)
+    why.by.require(Permission.OPERATE, org=pdp.org)
 
     def apply(world: World, now: datetime) -> Change:
         before = world.plane(pdp)
+        why.by.require(Permission.OPERATE, channel=before.registration.channel)
         after = change(world, before, now)
         if after == before:
             return Change(world)

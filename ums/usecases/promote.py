@@ -10,7 +10,7 @@ from ums.domain.channels import Channel, Request
 from ums.domain.errors import InvalidInputError, RefusedError, UnverifiedError
 from ums.domain.fleet import Given
 from ums.domain.gates import Gate, Verdict, ask_gates
-from ums.domain.identity import Identity, Permission
+from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.linting import check_waves
 from ums.domain.release import ReleaseName
 from ums.domain.world import Content, Document, Skipped, World
@@ -57,7 +57,7 @@ class Promote:
             UnavailableError: the registry or the release repo did not answer.
 
         """
-        by.require(Permission.PROMOTE, bundle=name.bundle)
+        by.require(Permission.PROMOTE, bundle=name.bundle, channel=to, org=ALL)
         if expedite and not reason.strip():
             raise InvalidInputError("a reason is missing", hint="say why the gates may be skipped: --reason '…'")
         verified = self.check_signatures(name)

@@ -8,7 +8,7 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.errors import ConflictError, NotFoundError
 from ums.domain.fleet import AcceptedRisk, DataPlane
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Permission
 from ums.domain.names import PDPName
 from ums.domain.risks import Risk
 from ums.domain.world import Document, World
@@ -31,7 +31,7 @@ class DeclareRisk:
             InvalidInputError: a reason is missing.
 
         """
-        why.by.require(Permission.PROMOTE, bundle=risk.bundle)
+        why.by.require(Permission.PROMOTE, bundle=risk.bundle, channel=ALL, org=ALL)
 
         def change(world: World, now: datetime) -> Change:
             declared = replace(risk, given=why.given(now))
@@ -64,7 +64,7 @@ class DeclareRisk:
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
-            why.by.require(Permission.PROMOTE, bundle=_find(world, name).bundle)
+            why.by.require(Permission.PROMOTE, bundle=_find(world, name).bundle, channel=ALL, org=ALL)
             risks = {each: risk for each, risk in world.risks.items() if each != name}
             return Change(replace(world, risks=risks), {layout.risk(name): None})
 

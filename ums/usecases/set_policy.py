@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError, NotFoundError
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Permission
 from ums.domain.linting import accept, lint, refused_policies
 from ums.domain.names import check_name
 from ums.domain.policy import Policy
@@ -36,7 +36,7 @@ class SetPolicy:
             InvalidInputError: it could never let anything pass, or a reason is missing.
 
         """
-        why.by.require(Permission.ADMIN)
+        why.by.require(Permission.ADMIN, bundle=ALL, channel=channel, org=ALL)
         path = layout.channel_policy(check_name(channel, "channel name"))
         policy = self.parse(content, path)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.fleet import Given
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Permission
 from ums.domain.rollouts import Rollout, RolloutStatus
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
@@ -65,7 +65,7 @@ class SteerRollout:
             InvalidInputError: the rollout is where this step makes no sense, or a reason is missing.
 
         """
-        why.by.require(Permission.PROMOTE, bundle=bundle)
+        why.by.require(Permission.PROMOTE, bundle=bundle, channel=channel, org=ALL)
         act, allowed = STEPS[step]
         done = {"pause": RolloutStatus.PAUSED, "cancel": RolloutStatus.CANCELLED, "resume": RolloutStatus.RUNNING}
 

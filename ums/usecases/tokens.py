@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, UnauthenticatedError
-from ums.domain.identity import ROLES, Identity, Permission
+from ums.domain.identity import ALL, ROLES, Identity, Permission
 from ums.domain.names import check_name
 from ums.ports import Clock, Store
 
@@ -36,7 +36,7 @@ class IssueToken:
             InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name.
 
         """
-        by.require(Permission.ADMIN)
+        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
         for group in identity.groups:
             check_name(group, "group name")
         if not identity.groups & ROLES.keys():

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError
-from ums.domain.identity import Permission
+from ums.domain.identity import ALL, Permission
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
@@ -81,7 +81,7 @@ class WithdrawRelease:
         *,
         dry_run: bool,
     ) -> Outcome:
-        why.by.require(Permission.PROMOTE, bundle=name.bundle)
+        why.by.require(Permission.PROMOTE, bundle=name.bundle, channel=ALL, org=ALL)
 
         def apply(world: World, now: datetime) -> Change:
             before = world.entry(name.bundle, name.version)

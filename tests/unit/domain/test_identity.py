@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ums.domain.errors import ForbiddenError
-from ums.domain.identity import ROLES, Identity, Permission
+from ums.domain.identity import ALL, ROLES, Identity, Permission
 
 GRANTED = {
     "viewer": {"read"},
@@ -35,24 +37,38 @@ def test_groups_add_up() -> None:
     assert {each.value for each in Permission if both.may(each)} == {"read", "publish", "operate"}
 
 
+@pytest.mark.parametrize("kind", ["bundle", "channel", "org"])
 @pytest.mark.parametrize(
-    ("bundles", "bundle", "allowed"),
+    ("limit", "concerned", "allowed"),
     [
-        (set[str](), "platform", True),
-        ({"platform"}, "platform", True),
-        ({"platform", "flux"}, "flux", True),
-        ({"flux"}, "platform", False),
-        ({"flux"}, None, True),
+        (set[str](), "a", True),
+        (set[str](), ALL, True),
+        ({"a"}, "a", True),
+        ({"a", "b"}, "b", True),
+        ({"b"}, "a", False),
+        ({"b"}, ALL, False),
+        ({"b"}, None, True),
     ],
 )
-def test_a_token_may_be_limited_to_bundles(bundles: set[str], bundle: str | None, *, allowed: bool) -> None:
-    """None means all; an action that concerns no bundle is not limited."""
-    identity = Identity("ci", frozenset({"publisher"}), frozenset(bundles))
+def test_a_token_may_be_limited(kind: str, limit: set[str], concerned: str | None, *, allowed: bool) -> None:
+    """No limit means all; what concerns all is not for whoever is limited to some; what concerns none is for each."""
+    fields: dict[str, Any] = {f"{kind}s": frozenset(limit)}
+    identity = Identity("ci", frozenset({"publisher"}), **fields)
     if allowed:
-        identity.require(Permission.PUBLISH, bundle=bundle)
+        identity.require(Permission.PUBLISH, **{kind: concerned})
     else:
-        with pytest.raises(ForbiddenError, match="limited to flux, not platform"):
-            identity.require(Permission.PUBLISH, bundle=bundle)
+        with pytest.raises(ForbiddenError, match=r"the token of ci is limited to \w+ b; this concerns (a|every \w+)"):
+            identity.require(Permission.PUBLISH, **{kind: concerned})
+
+
+def test_limits_hold_together() -> None:
+    """One that is not met is enough."""
+    identity = Identity("olga", frozenset({"operator"}), orgs=frozenset({"acme"}), channels=frozenset({"stable"}))
+    identity.require(Permission.OPERATE, org="acme", channel="stable", bundle="platform")
+    for org, channel in (("acme", "edge"), ("globex", "stable")):
+        with pytest.raises(ForbiddenError):
+            identity.require(Permission.OPERATE, org=org, channel=channel)
+    assert (identity.sees("acme"), identity.sees("globex"), Identity("x").sees("globex")) == (True, False, True)
 
 
 def test_a_refusal_names_the_groups_to_ask_for() -> None:
