@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     # The service's alone: whoever publishes or verifies starts without the fleet's model.
     from ums.domain.auditing import Commit
     from ums.domain.bootstrapping import Credentials
+    from ums.domain.feed import Fields
     from ums.domain.fleet import Report
     from ums.domain.identity import Identity
     from ums.domain.world import Base, Decision, LogEntry, World
@@ -175,6 +176,22 @@ class ReleaseRepo(Protocol):
 
     def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
         """Return the newest decisions on ``main``, newest first."""
+        ...
+
+    def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
+        """Return the first commits of ``main`` after one, oldest first; what people merged counts as one.
+
+        Raises:
+            NotFoundError: no such commit leads to the head.
+
+        """
+        ...
+
+    def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
+        """Return the YAML mappings that differ between two commits of ``main``, by path, before and after.
+
+        ``None`` where there is none; a file that cannot be read is an empty mapping.
+        """
         ...
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:

@@ -19,6 +19,7 @@ from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
+from ums.usecases.read_feed import ReadFeed
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
@@ -56,6 +57,7 @@ class Services:
     bootstrap_data_plane: BootstrapDataPlane
     record_event: RecordEvent
     reconcile: Reconcile
+    read_feed: ReadFeed
 
     @classmethod
     def wire(
@@ -94,6 +96,7 @@ class Services:
             bootstrap_data_plane=BootstrapDataPlane(record, credentials),
             record_event=RecordEvent(release_repo, store, clock),
             reconcile=Reconcile(record, promote),
+            read_feed=ReadFeed(release_repo),
         )
 
     def plan(self) -> Plan:

@@ -19,7 +19,7 @@ from tests.doubles.memory_release_repo import MemoryReleaseRepo
 from tests.policies import accepted
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
-from ums.domain.errors import ConflictError, InvalidInputError, SpecError, StorageError
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError, StorageError
 from ums.domain.names import PDPName
 from ums.domain.world import Base, Content, CopyOf, Decision, Document, Edited, Raw
 from ums.ports import ReleaseRepo
@@ -484,3 +484,21 @@ def test_a_disk_that_refuses_is_said_so_and_nothing_is_recorded(tmp_path: Path) 
     finally:
         subprocess.run(["chattr", "-R", "-i", str(objects)], check=False, capture_output=True)
     assert repo.read().base == base
+
+
+def test_what_changed_is_told_commit_by_commit(repo: ReleaseRepo) -> None:
+    """Oldest first, from any commit on; a file that cannot be read is empty, and one that is gone is none."""
+    path = "risks/old-kernel.yaml"
+    first = repo.commit(decide({**SEED, path: Raw(b"a: 1\n"), "notes.md": Raw(b"x")}), base=Base())
+    second = repo.commit(decide({path: Raw(b"a: 2\n"), "notes.md": Raw(b"y"), "new.yaml": Raw(b": [")}), base=first)
+    third = repo.commit(decide({path: None}), base=second)
+    recorded = repo.since(first.main, limit=10)
+    assert [each.commit_id for each in recorded] == [second.main, third.main]
+    assert [each.commit_id for each in repo.since(first.main, limit=1)] == [second.main]
+    assert (recorded[0].actor, recorded[0].action) == (repo.log(limit=1)[0].actor, repo.log(limit=1)[0].action)
+    assert not repo.since(third.main, limit=10)
+    assert repo.documents(first.main, second.main) == {path: ({"a": 1}, {"a": 2}), "new.yaml": (None, {})}
+    assert repo.documents(second.main, third.main) == {path: ({"a": 2}, None)}
+    for nowhere in ("0" * 40, "--all", "main", ""):
+        with pytest.raises(NotFoundError):
+            repo.since(nowhere, limit=1)

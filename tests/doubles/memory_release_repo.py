@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from ums.adapters._release_files import File, ReleaseFiles, serial_of, to_bytes
+from ums.adapters._yaml import load
 from ums.domain import layout
-from ums.domain.errors import ConflictError, InvalidInputError
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError
+from ums.domain.feed import Fields
 from ums.domain.names import PDPName
 from ums.domain.world import Base, Content, CopyOf, Decision, LogEntry, World
 
@@ -73,6 +75,23 @@ class MemoryReleaseRepo:
         self._entries.append((entry, frozenset(decision.main)))
         return self._base
 
+    def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
+        """Return the first commits after one, oldest first."""
+        ids = [entry.commit_id for entry, _ in self._entries]
+        if commit_id not in ids:
+            raise NotFoundError(f"{commit_id} is no commit that led to here")
+        start = ids.index(commit_id) + 1
+        return [entry for entry, _ in self._entries[start : start + limit]]
+
+    def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
+        """Return the YAML mappings that differ between two commits."""
+        old, new = self._main[before], self._main[after]
+        return {
+            path: (_mapping(old.get(path)), _mapping(new.get(path)))
+            for path in sorted({*old, *new})
+            if old.get(path) != new.get(path) and path.endswith(".yaml") and "/objects/" not in path
+        }
+
     def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
         """Return the newest decisions, newest first."""
         found = [
@@ -110,6 +129,16 @@ def _applied(
         elif content is not None:
             after[path] = to_bytes(content, keep_from.get(path), path)
     return after
+
+
+def _mapping(content: bytes | None) -> Fields | None:
+    if content is None:
+        return None
+    try:
+        found = load(content, "")
+    except SpecError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _with_ids(files: Mapping[str, bytes]) -> dict[str, File]:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import errno
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
 
 import git
 
 from ums.domain.errors import StorageError, UnavailableError
+from ums.domain.world import LogEntry
 
 _TIMEOUT_SECONDS = 60
 _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
 # zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
 _ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+_LOG_FORMAT = (
+    "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
+    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
+)
+_LOG_FIELDS = 6
+_MAX_LINE = 500
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Every repository has it."""
@@ -28,6 +36,22 @@ class Git:
         self._git = git.Git(path)
         self._git.update_environment(**_ENVIRONMENT, **environment)
         self._timeout = timeout
+
+    def log(self, *arguments: str) -> list[LogEntry]:
+        """Return decisions as ``git log`` lists them.
+
+        Raises:
+            UnavailableError: Git failed.
+
+        """
+        output = self.run("log", "-z", f"--format={_LOG_FORMAT}", *arguments)
+        # Git cuts a message at a NUL, so no commit can add a field; people's may hold anything else.
+        fields = [one_line(field) for field in output.decode(errors="replace").split("\x00")]
+        entries = []
+        for start in range(0, len(fields) - 1, _LOG_FIELDS):
+            commit_id, seconds, *words = fields[start : start + _LOG_FIELDS]
+            entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
+        return entries
 
     def run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"") -> bytes:
         """Run a Git command and return its output; what is still to be made it reads while the rest is made.
@@ -76,3 +100,8 @@ def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes], timeout: flo
         pass  # it ended early, and says why
     finally:
         impatience.cancel()
+
+
+def one_line(text: str) -> str:
+    """Return text that cannot pose as another trailer: one line, no control characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:_MAX_LINE]

@@ -10,15 +10,24 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 
-from ums.adapters._git import EMPTY_TREE, Git
+from ums.adapters._git import EMPTY_TREE, Git, one_line
 from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
+from ums.adapters._yaml import load
 from ums.domain import layout
-from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UmsError, UnavailableError
+from ums.domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    SpecError,
+    StorageError,
+    UmsError,
+    UnavailableError,
+)
+from ums.domain.feed import Fields
 from ums.domain.names import PDPName
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
@@ -29,12 +38,6 @@ _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
-_LOG_FORMAT = (
-    "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
-    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
-)
-_LOG_FIELDS = 6
-_MAX_LINE = 500
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
 """All that is read on ``delivery``."""
 
@@ -116,14 +119,35 @@ class GitReleaseRepo:
         if not self._heads().main:
             return ()
         paths = ["--", f":(literal){path}"] if path else []
-        output = self._git.run("log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", _MAIN_REF, *paths)
-        # Git cuts a message at a NUL, so no commit can add a field; people's may hold anything else.
-        fields = [_one_line(field) for field in output.decode(errors="replace").split("\x00")]
-        entries = []
-        for start in range(0, len(fields) - 1, _LOG_FIELDS):
-            commit_id, seconds, *words = fields[start : start + _LOG_FIELDS]
-            entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
-        return entries
+        return self._git.log(f"--max-count={limit}", _MAIN_REF, *paths)
+
+    def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
+        """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
+        head = self._heads().main
+        try:
+            known = bool(_COMMIT_ID.fullmatch(commit_id)) and bool(head)
+            if known:
+                self._git.run("merge-base", "--is-ancestor", commit_id, head)
+        except UnavailableError:
+            known = False
+        if not known:
+            raise NotFoundError(f"{commit_id:.40} is no commit that led to here", hint="begin anew, without it")
+        span = f"{commit_id}..{head}"
+        listed = self._git.run("rev-list", "--first-parent", "--reverse", span).decode().split()[:limit]
+        return self._git.log("--first-parent", "--reverse", f"{commit_id}..{listed[-1]}") if listed else ()
+
+    def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
+        """Return the YAML mappings that differ between two commits of ``main``, by path, before and after."""
+        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", before or EMPTY_TREE, after)
+        fields = output.decode(errors="replace").split("\x00")
+        found = {}
+        for meta, path in zip(fields[::2], fields[1::2], strict=False):
+            if path.endswith(".yaml") and "/objects/" not in path:
+                _, _, old, new, _ = meta.split()
+                found[path] = (old, new)
+        contents = self._read_blobs({blob for pair in found.values() for blob in pair if blob.strip("0")})
+        documents = {blob: _mapping(content) for blob, content in contents.items()}
+        return {path: (documents.get(old), documents.get(new)) for path, (old, new) in found.items()}
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
@@ -217,8 +241,8 @@ class GitReleaseRepo:
         seconds = int(decision.at.timestamp())
         who = f"{self._author} {seconds} +0000"
         given = {"Actor": decision.actor, "Action": decision.action, "Reason": decision.reason}
-        lines = {f"UMS-{key}": _one_line(value) or "-" for key, value in given.items()} | dict(trailers)
-        message = f"{_one_line(decision.subject)}\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
+        lines = {f"UMS-{key}": one_line(value) or "-" for key, value in given.items()} | dict(trailers)
+        message = f"{one_line(decision.subject)}\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
         head = f"tree {tree}\n" + (f"parent {parent}\n" if parent else "") + f"author {who}\ncommitter {who}\n"
         signature = self._signer.sign(f"{head}\n{message}".encode()).strip().replace("\n", "\n ")
         commit = f"{head}gpgsig {signature}\n\n{message}".encode()
@@ -235,6 +259,14 @@ class GitReleaseRepo:
             if any(now[ref] != old for ref, _, old in updates):
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
+
+
+def _mapping(content: bytes) -> Fields:
+    try:
+        found = load(content, "")
+    except SpecError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_read(path: str) -> bool:
@@ -290,8 +322,3 @@ def _tree(start: str, files: Mapping[str, str | None]) -> Iterator[bytes]:
         yield "".join(f"D {path.rstrip('/')}\n" for path, blob in files.items() if blob is None).encode()
     yield "".join(f"M 100644 {blob} {path}\n" for path, blob in files.items() if blob is not None).encode()
     yield f'ls ""\n\nreset {_UNBORN_REF}\nfrom {_ZERO}\n\n'.encode()
-
-
-def _one_line(text: str) -> str:
-    """Return text that cannot pose as another trailer: one line, no control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())[:_MAX_LINE]

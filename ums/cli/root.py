@@ -49,6 +49,7 @@ GROUPS = {
         "status": ("status", "status", "Show channels, rollouts, the fleet's health, what is frozen or ends soon."),
         "plan": ("plan", "plan", "Show who moves now, who next, and why the others do not."),
         "log": ("log", "log", "Show recorded decisions, newest first."),
+        "events": ("events", "events", "Show what happens, as it happens."),
         "audit": ("audit", "audit", "Check that the record of decisions holds."),
     },
     "Service": {

@@ -13,6 +13,7 @@ from ums.domain.trust import KeySigner
 from ums.services import Services
 from ums.web.auth import identify
 from ums.web.channels import add_channel_routes
+from ums.web.feed import add_feed_route
 from ums.web.freezes import active_freezes, add_freeze_routes
 from ums.web.planes import add_plane_routes
 from ums.web.releases import add_release_routes
@@ -31,6 +32,7 @@ def create_api(services: Services) -> Blueprint:
     add_release_routes(api, services)
     add_channel_routes(api, services)
     add_plane_routes(api, services)
+    add_feed_route(api, services)
     add_freeze_routes(api, services)
     add_risk_routes(api, services)
     return api

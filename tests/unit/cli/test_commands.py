@@ -647,3 +647,17 @@ def test_a_key_is_made_for_its_owner_alone(
     before = path.read_bytes()
     assert run(capsys, "keys", "generate", str(path)).code != 0
     assert path.read_bytes() == before
+
+
+def test_what_happens_is_told_as_it_was_recorded(stage: Stage, ums: Run) -> None:
+    """From any commit on, in words or as CloudEvents; the newest commit has nothing after it."""
+    start = stage.repo.read().base.main
+    ums("promote", "platform@1.1.0", "--to", "edge", "--reason", "patch day")
+    ums("freeze", "holidays", "--channel", "stable", "--reason", "nobody is there")
+    lines = ums("events", "--after", start).out.splitlines()
+    assert [line.split()[2] for line in lines] == ["promotion.done", "rollout.started", "freeze.set"]
+    assert lines[0].endswith("platform@1.1.0  edge  (ada: patch day)")
+    (event,) = map(json.loads, ums("events", "--after", start, "--kind", "freeze", "-o", "json").out.splitlines())
+    assert (event["type"], event["subject"]) == ("dev.ums.freeze.set", "holidays")
+    assert ums("events").out == ""
+    assert ums("events", "--after", "f" * 40).code == 4

@@ -1,0 +1,64 @@
+"""``ums events``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import output_option
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+_EVERY_SECONDS = 2
+_COLOURS = {"halted": "red", "rolled-back": "red", "rejected": "red", "yanked": "red", "recalled": "red"}
+_COLOURS |= {"finished": "green", "done": "green", "approved": "green", "published": "green", "set": "yellow"}
+
+
+@click.command()
+@click.option("--after", default="", metavar="COMMIT", help="A commit of the release repo.  [default: the newest]")
+@click.option("--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("--kind", "kinds", multiple=True, help="Only these: rollout, rollout.halted; may be repeated.")
+@output_option
+@service_options
+def events(client: ServiceClient, after: str, follow: bool, kinds: tuple[str, ...], output: str) -> None:
+    """Show what happened since a commit, oldest first: releases, promotions, waves, halts, holds, freezes.
+
+    With -o json each line is one CloudEvent; the same commit tells the same events with the same ids, so that a
+    program that asks again can leave out what it knows.
+
+    \b
+    Examples:
+      ums events --follow
+      ums events --follow --kind rollout -o json | while read -r event; do …; done
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    if output == "yaml":
+        raise click.UsageError("events are a table or lines of JSON")
+    while True:
+        data = client.get("/events", {"after": after})
+        is_new = data["after"] != after
+        after = data["after"]
+        for event in data["items"]:
+            kind = event["type"].removeprefix("dev.ums.")
+            if not kinds or any(f"{kind}.".startswith(f"{each}.") for each in kinds):
+                _print(event, kind, as_json=output == "json")
+        if not is_new and not follow:
+            return
+        if not is_new or not data["items"]:
+            time.sleep(_EVERY_SECONDS)
+
+
+def _print(event: dict[str, Any], kind: str, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps(event))
+        return
+    data = event["data"]
+    what = "".join(f"  {data[name]}" for name in ("channel", "what", "to", "message") if data.get(name))
+    why = f"{data['by']}: {data['reason']}" if data["reason"] else data["by"]
+    colour = _COLOURS.get(kind.partition(".")[2])
+    click.secho(f"{event['time'].replace('T', ' ')}  {kind:<22} {event['subject']}{what}  ({why})", fg=colour)

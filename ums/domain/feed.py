@@ -1,0 +1,197 @@
+"""What happened, as events: read off what each commit of ``main`` changed, so that none is lost and none invented.
+
+Who asks again from the same commit is told the same, with the same ids. The form is CloudEvents 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ums.domain.instants import to_text
+from ums.domain.world import LogEntry
+
+Fields = Mapping[str, Any]
+TYPE_PREFIX = "dev.ums."
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        kind: such as ``rollout.halted``.
+        subject: what it happened to: a release, a channel's bundle, a data plane.
+        data: more about it; ``reason`` and ``by`` are always there.
+
+    """
+
+    kind: str
+    subject: str
+    data: Fields
+    commit: str
+    number: int
+    at: datetime
+
+    def to_dict(self, source: str) -> dict[str, Any]:
+        """Return the CloudEvent; ``source`` is the service's URL."""
+        return {
+            "specversion": "1.0",
+            "id": f"{self.commit}-{self.number}",
+            "source": source,
+            "type": TYPE_PREFIX + self.kind,
+            "subject": self.subject,
+            "time": to_text(self.at),
+            "datacontenttype": "application/json",
+            "data": {**self.data, "commit": self.commit},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    kind: str
+    subject: str
+    data: Fields = field(default_factory=dict)
+
+
+def events_of(commit: LogEntry, changes: Mapping[str, tuple[Fields | None, Fields | None]]) -> tuple[Event, ...]:
+    """Return what a commit did.
+
+    Args:
+        commit: who recorded it.
+        changes: by path, each document that it changed, before and after; ``None`` where there was or is none.
+
+    """
+    told = [each for path in sorted(changes) for each in _of_file(path, *changes[path])]
+    common = {"by": commit.actor, "reason": commit.reason}
+    return tuple(
+        Event(each.kind, each.subject, {**common, **each.data}, commit.commit_id, number, commit.at)
+        for number, each in enumerate(told)
+    )
+
+
+def _of_file(path: str, before: Fields | None, after: Fields | None) -> Iterator[_Told]:
+    match path.split("/"):
+        case ["catalog", bundle, version, "status.yaml"]:
+            yield from _of_release(f"{bundle}@{version}", before, after or {})
+        case ["channels", channel, "promotions", _]:
+            yield from _of_promotion(channel, before or {}, after, before or after or {})
+        case ["channels", channel, "rollouts", name]:
+            yield from _of_rollout(channel, name.removesuffix(".yaml"), before, after)
+        case ["channels", channel, "state.yaml"]:
+            yield from _of_instructions(f"channel {channel}", before or {}, after or {}, channel=channel)
+        case ["channels", channel, "policy.in-force.yaml"]:
+            yield _Told(
+                "channel.policy-changed" if before else "channel.added", f"channel {channel}", {"channel": channel}
+            )
+        case ["fleet", org, pdp, "registration.yaml"]:
+            kind = "pdp.changed" if before and after else "pdp.registered" if after else "pdp.removed"
+            yield _Told(
+                kind, f"{org}/{pdp}", {"pdp": f"{org}/{pdp}", "channel": (after or before or {}).get("channel")}
+            )
+        case ["fleet", org, pdp, "decisions.yaml"]:
+            yield from _of_instructions(f"{org}/{pdp}", before or {}, after or {}, pdp=f"{org}/{pdp}")
+        case ["freezes.yaml"]:
+            yield from _of_freezes(before or {}, after or {})
+        case ["risks", name]:
+            text = (after or before or {}).get("message", "")
+            data = {"risk": name.removesuffix(".yaml"), "message": text}
+            yield _Told("risk.declared" if after else "risk.retracted", data["risk"], data)
+        case _:
+            return
+
+
+def _of_release(release: str, before: Fields | None, after: Fields) -> Iterator[_Told]:
+    data = {"release": release}
+    if before is None:
+        yield _Told("release.published", release, {**data, "signedBy": after.get("signedBy", [])})
+        return
+    was, now = bool(before.get("yanked")), bool(after.get("yanked"))
+    if after.get("recall") and not before.get("recall"):
+        yield _Told("release.recalled", release, {**data, "to": after["recall"].get("to")})
+    elif now and not was:
+        yield _Told("release.yanked", release, data)
+    elif was and not now:
+        yield _Told("release.unyanked", release, data)
+
+
+def _of_promotion(channel: str, before: Fields, after: Fields | None, either: Fields) -> Iterator[_Told]:
+    release = f"{either.get('bundle')}@{either.get('release')}"
+    data = {"channel": channel, "release": release}
+    if after is None or (before.get("wanted") and not after.get("wanted")):
+        if before.get("wanted"):
+            yield _Told("promotion.cancelled", release, data)
+        return
+    if after.get("wanted") and not before.get("wanted"):
+        yield _Told("promotion.requested", release, data)
+    known = [_essence(each) for each in before.get("approvals", ())]
+    for each in after.get("approvals", ()):
+        if _essence(each) not in known:
+            kind = "promotion.rejected" if each.get("rejects") else "promotion.approved"
+            yield _Told(kind, release, {**data, "by": each.get("by")})
+    if after.get("executed") and not before.get("executed"):
+        gates = after["executed"].get("gates", ())
+        skipped = [gate.get("gate") for gate in gates if gate.get("verdict") == "skipped"]
+        yield _Told("promotion.done", release, {**data, "by": after["executed"].get("by"), "skipped": skipped})
+
+
+def _of_rollout(channel: str, bundle: str, before: Fields | None, after: Fields | None) -> Iterator[_Told]:
+    if after is None:
+        return
+    release = f"{bundle}@{after.get('release')}"
+    data = {"channel": channel, "release": release, "wave": after.get("wave")}
+    same = before is not None and (before.get("release"), before.get("started")) == (
+        after.get("release"),
+        after.get("started"),
+    )
+    status = {"by": after.get("by"), "reason": after.get("reason")}
+    if before is None or not same:
+        yield _Told("rollout.started", release, data)
+    elif before.get("status") != after.get("status"):
+        kind = "resumed" if after.get("status") == "running" else after.get("status")
+        yield _Told(f"rollout.{kind}", release, {**data, **status})
+    elif before.get("wave") != after.get("wave"):
+        yield _Told("rollout.wave-started", release, data)
+
+
+_Naming = Callable[[Fields], str]
+_KINDS: dict[str, tuple[str, str, _Naming]] = {
+    "pins": ("pin", "unpin", lambda each: f"{_part(each)} within {each.get('versions')}"),
+    "holds": ("hold", "unhold", lambda each: f"{_part(each)} at {each.get('release')}"),
+    "consents": ("consent", "consent-ended", lambda each: f"{each.get('bundle')}@{each.get('release')}"),
+    "acceptedRisks": ("risk-accepted", "risk-acceptance-ended", lambda each: str(each.get("risk"))),
+}
+
+
+def _of_instructions(subject: str, before: Fields, after: Fields, **data: str) -> Iterator[_Told]:
+    for name, (given, ended, describe) in _KINDS.items():
+        old, new = ([_essence(each) for each in side.get(name, ())] for side in (before, after))
+        kind = "channel" if "channel" in data else "pdp"
+        for each in after.get(name, ()):
+            if _essence(each) not in old:
+                more = {"what": describe(each), "until": each.get("until")}
+                yield _Told(f"{kind}.{given}", subject, {**data, **more})
+        for each in before.get(name, ()):
+            if _essence(each) not in new:
+                yield _Told(f"{kind}.{ended}", subject, {**data, "what": describe(each)})
+
+
+def _of_freezes(before: Fields, after: Fields) -> Iterator[_Told]:
+    old, new = ({each.get("name"): each for each in side.get("freezes", ())} for side in (before, after))
+    for name, each in new.items():
+        if old.get(name) != each:
+            data = {"freeze": name, "scope": each.get("scope"), "until": each.get("until")}
+            yield _Told("freeze.set", str(name), data)
+    for name in old.keys() - new.keys():
+        yield _Told("freeze.lifted", str(name), {"freeze": name})
+
+
+def _part(each: Fields) -> str:
+    return f"{each.get('bundle')}/{each['component']}" if each.get("component") else str(each.get("bundle"))
+
+
+def _essence(each: Fields) -> tuple[tuple[str, str], ...]:
+    """Return an entry as something that compares."""
+    return tuple(sorted((name, str(value)) for name, value in each.items()))
