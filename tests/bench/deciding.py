@@ -55,7 +55,7 @@ def bench_deciding() -> None:
             now = NOW + timedelta(hours=1)
             taken = median(lambda world=world, now=now: decide(world, now), rounds=3)  # type: ignore[misc]
             first = first or taken / size
-            row(f"{size:,} data planes, {what} (x: growth per data plane)", taken, 1 / (first * size) and taken)
+            row(f"{size:,} data planes, {what} (x: growth per data plane)", taken, first * size)
             if size == 10_000:
                 row("  explain one of them", median(lambda w=world, n=now: explain(w, n, PDPName("org-5", "pdp-5"))))  # type: ignore[misc]
     tracemalloc.start()

@@ -14,7 +14,7 @@ from typing import Any
 
 from ums.domain.channels import Channel
 from ums.domain.errors import Reason
-from ums.domain.fleet import BundleState, DataPlane
+from ums.domain.fleet import BundleState, DataPlane, Desired
 from ums.domain.instants import to_text
 from ums.domain.lanes import Lane, Road, Wish
 from ums.domain.names import PDPName
@@ -151,25 +151,28 @@ def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName,
     for move in moves:
         desired = world.planes[move.pdp].desired
         offers.setdefault(move.pdp, dict(desired.bundles) if desired else {})[move.bundle] = move.after
+    life = world.settings.validity
+    young, half = now - life * _FIRST_RENEWAL, now - life / 2
     for name, plane in world.planes.items():
-        if _needs_issue(world, plane, now) and name not in offers:
-            offers[name] = dict(plane.desired.bundles) if plane.desired else {}
+        desired = plane.desired
+        if desired is not None and desired.channel == plane.registration.channel and desired.issued > young:
+            continue
+        if name not in offers and (desired is None or _is_old(plane, desired, young, half)):
+            offers[name] = dict(desired.bundles) if desired else {}
     return {**offers}
 
 
-def _needs_issue(world: World, plane: DataPlane, now: datetime) -> bool:
-    """Return whether a state must be issued although its bundles stay: none yet, another channel, or ageing."""
-    desired = plane.desired
-    return (
-        desired is None
-        or desired.channel != plane.registration.channel
-        or now >= desired.issued + world.settings.validity * _renewal(plane.name)
-    )
+_FIRST_RENEWAL = 0.4
+"""Part of an offer's life after which the first are renewed; the last are half way."""
 
 
-def _renewal(name: PDPName) -> float:
-    """Return after what part of its life an offer is renewed: not everybody's at once, but half way at the latest."""
-    return 0.4 + 0.1 * position("renewal", name, None)
+def _is_old(plane: DataPlane, desired: Desired, young: datetime, half: datetime) -> bool:
+    """Return whether an offer is to be issued again as it is: for another channel, or by age.
+
+    Data planes that moved together are not renewed together.
+    """
+    mine = young - (young - half) * position("renewal", plane.name, None)
+    return desired.channel != plane.registration.channel or desired.issued <= mine
 
 
 @dataclass(slots=True)
