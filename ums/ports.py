@@ -274,6 +274,20 @@ class Registrar(Protocol):
         ...
 
 
+class Sender(Protocol):
+    """Posts to webhooks' receivers."""
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> int:
+        """Post ``body`` and return the status of the answer, if the receiver took it.
+
+        Raises:
+            ForbiddenError: the receiver is at an address that is not public, and may not be.
+            UnavailableError: it does not answer, or says no.
+
+        """
+        ...
+
+
 class CredentialSource(Protocol):
     """Credentials of data planes, derived, so that losing the database loses none."""
 

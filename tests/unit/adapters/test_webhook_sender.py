@@ -1,0 +1,161 @@
+"""Posting to receivers, on a real server."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from ums.adapters.webhook_sender import WebhookSender, _is_public
+from ums.domain.errors import ForbiddenError, UnavailableError
+
+
+@dataclass
+class Receiver:
+    """What a receiver got, and where it is."""
+
+    port: int = 0
+    got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Run a receiver: the path says how it answers."""
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.got.append((self.path, dict(self.headers), body))
+            self.send_response(int(self.path.strip("/")))
+            self.send_header("Location", f"http://127.0.0.1:{state.port}/200")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    state.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Return a receiver without TLS."""
+    with receiving() as running:
+        yield running
+
+
+def certified(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """Return what a server of a name shows, and the file that makes one trust it."""
+    key, now = generate_private_key(SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    chain, secret = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, secret)
+    return context, chain
+
+
+@pytest.mark.parametrize(("name", "taken"), [("localhost", True), ("example.com", False)])
+def test_a_receiver_shows_a_certificate_for_its_name(tmp_path: Path, name: str, *, taken: bool) -> None:
+    """Although the connection goes to an address; and one that nobody vouches for is not spoken to."""
+    context, chain = certified(tmp_path, name)
+    with receiving(context) as running:
+        url = f"https://localhost:{running.port}/200"
+        with pytest.raises(UnavailableError):
+            WebhookSender().send(url, b"{}", {}, private=True)
+        if taken:
+            assert WebhookSender(chain).send(url, b"{}", {}, private=True) == 200
+        else:
+            with pytest.raises(UnavailableError):
+                WebhookSender(chain).send(url, b"{}", {}, private=True)
+        assert len(running.got) == taken
+
+
+def test_what_is_posted_arrives_with_its_headers(receiver: Receiver) -> None:
+    """By name, with the name as the host, at the address that was checked."""
+    headers = {"webhook-id": "1", "Content-Type": "application/json"}
+    sent = WebhookSender().send(f"http://localhost:{receiver.port}/204", b"{}", headers, private=True)
+    ((path, arrived, body),) = receiver.got
+    assert (sent, path, body) == (204, "/204", b"{}")
+    assert (arrived["webhook-id"], arrived["Host"]) == ("1", f"localhost:{receiver.port}")
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 410, 500])
+def test_a_receiver_that_does_not_take_it_is_told_again_later(receiver: Receiver, status: int) -> None:
+    """A redirect is followed to nowhere: it could lead inside."""
+    with pytest.raises(UnavailableError, match=f"answered {status}"):
+        WebhookSender().send(f"http://127.0.0.1:{receiver.port}/{status}", b"{}", {}, private=True)
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1"]
+)
+def test_a_receiver_inside_is_not_spoken_to_unless_it_may(receiver: Receiver, host: str) -> None:
+    """Whoever adds a webhook could ask the service to speak for them otherwise."""
+    with pytest.raises(ForbiddenError, match="is not a public address"):
+        WebhookSender().send(f"http://{host}:{receiver.port}/200", b"{}", {}, private=False)
+    assert not receiver.got
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:4700::1111", True),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),  # noqa: S104 - an address
+        ("224.0.0.1", False),
+        ("fe80::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("2002:7f00:0001::", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::5db8:d822", True),
+    ],
+)
+def test_public_is_what_the_internet_reaches(address: str, *, public: bool) -> None:
+    """Also where one address carries another."""
+    assert _is_public(ipaddress.ip_address(address)) is public
+
+
+def test_a_receiver_that_is_not_there_is_unavailable(receiver: Receiver) -> None:
+    """Neither the name, nor the port, nor TLS where there is none."""
+    for url in ("http://nobody.invalid/", "http://127.0.0.1:1/", f"https://127.0.0.1:{receiver.port}/200"):
+        with pytest.raises(UnavailableError):
+            WebhookSender().send(url, b"{}", {}, private=True)

@@ -1,0 +1,103 @@
+"""Posting to receivers that others chose: bounded in time and size, past no redirect, and to no private address.
+
+The name is resolved once, and the connection goes to the very address that was checked: a name that leads elsewhere
+the second time gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from ums.domain.errors import ForbiddenError, UnavailableError
+
+_TIMEOUT_SECONDS = (5, 10)
+_MAX_ANSWER_BYTES = 64 * 1024
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_OK = range(200, 300)
+
+
+class WebhookSender:
+    """Implements ``ports.Sender``; ``authorities`` is a file of certificates to trust instead of the public ones."""
+
+    def __init__(self, authorities: Path | None = None) -> None:
+        self._authorities = authorities
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> int:
+        """Post ``body`` and return the status of the answer, if the receiver took it.
+
+        Raises:
+            ForbiddenError: the receiver is at an address that is not public, and may not be.
+            UnavailableError: it does not answer, or says no.
+
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        address = _address_of(host, parts.port or (443 if parts.scheme == "https" else 80), private=private)
+        with closing(requests.Session()) as session:
+            session.trust_env = False
+            session.verify = str(self._authorities) if self._authorities else True
+            session.mount(f"{parts.scheme}://", _Pinned(host, address))
+            try:
+                with session.post(
+                    url, data=body, headers=dict(headers), timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True
+                ) as answer:
+                    status = answer.status_code
+                    answer.raw.read(_MAX_ANSWER_BYTES)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise UnavailableError(f"{host} does not answer: {type(error).__name__}") from error
+        if status not in _OK:
+            raise UnavailableError(f"{host} answered {status}")
+        return status
+
+
+class _Pinned(HTTPAdapter):
+    """Connects to one address, whatever the name means meanwhile; certificates are checked for the name."""
+
+    def __init__(self, host: str, address: str) -> None:
+        self._host = host
+        self._address = address
+        super().__init__()
+
+    def send(self, request: requests.PreparedRequest, **kwargs: object) -> requests.Response:  # type: ignore[override]
+        parts = urlsplit(request.url or "")
+        address = f"[{self._address}]" if ":" in self._address else self._address
+        request.headers.setdefault("Host", parts.netloc)
+        request.url = parts._replace(netloc=address + (f":{parts.port}" if parts.port else "")).geturl()
+        if parts.scheme == "https":
+            self.poolmanager.connection_pool_kw["server_hostname"] = self._host
+            self.poolmanager.connection_pool_kw["assert_hostname"] = self._host
+        return super().send(request, **kwargs)  # type: ignore[arg-type]
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether an address is on the open internet, also one that carries another."""
+    if isinstance(address, ipaddress.IPv6Address):
+        teredo = address.teredo[1] if address.teredo else None
+        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        inner = address.ipv4_mapped or address.sixtofour or teredo or nat64
+        if inner is not None:
+            return _is_public(inner)
+    return address.is_global and not address.is_multicast
+
+
+def _address_of(host: str, port: int, *, private: bool) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UnavailableError(f"{host} is not known") from error
+    addresses = [str(each[4][0]) for each in found]
+    for address in addresses:
+        if not private and not _is_public(ipaddress.ip_address(address.partition("%")[0])):
+            raise ForbiddenError(
+                f"{host} is at {address}, which is not a public address", hint="allow it: ums webhook add --private"
+            )
+    return addresses[0]

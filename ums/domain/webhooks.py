@@ -1,0 +1,114 @@
+"""Telling other systems what happened: who is told what, in which form, and when to try again.
+
+Signed as Standard Webhooks say (webhook-id, webhook-timestamp, webhook-signature), so that receivers have libraries.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from ums.domain.errors import InvalidInputError
+from ums.domain.feed import Event
+from ums.domain.names import check_name
+
+_FIRST_WAIT = timedelta(seconds=10)
+_DOUBLINGS = 10
+_LONGEST_WAIT = timedelta(hours=1)
+MAX_ATTEMPTS = 30
+"""About a day."""
+
+
+class Format(StrEnum):
+    """What a receiver understands."""
+
+    CLOUDEVENTS = "cloudevents"
+    SLACK = "slack"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Who is told what.
+
+    Attributes:
+        url: where to post; it may hold a secret itself, so it is shown to nobody but admins.
+        secret: what deliveries are signed with.
+        kinds: such as ``rollout`` or ``rollout.halted``; empty means all.
+        channels: only what concerns these, and what concerns none; empty means all.
+        private: the receiver may be at an address that is not public.
+
+    """
+
+    name: str
+    url: str
+    secret: str
+    kinds: tuple[str, ...] = ()
+    channels: frozenset[str] = frozenset()
+    form: Format = Format.CLOUDEVENTS
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "webhook name")
+        parts = urlsplit(self.url)
+        allowed = {"https", "http"} if self.private else {"https"}
+        if parts.scheme not in allowed or not parts.hostname or parts.username is not None:
+            hint = "write https://host/path; http only with --private"
+            raise InvalidInputError("the webhook's URL cannot be used", hint=hint)
+
+    def wants(self, event: Event) -> bool:
+        """Return whether its receiver is to be told of an event."""
+        kind = f"{event.kind}."
+        channel = event.data.get("channel")
+        asked = not self.kinds or any(kind.startswith(f"{each}.") for each in self.kinds)
+        return asked and (not self.channels or channel is None or channel in self.channels)
+
+
+def body_of(event: Event, form: Format, *, source: str) -> bytes:
+    """Return what is posted."""
+    cloud_event = event.to_dict(source)
+    return json.dumps(cloud_event if form is Format.CLOUDEVENTS else _slack(event), ensure_ascii=False).encode()
+
+
+def _slack(event: Event) -> dict[str, Any]:
+    data = event.data
+    where = f" in {data['channel']}" if data.get("channel") else ""
+    what = f": {data['what']}" if data.get("what") else ""
+    why = f" – {data['reason']}" if data.get("reason") else ""
+    text = f"*{event.kind}* {event.subject}{where}{what} ({data.get('by')}{why})"
+    return {"text": _escaped(text)}
+
+
+def _escaped(text: str) -> str:
+    """Return text in which nothing is a mention or a link: people choose names and reasons."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def headers_of(webhook: Webhook, delivery_id: str, body: bytes, *, at: datetime) -> Mapping[str, str]:
+    """Return the headers of a delivery, with its signature."""
+    seconds = str(int(at.timestamp()))
+    signed = hmac.new(
+        webhook.secret.encode(), b".".join((delivery_id.encode(), seconds.encode(), body)), hashlib.sha256
+    )
+    json_type = "application/cloudevents+json" if webhook.form is Format.CLOUDEVENTS else "application/json"
+    return {
+        "Content-Type": json_type,
+        "webhook-id": delivery_id,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{base64.b64encode(signed.digest()).decode()}",
+    }
+
+
+def next_attempt(attempts: int, now: datetime) -> datetime | None:
+    """Return when to try again after so many attempts that failed, or ``None``: never."""
+    if attempts >= MAX_ATTEMPTS:
+        return None
+    doubled: timedelta = _FIRST_WAIT * (1 << min(attempts - 1, _DOUBLINGS))
+    return now + min(doubled, _LONGEST_WAIT)
