@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -57,7 +58,13 @@ class Process:
     """A child process that dies with the test run, its output in a file."""
 
     def __init__(
-        self, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
     ) -> None:
         self.log = log
         self._command = [str(part) for part in command]
@@ -69,6 +76,9 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
+                user=user,
+                group=None if user is None else pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else [],
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of prctl
             )
 
@@ -92,6 +102,11 @@ class Process:
         if self._process.poll() is not None:
             raise AssertionError(f"{self._command[0]} ended with {self._process.returncode}\n{self.tail()}")
         return self
+
+    def wait_until_ended(self, *, timeout: float = 120) -> None:
+        """Wait until it ended well; if it did not, show what it said."""
+        if self._process.wait(timeout):
+            raise AssertionError(f"{self._command[0]} ended with {self._process.returncode}\n{self.tail()}")
 
     def tail(self, size: int = 3000) -> str:
         """Return the end of what it said."""
