@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ums.domain.auditing import Commit
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
-    from ums.domain.fleet import Report
+    from ums.domain.fleet import HealthChange, Report
     from ums.domain.identity import Identity
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -233,7 +233,11 @@ class History(Protocol):
 
 
 class Store(Protocol):
-    """What was observed, and the tokens of people and machines. Lost, it can be done without."""
+    """What was observed, and the tokens of people and machines. Lost, it can be done without.
+
+    All methods raise ``UnavailableError`` when the database does not answer in time, and ``StorageError`` when it
+    refuses.
+    """
 
     def reports(self) -> Mapping[PDPName, Report]:
         """Return the newest report of every data plane heard of."""
@@ -244,11 +248,19 @@ class Store(Protocol):
         ...
 
     def record(self, pdp: PDPName, report: Report) -> bool:
-        """Keep a report if it is newer than what is known; return whether it was."""
+        """Keep a report if it is newer than what is known, and its health if that changed; return whether it was."""
         ...
 
     def forget(self, pdp: PDPName) -> None:
-        """Drop what was observed of a data plane."""
+        """Drop the newest report of a data plane; its history stays until it is pruned."""
+        ...
+
+    def list_health_changes(self, pdp: PDPName, *, limit: int) -> Sequence[HealthChange]:
+        """Return how the health of a data plane changed, newest first."""
+        ...
+
+    def prune_health_changes(self, *, before: datetime) -> int:
+        """Drop changes that are older, but for the newest of each data plane that is known; return how many."""
         ...
 
     def add_token(self, token_hash: str, identity: Identity, *, expires: datetime | None) -> None:

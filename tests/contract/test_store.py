@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.places import Place, new_place
+from tests.postgres import Postgres
 from ums.adapters.sql_store import SqlStore
-from ums.domain.errors import StorageError
-from ums.domain.fleet import Health, Report
+from ums.domain.errors import InvalidInputError, StorageError
+from ums.domain.fleet import Health, HealthChange, Report
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.ports import Store
@@ -30,10 +31,10 @@ def report(serial: int = 5, health: Health = Health.HEALTHY, *, seconds: int = 0
     return Report(serial, health, "Zürich – ✓", "platform-cilium", at, received)
 
 
-@pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["memory", "file", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Iterator[SqlStore]:
     """Give an empty store."""
-    made = SqlStore("sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/ums.db")
+    made = new_place(request.param, request).open()
     yield made
     made.close()
 
@@ -105,22 +106,21 @@ def test_a_token_ends_at_its_end(store: Store) -> None:
     assert store.find_identity(TOKEN, now=NOW) is None
 
 
-def test_what_was_kept_outlives_the_process(tmp_path: Path) -> None:
-    """A file is opened again with what is in it."""
-    url = f"sqlite:///{tmp_path}/ums.db"
-    first = SqlStore(url)
+def test_what_was_kept_outlives_the_process(place: Place) -> None:
+    """It is opened again with what is in it."""
+    first = place.open()
     first.record(PROD, report())
     first.add_token(TOKEN, Identity("ci", frozenset({"viewer"})), expires=None)
     first.close()
-    second = SqlStore(url)
+    second = place.open()
     assert dict(second.reports()) == {PROD: report()}
     assert second.find_identity(TOKEN, now=NOW) is not None
     second.close()
 
 
-def test_many_threads_leave_the_newest(tmp_path: Path) -> None:
+def test_many_threads_leave_the_newest(place: Place) -> None:
     """Events of one data plane may come in at once; none of them fails."""
-    store = SqlStore(f"sqlite:///{tmp_path}/ums.db")
+    store = place.open()
     store.record(PROD, report(0))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda serial: store.record(PROD, report(serial)), range(1, 41)))
@@ -128,15 +128,70 @@ def test_many_threads_leave_the_newest(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_first_reports_of_a_data_plane_may_come_at_once(tmp_path: Path) -> None:
+def test_the_first_reports_of_a_data_plane_may_come_at_once(place: Place) -> None:
     """The race to insert is not an error for who loses it."""
-    store = SqlStore(f"sqlite:///{tmp_path}/ums.db")
+    store = place.open()
     for round_number in range(10):
         name = PDPName("acme", f"plane-{round_number}")
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda serial, name=name: store.record(name, report(serial)), range(1, 9)))
         assert store.reports()[name].serial == 8
+        assert [each.health for each in store.list_health_changes(name, limit=9)] == [Health.HEALTHY]
     store.close()
+
+
+def test_health_changes_are_kept_newest_first(store: Store) -> None:
+    """Each with what was said when it changed; what only repeats or comes late is none."""
+    said = [
+        report(5, Health.UPDATING, heard=1),
+        report(5, Health.UPDATING, seconds=1, heard=2),
+        report(5, Health.FAILED, seconds=2, heard=3),
+        report(4, Health.HEALTHY, seconds=3, heard=4),
+        report(6, Health.FAILED, heard=5),
+        report(6, Health.HEALTHY, seconds=1, heard=6),
+    ]
+    for each in said:
+        store.record(PROD, each)
+    store.record(TEST, report())
+    expected = [
+        HealthChange(each.health, each.component, each.message, each.serial, each.heard)
+        for each in (said[5], said[2], said[0])
+    ]
+    assert store.list_health_changes(PROD, limit=9) == expected
+    assert store.list_health_changes(PROD, limit=2) == expected[:2]
+    assert len(store.list_health_changes(TEST, limit=9)) == 1
+    assert store.list_health_changes(PDPName("acme", "dev"), limit=9) == []
+
+
+def test_a_health_that_lasts_keeps_its_beginning(store: Store) -> None:
+    """Through later reports, and through a new serial."""
+    store.record(PROD, report(heard=1))
+    store.record(PROD, report(seconds=5, heard=9))
+    store.record(PROD, report(7, heard=20))
+    assert store.reports()[PROD].since == NOW + timedelta(seconds=1)
+
+
+def test_pruning_drops_what_ended_long_ago(store: Store) -> None:
+    """A health that lasts to this day is no history, however long ago it began; of who is forgotten nothing stays."""
+    for name in (PROD, TEST):
+        store.record(name, report(1, Health.UPDATING, heard=1))
+        store.record(name, report(2, Health.FAILED, heard=2))
+        store.record(name, report(3, Health.HEALTHY, heard=3))
+    store.forget(TEST)
+    assert store.prune_health_changes(before=NOW + timedelta(seconds=2)) == 2
+    assert [each.serial for each in store.list_health_changes(PROD, limit=9)] == [3, 2]
+    assert store.prune_health_changes(before=NOW + timedelta(days=1)) == 3
+    assert [each.serial for each in store.list_health_changes(PROD, limit=9)] == [3]
+    assert store.list_health_changes(TEST, limit=9) == []
+    assert store.prune_health_changes(before=NOW + timedelta(days=1)) == 0
+
+
+def test_history_outlives_what_was_forgotten(store: Store) -> None:
+    """And goes on with the next report."""
+    store.record(PROD, report(9))
+    store.forget(PROD)
+    store.record(PROD, report(1))
+    assert [each.serial for each in store.list_health_changes(PROD, limit=9)] == [1, 9]
 
 
 def test_a_database_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
@@ -146,12 +201,21 @@ def test_a_database_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> 
     assert isinstance(caught.value.__cause__, Exception)
 
 
-def test_a_database_that_breaks_under_us_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_database_that_breaks_under_us_is_a_storage_error(place: Place) -> None:
     """Not a stack trace of SQL: a table that went missing, for instance."""
-    store = SqlStore(f"sqlite:///{tmp_path}/ums.db")
-    with sqlite3.connect(tmp_path / "ums.db") as connection:
-        connection.execute("DROP TABLE reports")
-    connection.close()
-    with pytest.raises(StorageError, match="refused"):
+    store = place.open()
+    place.run("DROP TABLE reports")
+    with pytest.raises(StorageError, match="refused") as caught:
         store.record(PROD, report())
+    assert caught.value.hint
+    store.close()
+
+
+def test_a_value_that_the_database_cannot_hold_is_wrong_input(postgres: Postgres) -> None:
+    """It is what was given that is wrong, not the disk."""
+    store = SqlStore(postgres.create_database(), password=postgres.password)
+    with pytest.raises(InvalidInputError):
+        store.add_token(TOKEN, Identity("x" * 201, frozenset({"viewer"})), expires=None)
+    with pytest.raises(InvalidInputError):
+        store.add_token(TOKEN, Identity("x\0", frozenset({"viewer"})), expires=None)
     store.close()

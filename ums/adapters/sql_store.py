@@ -2,108 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects import postgresql, sqlite
 
-from ums.domain.errors import StorageError
-from ums.domain.fleet import Health, Report
+from ums.adapters._database import Database
+from ums.adapters._tables import HEALTH_CHANGES, METADATA, REPORTS, TOKENS
+from ums.adapters.migrations import migrate
+from ums.domain.fleet import Health, HealthChange, Report
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 
-_METADATA = sa.MetaData()
-_REPORTS = sa.Table(
-    "reports",
-    _METADATA,
-    sa.Column("org", sa.String(40), primary_key=True),
-    sa.Column("pdp", sa.String(40), primary_key=True),
-    sa.Column("serial", sa.BigInteger, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("rank", sa.SmallInteger, nullable=False),
-    sa.Column("heard", sa.Float, nullable=False),
-    sa.Column("since", sa.Float, nullable=False),
-    sa.Column("health", sa.String(16), nullable=False),
-    sa.Column("component", sa.String(253), nullable=False),
-    sa.Column("message", sa.Text, nullable=False),
-    sa.Column("applied", sa.Boolean, nullable=False),
-)
-_TOKENS = sa.Table(
-    "tokens",
-    _METADATA,
-    sa.Column("hash", sa.String(64), primary_key=True),
-    sa.Column("subject", sa.String(200), nullable=False),
-    sa.Column("groups", sa.JSON, nullable=False),
-    sa.Column("bundles", sa.JSON, nullable=False),
-    sa.Column("expires", sa.Float),
-)
-
 
 class SqlStore:
-    """Implements ``ports.Store`` on SQLAlchemy; ``url`` is an SQLAlchemy URL."""
+    """Implements ``ports.Store`` on SQLite or PostgreSQL; ``url`` is an SQLAlchemy URL without a password."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _tune_sqlite)
-        with self._transaction() as connection:
-            _METADATA.create_all(connection)
+    def __init__(self, url: str, *, password: str | None = None) -> None:
+        """Open the database, and bring its tables to what this program knows.
+
+        Raises:
+            InvalidInputError: the URL is none of a database that UMS knows.
+            StorageError: it cannot be used: not writable, newer than this program, somebody else's.
+            UnavailableError: it does not answer.
+
+        """
+        self._database = Database(url, password=password)
+        try:
+            if self._database.is_memory:
+                # It ends with the process, so there is nothing to migrate.
+                with self._database.writing() as connection:
+                    METADATA.create_all(connection)
+            else:
+                migrate(self._database)
+        except BaseException:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def reports(self) -> Mapping[PDPName, Report]:
         """Return the newest report of every data plane heard of."""
-        with self._transaction() as connection:
-            rows = connection.execute(sa.select(_REPORTS)).all()
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(REPORTS)).all()
         return {PDPName(row.org, row.pdp): _report(row) for row in rows}
 
     def report(self, pdp: PDPName) -> Report | None:
         """Return the newest report of one data plane."""
-        mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(_REPORTS).where(mine)).first()
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(REPORTS).where(_of(REPORTS, pdp))).first()
         return None if row is None else _report(row)
 
     def record(self, pdp: PDPName, report: Report) -> bool:
-        """Keep a report if it is newer than what is known; return whether it was."""
-        values = {
-            "serial": report.serial,
-            "at": report.at.timestamp(),
-            "rank": report.rank,
-            "heard": report.heard.timestamp(),
-            "health": report.health.value,
-            "component": report.component,
-            "message": report.message,
-            "applied": report.applied,
-        }
-        mine = (_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)
-        known = sa.tuple_(_REPORTS.c.serial, _REPORTS.c.at, _REPORTS.c.rank)
-        older = known < sa.tuple_(report.serial, report.at.timestamp(), report.rank)
-        since = report.since.timestamp()
-        lasts = sa.case((_REPORTS.c.health == report.health.value, _REPORTS.c.since), else_=since)
-        with self._transaction() as connection:
-            if connection.execute(sa.update(_REPORTS).where(mine & older).values(**values, since=lasts)).rowcount:
-                return True
-            if connection.execute(sa.select(_REPORTS.c.org).where(mine)).first() is not None:
-                return False
-            connection.execute(sa.insert(_REPORTS).values(org=pdp.org, pdp=pdp.pdp, **values, since=since))
-            return True
+        """Keep a report if it is newer than what is known, and its health if that changed; return whether it was."""
+        row = {"org": pdp.org, "pdp": pdp.pdp, **_row(report)}
+        with self._database.writing() as connection:
+            known = self._known_or_first(connection, pdp, row)
+            if known is not None:
+                if not report.is_newer_than(known):
+                    return False
+                if known.health is report.health:
+                    row["since"] = known.since.timestamp()
+                connection.execute(sa.update(REPORTS).where(_of(REPORTS, pdp)).values(row))
+            if known is None or known.health is not report.health:
+                names = ("org", "pdp", "health", "component", "message", "serial", "since")
+                connection.execute(sa.insert(HEALTH_CHANGES).values({name: row[name] for name in names}))
+        return True
+
+    def _known_or_first(self, connection: sa.Connection, pdp: PDPName, row: Mapping[str, Any]) -> Report | None:
+        """Return the report that is known, locked until the transaction ends; or keep this one as the first."""
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        while True:
+            known = connection.execute(sa.select(REPORTS).where(_of(REPORTS, pdp)).with_for_update()).first()
+            if known is not None:
+                return _report(known)
+            # Another process may do so this moment: then it was first, and is known in the next round.
+            first = insert(REPORTS).values(row).on_conflict_do_nothing().returning(REPORTS.c.org)
+            if connection.execute(first).first() is not None:
+                return None
 
     def forget(self, pdp: PDPName) -> None:
-        """Drop what was observed of a data plane."""
-        with self._transaction() as connection:
-            connection.execute(sa.delete(_REPORTS).where((_REPORTS.c.org == pdp.org) & (_REPORTS.c.pdp == pdp.pdp)))
+        """Drop the newest report of a data plane; its history stays until it is pruned."""
+        with self._database.writing() as connection:
+            connection.execute(sa.delete(REPORTS).where(_of(REPORTS, pdp)))
+
+    def list_health_changes(self, pdp: PDPName, *, limit: int) -> Sequence[HealthChange]:
+        """Return how the health of a data plane changed, newest first."""
+        newest = sa.select(HEALTH_CHANGES).where(_of(HEALTH_CHANGES, pdp)).order_by(HEALTH_CHANGES.c.id.desc())
+        with self._database.reading() as connection:
+            rows = connection.execute(newest.limit(limit)).all()
+        return [
+            HealthChange(
+                Health(row.health), row.component, row.message, row.serial, datetime.fromtimestamp(row.since, UTC)
+            )
+            for row in rows
+        ]
+
+    def prune_health_changes(self, *, before: datetime) -> int:
+        """Drop changes that are older, but for the newest of each data plane that is known; return how many."""
+        later = HEALTH_CHANGES.alias()
+        superseded = sa.exists().where(
+            later.c.org == HEALTH_CHANGES.c.org, later.c.pdp == HEALTH_CHANGES.c.pdp, later.c.id > HEALTH_CHANGES.c.id
+        )
+        known = sa.exists().where(REPORTS.c.org == HEALTH_CHANGES.c.org, REPORTS.c.pdp == HEALTH_CHANGES.c.pdp)
+        old = HEALTH_CHANGES.c.since < before.timestamp()
+        with self._database.writing() as connection:
+            return connection.execute(sa.delete(HEALTH_CHANGES).where(old, superseded | ~known)).rowcount
 
     def add_token(self, token_hash: str, identity: Identity, *, expires: datetime | None) -> None:
         """Keep the hash of a token and who it stands for."""
-        with self._transaction() as connection:
+        with self._database.writing() as connection:
             connection.execute(
-                sa.insert(_TOKENS).values(
+                sa.insert(TOKENS).values(
                     hash=token_hash,
                     subject=identity.subject,
                     groups=sorted(identity.groups),
@@ -114,32 +128,32 @@ class SqlStore:
 
     def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:
         """Return who an unexpired token stands for, or ``None``."""
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(_TOKENS).where(_TOKENS.c.hash == token_hash)).first()
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(TOKENS).where(TOKENS.c.hash == token_hash)).first()
         if row is None or (row.expires is not None and row.expires <= now.timestamp()):
             return None
         return Identity(row.subject, frozenset(row.groups), frozenset(row.bundles))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise StorageError(
-                f"the database refused: {error.orig}", hint="is the disk full, or the file not writable?"
-            ) from error
+
+def _of(table: sa.Table, pdp: PDPName) -> sa.ColumnElement[bool]:
+    return (table.c.org == pdp.org) & (table.c.pdp == pdp.pdp)
 
 
-def _tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
+def _row(report: Report) -> dict[str, Any]:
+    return {
+        "serial": report.serial,
+        "at": report.at.timestamp(),
+        "rank": report.rank,
+        "heard": report.heard.timestamp(),
+        "since": report.since.timestamp(),
+        "health": report.health.value,
+        "component": report.component,
+        "message": report.message,
+        "applied": report.applied,
+    }
 
 
-def _report(row: Any) -> Report:  # noqa: ANN401 - a row of _REPORTS
+def _report(row: Any) -> Report:  # noqa: ANN401 - a row of REPORTS
     return Report(
         serial=row.serial,
         health=Health(row.health),

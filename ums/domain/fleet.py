@@ -330,6 +330,26 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthChange:
+    """A moment at which a data plane said that its health is another one.
+
+    Attributes:
+        health: what it became.
+        component: the object that failed, where one is named.
+        message: Flux's own words.
+        serial: of the desired state that it spoke about.
+        since: when we heard of it.
+
+    """
+
+    health: Health
+    component: str
+    message: str
+    serial: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DataPlane:
     """Everything known about one data plane."""
 

@@ -385,7 +385,7 @@ def test_health_asks_for_nothing_and_readiness_for_what_is_needed(stage: Stage, 
     """Without a database the service is alive, but not ready."""
     del client.environ_base["HTTP_AUTHORIZATION"]
     assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
-    with stage.store._engine.begin() as connection:
+    with stage.store._database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE reports")
     assert client.get("/healthz").status_code == 200
     answer = client.get("/readyz")

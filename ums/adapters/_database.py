@@ -1,0 +1,161 @@
+"""A connection pool to SQLite or PostgreSQL, whose every error is one of ours. It knows no table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
+
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
+_OLDEST_POSTGRESQL = (15,)
+_BUSY_MILLISECONDS = 10_000
+_POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": 10}
+_CONNECT = {
+    "application_name": "ums",
+    "connect_timeout": 5,
+    # A peer that vanished without a word is noticed within half a minute, also amid a statement.
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    # So that no request waits longer for the database than its client waits for us.
+    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+    # A pooler in between may send each statement elsewhere.
+    "prepare_threshold": None,
+}
+_TRY_AGAIN = frozenset({"40001", "40P01", "53300", "55P03", "25P03", "57014", "SQLITE_BUSY", "SQLITE_LOCKED"})
+"""Serialization, deadlock, too many connections, locks and timeouts: another moment may fare better."""
+_GONE = ("08", "57P")
+"""Classes of PostgreSQL's: the connection broke, the server goes down or is not up yet."""
+_HINTS = {
+    "53100": "the disk of the database is full: make room there",
+    "SQLITE_FULL": "the disk is full: make room",
+    "SQLITE_READONLY": "the file or its folder is not writable for this user",
+    "SQLITE_CANTOPEN": "does the folder exist, and may this user write there?",
+    "SQLITE_NOTADB": "the file is no database: move it away, or restore a backup",
+    "SQLITE_CORRUPT": "the file is damaged: restore a backup",
+    "42501": "the role needs to own the database, or CREATE on its schema",
+    "42P01": "a table is missing: was the database changed by hand?",
+}
+_REACHABLE = (
+    "is PostgreSQL up and reachable, and are database, user and password right? Reports come back by themselves"
+)
+
+
+class Database:
+    """A database by its SQLAlchemy URL; the password is never part of it."""
+
+    def __init__(self, url: str, *, password: str | None = None) -> None:
+        try:
+            parsed = sa.make_url(url)
+            if parsed.drivername not in _DRIVERS:
+                raise InvalidInputError(
+                    f"{parsed.drivername!r} is no database that UMS knows",
+                    hint="write postgresql://user@host/name, or sqlite:///path",
+                )
+            parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
+            if password is not None:
+                parsed = parsed.set(password=password)
+            self.is_memory = parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}
+            self.engine = _make_engine(parsed, pooled=not self.is_memory)
+        except (ArgumentError, ValueError) as error:
+            # Not its text: it may show the password.
+            raise InvalidInputError("the URL of the database cannot be read", hint="write postgresql://…") from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that only reads.
+
+        Raises:
+            UnavailableError: the database does not answer, or not in time.
+            StorageError: it refused.
+
+        """
+        with errors_as_ours(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that writes.
+
+        Raises:
+            UnavailableError: the database does not answer, or not in time; whether anything was kept is open.
+            StorageError: it refused; nothing was kept.
+            InvalidInputError: it cannot hold such a value.
+
+        """
+        with errors_as_ours(), self.engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+
+@contextmanager
+def errors_as_ours() -> Iterator[None]:
+    """Turn the library's errors into ours, with a hint and without anything of the statement."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: SQLAlchemyError) -> UmsError:
+    if isinstance(error, PoolTimeoutError):
+        return UnavailableError("all connections to the database are busy", hint="try again in a moment")
+    if not isinstance(error, DBAPIError):
+        return StorageError(f"the database refused: {type(error).__name__}")
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    # The first line alone: those after it may show values.
+    text = next(iter(str(error.orig).splitlines()), "") or type(error.orig).__name__
+    if code in _TRY_AGAIN:
+        return UnavailableError(f"the database is busy: {text}", hint="try again in a moment")
+    lost = not code and isinstance(error, OperationalError)
+    if lost or error.connection_invalidated or code.startswith(_GONE):
+        return UnavailableError(f"the database does not answer: {text}", hint=_REACHABLE)
+    if isinstance(error, DataError):
+        return InvalidInputError(f"the database cannot hold this: {text}")
+    return StorageError(
+        f"the database refused: {text}", hint=_HINTS.get(code, "is the disk full, or the file not writable?")
+    )
+
+
+def _make_engine(url: sa.URL, *, pooled: bool) -> sa.Engine:
+    options: dict[str, Any] = dict(_POOL) if pooled else {}
+    if url.drivername != "sqlite":
+        engine = sa.create_engine(url, connect_args=_CONNECT, pool_pre_ping=True, hide_parameters=True, **options)
+        sa.event.listen(engine, "first_connect", _check_version)
+        return engine
+    engine = sa.create_engine(url, hide_parameters=True, **options)
+    sa.event.listen(engine, "connect", _tune_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _check_version(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+    major = connection.info.server_version // 10_000
+    if (major,) < _OLDEST_POSTGRESQL:
+        raise StorageError(f"PostgreSQL {major} is too old", hint=f"UMS needs {_OLDEST_POSTGRESQL[0]} or newer")
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection
+    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+    cursor = connection.cursor()
+    # First: another process may be changing the mode this very moment.
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # Who means to write takes the lock at once: whoever read first would be refused it, without any wait.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

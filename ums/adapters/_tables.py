@@ -1,0 +1,47 @@
+"""The tables as they are today. How a database gets there is said in ``migrations``; a test holds the two together."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+REPORTS = sa.Table(
+    "reports",
+    METADATA,
+    sa.Column("org", sa.String(40), primary_key=True),
+    sa.Column("pdp", sa.String(40), primary_key=True),
+    sa.Column("serial", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("rank", sa.SmallInteger, nullable=False),
+    sa.Column("heard", sa.Float, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("health", sa.String(16), nullable=False),
+    sa.Column("component", sa.String(253), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("applied", sa.Boolean, nullable=False),
+)
+TOKENS = sa.Table(
+    "tokens",
+    METADATA,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("groups", sa.JSON, nullable=False),
+    sa.Column("bundles", sa.JSON, nullable=False),
+    sa.Column("expires", sa.Float),
+)
+HEALTH_CHANGES = sa.Table(
+    "health_changes",
+    METADATA,
+    # In the order in which they were recorded, which clocks of several replicas are not. SQLite counts by itself
+    # only what it calls INTEGER.
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("org", sa.String(40), nullable=False),
+    sa.Column("pdp", sa.String(40), nullable=False),
+    sa.Column("health", sa.String(16), nullable=False),
+    sa.Column("component", sa.String(253), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("serial", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Index("health_changes_by_plane", "org", "pdp", "id"),
+    sa.Index("health_changes_by_time", "since"),
+)
