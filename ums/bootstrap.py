@@ -198,7 +198,7 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
     Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
     store = SqlStore(settings.database)
     admin = Identity("admin", frozenset({"admin"}))
-    token = IssueToken(store)(admin, expires=None, by=admin)
+    token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
     store.close()
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
     from ums.domain.fleet import HealthChange, Report
-    from ums.domain.identity import Identity
+    from ums.domain.identity import Identity, Token
     from ums.domain.world import Base, Decision, LogEntry, World
 
 Progress = Callable[[int], None]
@@ -263,8 +263,16 @@ class Store(Protocol):
         """Drop changes that are older, but for the newest of each data plane that is known; return how many."""
         ...
 
-    def add_token(self, token_hash: str, identity: Identity, *, expires: datetime | None) -> None:
+    def add_token(self, token_hash: str, token: Token) -> None:
         """Keep the hash of a token and who it stands for."""
+        ...
+
+    def tokens(self) -> Sequence[Token]:
+        """Return all tokens, the newest first."""
+        ...
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Forget the token of an id; return whether there was one."""
         ...
 
     def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:

@@ -27,7 +27,7 @@ from ums.usecases.register_release import RegisterRelease
 from ums.usecases.risks import DeclareRisk
 from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
-from ums.usecases.tokens import Authenticate, IssueToken
+from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
 from ums.usecases.verify import Verify
 from ums.usecases.withdraw import WithdrawRelease
 
@@ -42,6 +42,7 @@ class Services:
     authenticate: Authenticate
     authenticate_plane: AuthenticatePlane
     issue_token: IssueToken
+    manage_tokens: ManageTokens
     register_release: RegisterRelease
     promote: Promote
     cancel_promotion: CancelPromotion
@@ -80,7 +81,8 @@ class Services:
             record=record,
             authenticate=Authenticate(store, clock),
             authenticate_plane=AuthenticatePlane(release_repo, credentials),
-            issue_token=IssueToken(store),
+            issue_token=IssueToken(store, clock),
+            manage_tokens=ManageTokens(store),
             register_release=RegisterRelease(record, verify),
             promote=promote,
             cancel_promotion=CancelPromotion(record),

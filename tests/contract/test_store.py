@@ -16,7 +16,7 @@ from tests.postgres import Postgres
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import InvalidInputError, StorageError
 from ums.domain.fleet import Health, HealthChange, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import ID_LENGTH, Identity, Token
 from ums.domain.names import PDPName
 from ums.ports import Store
 
@@ -93,15 +93,35 @@ def test_what_was_forgotten_is_not_known(store: Store) -> None:
 def test_a_token_stands_for_who_it_was_made_for(store: Store) -> None:
     """With groups and bundles, and for nobody else."""
     identity = Identity("ci", frozenset({"publisher", "viewer"}), frozenset({"platform", "flux"}))
-    store.add_token(TOKEN, identity, expires=None)
+    store.add_token(TOKEN, Token(identity))
     assert store.find_identity(TOKEN, now=NOW + timedelta(days=9999)) == identity
     assert store.find_identity(TOKEN.swapcase(), now=NOW) is None
     assert store.find_identity("", now=NOW) is None
 
 
+def test_tokens_are_listed_without_themselves_and_revoked_by_id(store: Store) -> None:
+    """With their limits, who issued them, and about when they were last used."""
+    of = Identity("olga", frozenset({"operator"}), channels=frozenset({"edge"}), orgs=frozenset({"acme"}))
+    token = Token(of, "ada", NOW, NOW + timedelta(days=1))
+    store.add_token(TOKEN, token)
+    store.add_token("f" * 64, Token(Identity("ci", frozenset({"viewer"})), issued=NOW - timedelta(days=1)))
+    (first, second) = store.tokens()
+    assert first == replace(token, id=TOKEN[:ID_LENGTH])
+    assert (second.id, second.identity.subject) == ("f" * ID_LENGTH, "ci")
+    for minutes, used in ((1, 1), (2, 1), (9, 9)):
+        assert store.find_identity(TOKEN, now=NOW + timedelta(minutes=minutes)) == of
+        assert store.tokens()[0].last_used == NOW + timedelta(minutes=used)
+    assert not any(
+        store.revoke_token(each) for each in ("", "%", "0" * ID_LENGTH, TOKEN, TOKEN[: ID_LENGTH - 1], "%" * 12)
+    )
+    assert store.revoke_token(TOKEN[:ID_LENGTH])
+    assert store.find_identity(TOKEN, now=NOW) is None
+    assert len(store.tokens()) == 1
+
+
 def test_a_token_ends_at_its_end(store: Store) -> None:
     """At that very moment, not after it."""
-    store.add_token(TOKEN, Identity("ci", frozenset({"viewer"})), expires=NOW)
+    store.add_token(TOKEN, Token(Identity("ci", frozenset({"viewer"})), expires=NOW))
     assert store.find_identity(TOKEN, now=NOW - timedelta(milliseconds=1)) is not None
     assert store.find_identity(TOKEN, now=NOW) is None
 
@@ -110,7 +130,7 @@ def test_what_was_kept_outlives_the_process(place: Place) -> None:
     """It is opened again with what is in it."""
     first = place.open()
     first.record(PROD, report())
-    first.add_token(TOKEN, Identity("ci", frozenset({"viewer"})), expires=None)
+    first.add_token(TOKEN, Token(Identity("ci", frozenset({"viewer"}))))
     first.close()
     second = place.open()
     assert dict(second.reports()) == {PROD: report()}
@@ -215,7 +235,7 @@ def test_a_value_that_the_database_cannot_hold_is_wrong_input(postgres: Postgres
     """It is what was given that is wrong, not the disk."""
     store = SqlStore(postgres.create_database(), password=postgres.password)
     with pytest.raises(InvalidInputError):
-        store.add_token(TOKEN, Identity("x" * 201, frozenset({"viewer"})), expires=None)
+        store.add_token(TOKEN, Token(Identity("x" * 201, frozenset({"viewer"}))))
     with pytest.raises(InvalidInputError):
-        store.add_token(TOKEN, Identity("x\0", frozenset({"viewer"})), expires=None)
+        store.add_token(TOKEN, Token(Identity("x\0", frozenset({"viewer"}))))
     store.close()

@@ -28,6 +28,11 @@ TOKENS = sa.Table(
     sa.Column("groups", sa.JSON, nullable=False),
     sa.Column("bundles", sa.JSON, nullable=False),
     sa.Column("expires", sa.Float),
+    sa.Column("channels", sa.JSON),
+    sa.Column("orgs", sa.JSON),
+    sa.Column("issued_by", sa.String(200)),
+    sa.Column("issued", sa.Float),
+    sa.Column("last_used", sa.Float),
 )
 HEALTH_CHANGES = sa.Table(
     "health_changes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ums.adapters._database import Database
 from ums.adapters._tables import HEALTH_CHANGES, METADATA, REPORTS, TOKENS
 from ums.adapters.migrations import migrate
+from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.fleet import Health, HealthChange, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import ID_LENGTH, Identity, Token
 from ums.domain.names import PDPName
+
+_USE_SECONDS = 300
+"""So often it is noted that a token was used, at most."""
 
 
 class SqlStore:
@@ -113,8 +118,9 @@ class SqlStore:
         with self._database.writing() as connection:
             return connection.execute(sa.delete(HEALTH_CHANGES).where(old, superseded | ~known)).rowcount
 
-    def add_token(self, token_hash: str, identity: Identity, *, expires: datetime | None) -> None:
+    def add_token(self, token_hash: str, token: Token) -> None:
         """Keep the hash of a token and who it stands for."""
+        identity = token.identity
         with self._database.writing() as connection:
             connection.execute(
                 sa.insert(TOKENS).values(
@@ -122,17 +128,62 @@ class SqlStore:
                     subject=identity.subject,
                     groups=sorted(identity.groups),
                     bundles=sorted(identity.bundles),
-                    expires=expires.timestamp() if expires else None,
+                    channels=sorted(identity.channels),
+                    orgs=sorted(identity.orgs),
+                    issued_by=token.issued_by,
+                    issued=_seconds(token.issued),
+                    expires=_seconds(token.expires),
                 )
             )
 
     def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:
-        """Return who an unexpired token stands for, or ``None``."""
+        """Return who an unexpired token stands for, or ``None``; that it was used is noted, to a few minutes."""
+        mine = TOKENS.c.hash == token_hash
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(TOKENS).where(TOKENS.c.hash == token_hash)).first()
+            row = connection.execute(sa.select(TOKENS).where(mine)).first()
         if row is None or (row.expires is not None and row.expires <= now.timestamp()):
             return None
-        return Identity(row.subject, frozenset(row.groups), frozenset(row.bundles))
+        if row.last_used is None or now.timestamp() - row.last_used > _USE_SECONDS:
+            # A full disk must lock nobody out.
+            with contextlib.suppress(StorageError, UnavailableError), self._database.writing() as connection:
+                connection.execute(sa.update(TOKENS).where(mine).values(last_used=now.timestamp()))
+        return _identity(row)
+
+    def tokens(self) -> Sequence[Token]:
+        """Return all tokens, the newest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(TOKENS).order_by(TOKENS.c.issued.desc(), TOKENS.c.hash)).all()
+        return [
+            Token(
+                _identity(row),
+                row.issued_by or "",
+                _time(row.issued),
+                _time(row.expires),
+                _time(row.last_used),
+                row.hash[:ID_LENGTH],
+            )
+            for row in rows
+        ]
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Forget the token of an id; return whether there was one."""
+        if len(token_id) != ID_LENGTH or not token_id.isalnum():
+            return False
+        with self._database.writing() as connection:
+            return connection.execute(sa.delete(TOKENS).where(TOKENS.c.hash.startswith(token_id))).rowcount > 0
+
+
+def _identity(row: Any) -> Identity:  # noqa: ANN401 - a row of TOKENS
+    limits = (frozenset(each or ()) for each in (row.groups, row.bundles, row.channels, row.orgs))
+    return Identity(row.subject, *limits)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _of(table: sa.Table, pdp: PDPName) -> sa.ColumnElement[bool]:

@@ -57,7 +57,7 @@ GROUPS = {
         "serve": ("serve", "serve", "Run the service."),
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),
-        "token": ("token", "token", "Issue API tokens."),
+        "token": ("token", "token", "Issue, list and revoke API tokens."),
         "version": ("version", "version", "Show the version."),
     },
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from ums.domain.errors import ForbiddenError
+from ums.domain.instants import to_text
 
 
 class Permission(StrEnum):
@@ -87,3 +90,42 @@ class Identity:
                     f"the token of {self.subject} is limited to {kind} {mine}; this concerns {asked}",
                     hint="use a token whose limits include it",
                 )
+
+
+ID_LENGTH = 12
+"""Characters of a token's hash that tell it from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token; never the token itself.
+
+    Attributes:
+        last_used: to a few minutes; ``None`` if never.
+        id: the beginning of its hash.
+
+    """
+
+    identity: Identity
+    issued_by: str = ""
+    issued: datetime | None = None
+    expires: datetime | None = None
+    last_used: datetime | None = None
+    id: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in API answers."""
+        identity = self.identity
+        return {
+            "id": self.id,
+            "subject": identity.subject,
+            "groups": sorted(identity.groups),
+            "bundles": sorted(identity.bundles),
+            "channels": sorted(identity.channels),
+            "orgs": sorted(identity.orgs),
+            "issuedBy": self.issued_by,
+            **{
+                name: to_text(moment) if moment else None
+                for name, moment in (("issued", self.issued), ("expires", self.expires), ("lastUsed", self.last_used))
+            },
+        }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ums.domain.errors import InvalidInputError, UnauthenticatedError
-from ums.domain.identity import ALL, ROLES, Identity, Permission
+from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedError
+from ums.domain.identity import ALL, ROLES, Identity, Permission, Token
 from ums.domain.names import check_name
 from ums.ports import Clock, Store
 
@@ -27,6 +28,7 @@ class IssueToken:
     """Make a token for a subject."""
 
     store: Store
+    clock: Clock
 
     def __call__(self, identity: Identity, *, expires: datetime | None, by: Identity) -> str:
         """Return a new token; it is shown once and never again.
@@ -43,8 +45,37 @@ class IssueToken:
             given = f"; {', '.join(sorted(identity.groups))} is for approvals alone" if identity.groups else ""
             raise InvalidInputError(f"a token needs a role{given}", hint=f"roles: {', '.join(ROLES)}")
         token = _PREFIX + secrets.token_urlsafe(32)
-        self.store.add_token(_hash(token), identity, expires=expires)
+        self.store.add_token(_hash(token), Token(identity, by.subject, self.clock.now(), expires))
         return token
+
+
+@dataclass(frozen=True, slots=True)
+class ManageTokens:
+    """See what tokens there are, and end one."""
+
+    store: Store
+
+    def list(self, *, by: Identity) -> Sequence[Token]:
+        """Return all tokens, the newest first.
+
+        Raises:
+            ForbiddenError: only admins see them.
+
+        """
+        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+        return self.store.tokens()
+
+    def revoke(self, token_id: str, *, by: Identity) -> None:
+        """End a token at once.
+
+        Raises:
+            ForbiddenError: only admins do.
+            NotFoundError: there is none of that id.
+
+        """
+        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+        if not self.store.revoke_token(token_id):
+            raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
 
 
 @dataclass(frozen=True, slots=True)

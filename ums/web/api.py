@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify, request
 from ums import __version__
 from ums.domain.errors import InvalidInputError
 from ums.domain.expiring import find_expiring
-from ums.domain.identity import Identity, Permission
 from ums.domain.rollouts import RolloutStatus
 from ums.domain.trust import KeySigner
 from ums.services import Services
@@ -17,9 +16,9 @@ from ums.web.feed import add_feed_route
 from ums.web.freezes import active_freezes, add_freeze_routes
 from ums.web.planes import add_plane_routes
 from ums.web.releases import add_release_routes
-from ums.web.requests import TokenBody, instant, read_body
 from ums.web.risks import add_risk_routes
 from ums.web.rollouts import channel_plan, rollout_view
+from ums.web.tokens import add_token_routes
 from ums.web.views import channel_view, log_view, plan_view, problems_view, reasons_view
 
 _MAX_LOG = 500
@@ -33,6 +32,7 @@ def create_api(services: Services) -> Blueprint:
     add_channel_routes(api, services)
     add_plane_routes(api, services)
     add_feed_route(api, services)
+    add_token_routes(api, services)
     add_freeze_routes(api, services)
     add_risk_routes(api, services)
     return api
@@ -107,10 +107,3 @@ def _read_routes(api: Blueprint, services: Services) -> None:
             raise InvalidInputError(f"limit is a number from 1 to {_MAX_LOG}")
         entries = services.log(limit=int(limit), path=request.args.get("path", ""))
         return jsonify({"items": [log_view(each) for each in entries]})
-
-    @api.post("/tokens")
-    def issue_token() -> tuple[Response, int]:
-        by, body = identify(services, request, Permission.ADMIN), read_body(TokenBody)
-        identity = Identity(body.subject, frozenset(body.groups), frozenset(body.bundles))
-        token = services.issue_token(identity, expires=instant(body.expires), by=by)
-        return jsonify({"subject": body.subject, "token": token, "expires": body.expires}), 201

@@ -212,7 +212,13 @@ class TokenBody(Body):
     subject: Annotated[str, Field(min_length=1, max_length=200)]
     groups: Annotated[list[Name], Field(min_length=1)]
     bundles: list[Name] = []
+    channels: list[Name] = []
+    orgs: list[Name] = []
     expires: Name | None = None
+
+
+class RevokeBody(Body):
+    """The end of a token."""
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)

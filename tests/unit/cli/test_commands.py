@@ -661,3 +661,21 @@ def test_what_happens_is_told_as_it_was_recorded(stage: Stage, ums: Run) -> None
     assert (event["type"], event["subject"]) == ("dev.ums.freeze.set", "holidays")
     assert ums("events").out == ""
     assert ums("events", "--after", "f" * 40).code == 4
+
+
+def test_tokens_are_limited_listed_and_revoked(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An organization's operator touches no other's; once revoked, the token opens nothing."""
+    admin = os.environ["UMS_TOKEN"]
+    token = ums("token", "create", "olga", "--group", "operator", "--org", "globex").out.strip()
+    monkeypatch.setenv("UMS_TOKEN", token)
+    refused = ums("pin", "acme/prod", "platform", "--reason", "x")
+    assert (refused.code, "limited to organization globex; this concerns acme" in refused.err) == (6, True)
+    monkeypatch.setenv("UMS_TOKEN", admin)
+    listed = json.loads(ums("token", "list", "-o", "json").out)["items"]
+    mine = next(each for each in listed if each["subject"] == "olga")
+    assert (mine["orgs"], mine["issuedBy"], bool(mine["lastUsed"])) == (["globex"], "ada", True)
+    assert token not in ums("token", "list").out
+    assert "is revoked" in ums("token", "revoke", mine["id"]).out
+    assert ums("token", "revoke", mine["id"]).code == 4
+    monkeypatch.setenv("UMS_TOKEN", token)
+    assert "the token is unknown or expired" in ums("status").err
