@@ -22,8 +22,10 @@ from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.sql_store import SqlStore
+from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
+from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
@@ -72,6 +74,8 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         verify=verify,
         credentials=credentials,
         parse_policy=parse_policy,
+        webhooks=SqlWebhooks(store.database),
+        sender=WebhookSender(),
         wake=wake,
     )
 

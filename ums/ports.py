@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ums.domain.feed import Fields
     from ums.domain.fleet import HealthChange, Report
     from ums.domain.identity import Identity, Token
+    from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
 Progress = Callable[[int], None]
@@ -291,6 +292,46 @@ class Registrar(Protocol):
             ConflictError: it knows the version with another digest.
 
         """
+        ...
+
+
+class WebhookQueue(Protocol):
+    """Webhooks, and what is on its way to their receivers. Lost, webhooks must be added again."""
+
+    def add(self, webhook: Webhook, *, told: str) -> bool:
+        """Keep a webhook that is told what comes after a commit; return whether its name was free."""
+        ...
+
+    def remove(self, name: str) -> bool:
+        """Forget a webhook and what is on its way to it; return whether there was one."""
+        ...
+
+    def webhooks(self) -> Sequence[tuple[Webhook, str]]:
+        """Return all webhooks, each with the commit up to which it was told."""
+        ...
+
+    def enqueue(self, name: str, deliveries: Sequence[Delivery], *, was: str, told: str) -> bool:
+        """Queue what a webhook is told of the commits from one to another; return whether nobody else did."""
+        ...
+
+    def claim(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
+        """Take what is due, so that no other process does for a while."""
+        ...
+
+    def settle(self, delivery: Delivery) -> None:
+        """Keep what became of a delivery."""
+        ...
+
+    def deliveries(self, name: str, *, limit: int) -> Sequence[Delivery]:
+        """Return the newest deliveries to a webhook, newest first."""
+        ...
+
+    def replay(self, delivery_id: int, *, now: datetime) -> bool:
+        """Make a delivery due again, whatever became of it; return whether there is one."""
+        ...
+
+    def prune(self, *, before: datetime) -> int:
+        """Drop what is through and older; return how many."""
         ...
 
 

@@ -10,7 +10,7 @@ from ums.domain.deciding import Plan, decide
 from ums.domain.explaining import Explanation, explain
 from ums.domain.names import PDPName
 from ums.domain.world import LogEntry
-from ums.ports import Clock, CredentialSource, ReleaseRepo, Store
+from ums.ports import Clock, CredentialSource, ReleaseRepo, Sender, Store, WebhookQueue
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.cancel_promotion import CancelPromotion
@@ -29,6 +29,7 @@ from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
 from ums.usecases.verify import Verify
+from ums.usecases.webhooks import DeliverWebhooks, ManageWebhooks
 from ums.usecases.withdraw import WithdrawRelease
 
 
@@ -59,6 +60,8 @@ class Services:
     record_event: RecordEvent
     reconcile: Reconcile
     read_feed: ReadFeed
+    manage_webhooks: ManageWebhooks
+    deliver_webhooks: DeliverWebhooks
 
     @classmethod
     def wire(
@@ -70,6 +73,8 @@ class Services:
         verify: Verify,
         credentials: CredentialSource,
         parse_policy: ParsePolicy,
+        webhooks: WebhookQueue,
+        sender: Sender,
         wake: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
@@ -99,6 +104,8 @@ class Services:
             record_event=RecordEvent(release_repo, store, clock),
             reconcile=Reconcile(record, promote),
             read_feed=ReadFeed(release_repo),
+            manage_webhooks=ManageWebhooks(webhooks, release_repo, clock),
+            deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
         )
 
     def plan(self) -> Plan:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_arrived, check_step
 from tests.simulation.stage import PLANES, VERSIONS, published
-from tests.unit.usecases.stage import ADMIN, SettableClock
+from tests.unit.usecases.stage import ADMIN, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.sql_store import SqlStore
+from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain import layout
 from ums.domain.deciding import Plan
 from ums.domain.errors import ConflictError, UmsError
@@ -124,6 +125,8 @@ class Simulation:
                 verify=template.verify,
                 credentials=DerivedCredentials(b"m" * 32),
                 parse_policy=parse_policy,
+                webhooks=SqlWebhooks(self.store.database),
+                sender=Outbox(),
             )
             for repo in (self.repo, self.repo.inner)
         ]

@@ -50,3 +50,31 @@ HEALTH_CHANGES = sa.Table(
     sa.Index("health_changes_by_plane", "org", "pdp", "id"),
     sa.Index("health_changes_by_time", "since"),
 )
+WEBHOOKS = sa.Table(
+    "webhooks",
+    METADATA,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("secret", sa.String(200), nullable=False),
+    sa.Column("kinds", sa.JSON, nullable=False),
+    sa.Column("channels", sa.JSON, nullable=False),
+    sa.Column("form", sa.String(16), nullable=False),
+    sa.Column("private", sa.Boolean, nullable=False),
+    sa.Column("told", sa.String(40), nullable=False),
+)
+DELIVERIES = sa.Table(
+    "deliveries",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("webhook", sa.String(40), nullable=False),
+    sa.Column("event_id", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(300), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("due", sa.Float, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.String(300), nullable=False),
+    sa.Index("deliveries_by_event", "webhook", "event_id", unique=True),
+    sa.Index("deliveries_by_time", "status", "due"),
+)

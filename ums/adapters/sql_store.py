@@ -46,6 +46,11 @@ class SqlStore:
             self._database.close()
             raise
 
+    @property
+    def database(self) -> Database:
+        """Return the database, for what else is kept there."""
+        return self._database
+
     def close(self) -> None:
         """Close all connections."""
         self._database.close()

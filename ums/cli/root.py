@@ -58,6 +58,7 @@ GROUPS = {
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),
         "token": ("token", "token", "Issue, list and revoke API tokens."),
+        "webhook": ("webhook", "webhook", "Tell other systems what happens."),
         "version": ("version", "version", "Show the version."),
     },
 }

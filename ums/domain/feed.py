@@ -35,11 +35,16 @@ class Event:
     number: int
     at: datetime
 
+    @property
+    def id(self) -> str:
+        """Return what tells it from all others, and is the same whenever it is read."""
+        return f"{self.commit}-{self.number}"
+
     def to_dict(self, source: str) -> dict[str, Any]:
         """Return the CloudEvent; ``source`` is the service's URL."""
         return {
             "specversion": "1.0",
-            "id": f"{self.commit}-{self.number}",
+            "id": self.id,
             "source": source,
             "type": TYPE_PREFIX + self.kind,
             "subject": self.subject,

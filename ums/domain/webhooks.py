@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ums.domain.errors import InvalidInputError
 from ums.domain.feed import Event
+from ums.domain.instants import to_text
 from ums.domain.names import check_name
 
 _FIRST_WAIT = timedelta(seconds=10)
@@ -25,6 +26,9 @@ _DOUBLINGS = 10
 _LONGEST_WAIT = timedelta(hours=1)
 MAX_ATTEMPTS = 30
 """About a day."""
+
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what all begin with
 
 
 class Format(StrEnum):
@@ -40,7 +44,7 @@ class Webhook:
 
     Attributes:
         url: where to post; it may hold a secret itself, so it is shown to nobody but admins.
-        secret: what deliveries are signed with.
+        secret: what deliveries are signed with, ``whsec_`` and base64.
         kinds: such as ``rollout`` or ``rollout.halted``; empty means all.
         channels: only what concerns these, and what concerns none; empty means all.
         private: the receiver may be at an address that is not public.
@@ -94,9 +98,7 @@ def _escaped(text: str) -> str:
 def headers_of(webhook: Webhook, delivery_id: str, body: bytes, *, at: datetime) -> Mapping[str, str]:
     """Return the headers of a delivery, with its signature."""
     seconds = str(int(at.timestamp()))
-    signed = hmac.new(
-        webhook.secret.encode(), b".".join((delivery_id.encode(), seconds.encode(), body)), hashlib.sha256
-    )
+    signed = hmac.new(key_of(webhook.secret), b".".join((delivery_id.encode(), seconds.encode(), body)), hashlib.sha256)
     json_type = "application/cloudevents+json" if webhook.form is Format.CLOUDEVENTS else "application/json"
     return {
         "Content-Type": json_type,
@@ -106,9 +108,67 @@ def headers_of(webhook: Webhook, delivery_id: str, body: bytes, *, at: datetime)
     }
 
 
+def key_of(secret: str) -> bytes:
+    """Return the key that a secret stands for.
+
+    Raises:
+        InvalidInputError: it is none.
+
+    """
+    try:
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError as error:
+        raise InvalidInputError("the webhook's secret is not whsec_ and base64") from error
+
+
 def next_attempt(attempts: int, now: datetime) -> datetime | None:
     """Return when to try again after so many attempts that failed, or ``None``: never."""
     if attempts >= MAX_ATTEMPTS:
         return None
     doubled: timedelta = _FIRST_WAIT * (1 << min(attempts - 1, _DOUBLINGS))
     return now + min(doubled, _LONGEST_WAIT)
+
+
+class Status(StrEnum):
+    """How far a delivery is."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one receiver.
+
+    Attributes:
+        id: ``None`` before it was queued.
+        due: when it is tried next.
+        error: why the last attempt failed, or the empty string.
+
+    """
+
+    webhook: str
+    event_id: str
+    kind: str
+    subject: str
+    body: str
+    due: datetime
+    status: Status = Status.PENDING
+    attempts: int = 0
+    error: str = ""
+    id: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in API answers, without what was posted."""
+        return {
+            "id": self.id,
+            "webhook": self.webhook,
+            "event": self.event_id,
+            "kind": self.kind,
+            "subject": self.subject,
+            "status": self.status.value,
+            "attempts": self.attempts,
+            "due": to_text(self.due) if self.status is Status.PENDING else None,
+            "error": self.error,
+        }

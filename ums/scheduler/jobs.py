@@ -14,11 +14,15 @@ from ums.services import Services
 
 _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
+_WEBHOOKS_EVERY = timedelta(seconds=5)
 
 
 def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelta) -> None:
     """Start the jobs in daemon threads of this process; reconcile as well whenever ``due`` is set."""
-    jobs = {"reconcile": (services.reconcile, reconcile_every)}
+    jobs: dict[str, tuple[Callable[[], object], timedelta]] = {
+        "reconcile": (services.reconcile, reconcile_every),
+        "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
+    }
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _MISFIRE_GRACE_SECONDS},
         daemon=True,

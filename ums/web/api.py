@@ -20,6 +20,7 @@ from ums.web.risks import add_risk_routes
 from ums.web.rollouts import channel_plan, rollout_view
 from ums.web.tokens import add_token_routes
 from ums.web.views import channel_view, log_view, plan_view, problems_view, reasons_view
+from ums.web.webhooks import add_webhook_routes
 
 _MAX_LOG = 500
 
@@ -33,6 +34,7 @@ def create_api(services: Services) -> Blueprint:
     add_plane_routes(api, services)
     add_feed_route(api, services)
     add_token_routes(api, services)
+    add_webhook_routes(api, services)
     add_freeze_routes(api, services)
     add_risk_routes(api, services)
     return api

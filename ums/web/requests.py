@@ -16,6 +16,7 @@ from ums.domain.fleet import Facts, Management, Registration
 from ums.domain.identity import Identity
 from ums.domain.instants import parse_instant
 from ums.domain.version import Version
+from ums.domain.webhooks import Format
 from ums.usecases.instruct import Why
 
 MAX_BODY_BYTES = 256 * 1024
@@ -218,7 +219,18 @@ class TokenBody(Body):
 
 
 class RevokeBody(Body):
-    """The end of a token."""
+    """Nothing: the path says it all."""
+
+
+class WebhookBody(Body):
+    """A webhook to add."""
+
+    name: Name
+    url: Annotated[str, Field(max_length=2000)]
+    kinds: Annotated[list[Name], Field(max_length=100)] = []
+    channels: Annotated[list[Name], Field(max_length=100)] = []
+    form: Format = Format.CLOUDEVENTS
+    private: bool = False
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)

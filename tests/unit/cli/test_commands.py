@@ -663,7 +663,7 @@ def test_what_happens_is_told_as_it_was_recorded(stage: Stage, ums: Run) -> None
     assert ums("events", "--after", "f" * 40).code == 4
 
 
-def test_tokens_are_limited_listed_and_revoked(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_limited_listed_and_revoked(ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An organization's operator touches no other's; once revoked, the token opens nothing."""
     admin = os.environ["UMS_TOKEN"]
     token = ums("token", "create", "olga", "--group", "operator", "--org", "globex").out.strip()
@@ -679,3 +679,22 @@ def test_tokens_are_limited_listed_and_revoked(stage: Stage, ums: Run, monkeypat
     assert ums("token", "revoke", mine["id"]).code == 4
     monkeypatch.setenv("UMS_TOKEN", token)
     assert "the token is unknown or expired" in ums("status").err
+
+
+def test_a_webhook_is_added_told_and_shown_without_its_secrets(stage: Stage, ums: Run) -> None:
+    """The secret once, the URL never; a delivery is sent again by its number."""
+    added = ums("webhook", "add", "chat", "--url", "https://hooks.example.com/s3cret", "--slack", "--kind", "freeze")
+    assert "secret  whsec_" in added.out
+    ums("freeze", "all", "--reason", "incident")
+    stage.services.deliver_webhooks()
+    assert b"freeze.set" in stage.sender.posted[0][1]
+    (sent,) = json.loads(ums("webhook", "deliveries", "chat", "-o", "json").out)["items"]
+    assert (sent["kind"], sent["status"], sent["attempts"]) == ("freeze.set", "delivered", 1)
+    ums("webhook", "replay", str(sent["id"]))
+    assert stage.services.deliver_webhooks() == 1
+    shown = ums("webhook", "list").out + ums("webhook", "deliveries", "chat").out
+    assert "chat" in shown
+    assert "s3cret" not in shown
+    assert "whsec_" not in shown
+    assert "is removed" in ums("webhook", "remove", "chat").out
+    assert ums("webhook", "add", "chat", "--url", "http://10.0.0.1/x").code == 2

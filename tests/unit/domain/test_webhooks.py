@@ -23,7 +23,7 @@ FREEZE = Event("freeze.set", "everything", {"by": "ada", "reason": ""}, "c" * 40
 
 def hook(**fields: Any) -> Webhook:  # noqa: ANN401 - of a webhook
     """Return a webhook."""
-    return Webhook(**{"name": "chat", "url": "https://example.com/hook", "secret": "s", **fields})
+    return Webhook(**{"name": "chat", "url": "https://example.com/hook", "secret": "whsec_c2VjcmV0", **fields})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_delivery_is_signed_as_standard_webhooks_say() -> None:
     body = body_of(HALT, Format.CLOUDEVENTS, source="https://ums.example.com")
     headers = headers_of(hook(), "id-1", body, at=NOW)
     signed = b"id-1." + headers["webhook-timestamp"].encode() + b"." + body
-    expected = base64.b64encode(hmac.new(b"s", signed, hashlib.sha256).digest()).decode()
+    expected = base64.b64encode(hmac.new(b"secret", signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
     assert int(headers["webhook-timestamp"]) == int(NOW.timestamp())
     assert headers["Content-Type"] == "application/cloudevents+json"

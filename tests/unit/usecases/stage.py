@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,9 @@ from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.sql_store import SqlStore
+from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.digest import Digest
+from ums.domain.errors import UnavailableError
 from ums.domain.fleet import Health, Registration, Report
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
@@ -71,6 +74,22 @@ class Registrar:
         self.told.append(name)
 
 
+@dataclass
+class Outbox:
+    """Keeps what is posted; ``broken`` says why it is not."""
+
+    posted: list[tuple[str, bytes, Mapping[str, str]]] = field(default_factory=list)
+    broken: str = ""
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> int:
+        """Post."""
+        if self.broken:
+            raise UnavailableError(self.broken)
+        assert private in {True, False}
+        self.posted.append((url, body, headers))
+        return 200
+
+
 class Stage:
     """A service and a publisher; ``folder`` is for bundles and keys."""
 
@@ -89,6 +108,7 @@ class Stage:
         self.release_repo: ReleaseRepo = release_repo or self.repo
         self.clock = SettableClock()
         self.store = SqlStore(database)
+        self.sender = Outbox()
         self.keys = {name: self.make_key(name) for name in signers}
         self.seed(self.keys, threshold)
         self.verify = Verify(self.registry, CosignBundleVerifier())
@@ -99,6 +119,8 @@ class Stage:
             verify=self.verify,
             credentials=DerivedCredentials(b"m" * 32),
             parse_policy=parse_policy,
+            webhooks=SqlWebhooks(self.store.database),
+            sender=self.sender,
         )
         self.registrar = Registrar(self.services.register_release)
         self.build = Build(BundleFolder(registry=self.registry, helm=None))

@@ -53,6 +53,9 @@ MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
     f"/pdps/{PROD}/consents": ({"release": "platform@1.0.0", "reason": "x"}, OPERATORS),
     f"/pdps/{PROD}/accepted-risks": ({"risk": "bad", "reason": "x"}, OPERATORS),
     "/tokens/0123456789ab/revoke": ({}, {"admin"}),
+    "/webhooks": ({"name": "chat", "url": "https://example.com"}, {"admin"}),
+    "/webhooks/chat/remove": ({}, {"admin"}),
+    "/deliveries/1/replay": ({}, {"admin"}),
     "/tokens": ({"subject": "x", "groups": ["viewer"]}, {"admin"}),
 }
 """Every route that changes something, with a body and the roles that may; only events are not here."""

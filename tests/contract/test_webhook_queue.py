@@ -1,0 +1,81 @@
+"""What every queue of webhooks does, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.contract.places import Place
+from ums.adapters.sql_webhooks import SqlWebhooks
+from ums.domain.webhooks import Delivery, Format, Status, Webhook
+from ums.ports import WebhookQueue
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+CHAT = Webhook("chat", "https://example.com/x", "whsec_c2VjcmV0", ("rollout",), frozenset({"stable"}), Format.SLACK)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def queue(place: Place) -> Iterator[WebhookQueue]:
+    """Give a queue with one webhook."""
+    store = place.open()
+    made = SqlWebhooks(store.database)
+    assert made.add(CHAT, told="a")
+    yield made
+    store.close()
+
+
+def news(number: int, at: datetime = NOW) -> Delivery:
+    """Return something to tell."""
+    return Delivery("chat", f"{'c' * 40}-{number}", "rollout.halted", "platform@1.1.0", '{"ü": 1}', at)
+
+
+def test_webhooks_read_as_they_were_kept_and_names_are_taken_once(queue: WebhookQueue) -> None:
+    """With where they are."""
+    assert not queue.add(replace(CHAT, url="https://other.example.com"), told="b")
+    assert queue.webhooks() == [(CHAT, "a")]
+    assert queue.remove("chat")
+    assert not queue.remove("chat")
+    assert queue.webhooks() == []
+
+
+def test_news_is_queued_once_whoever_else_read_it(queue: WebhookQueue) -> None:
+    """Two replicas read the same commits; the second finds them told."""
+    assert queue.enqueue("chat", [news(1), news(2)], was="a", told="b")
+    assert not queue.enqueue("chat", [news(1), news(2)], was="a", told="b")
+    assert queue.enqueue("chat", [news(2), news(3)], was="b", told="c")
+    assert [each.event_id[-1] for each in queue.deliveries("chat", limit=9)] == ["3", "2", "1"]
+    assert queue.webhooks() == [(CHAT, "c")]
+
+
+def test_what_one_took_no_other_takes_for_a_while(queue: WebhookQueue) -> None:
+    """Many at once share it out; what was not settled comes again."""
+    queue.enqueue("chat", [news(number) for number in range(20)], was="a", told="b")
+    with ThreadPoolExecutor(4) as pool:
+        taken = [each.id for found in pool.map(lambda _: queue.claim(NOW, limit=5), range(4)) for each in found]
+    assert len(set(taken)) == len(taken) == 20
+    assert not queue.claim(NOW + MINUTE / 2, limit=99)
+    assert len(queue.claim(NOW + MINUTE, limit=99)) == 20
+
+
+def test_a_delivery_is_settled_and_can_be_asked_for_again(queue: WebhookQueue) -> None:
+    """Through, or to be tried later; what is old and through is dropped."""
+    queue.enqueue("chat", [news(1), news(2)], was="a", told="b")
+    first, second = queue.claim(NOW, limit=9)
+    queue.settle(replace(first, status=Status.DELIVERED, attempts=1))
+    later = replace(second, attempts=1, due=NOW + 5 * MINUTE, error="x" * 999)
+    queue.settle(later)
+    assert queue.deliveries("chat", limit=1) == [replace(later, error="x" * 300)]
+    assert not queue.claim(NOW + 4 * MINUTE, limit=9)
+    assert [each.id for each in queue.claim(NOW + 5 * MINUTE, limit=9)] == [second.id]
+    assert first.id is not None
+    assert queue.replay(first.id, now=NOW)
+    assert [each.id for each in queue.claim(NOW, limit=9)] == [first.id]
+    assert not queue.replay(10**6, now=NOW)
+    queue.settle(replace(first, status=Status.FAILED))
+    assert queue.prune(before=NOW + MINUTE) == 1
+    assert [each.id for each in queue.deliveries("chat", limit=9)] == [second.id]

@@ -1,0 +1,138 @@
+"""Telling others what happens: nothing is lost, nothing is told to who did not ask."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.usecases.stage import ADMIN, Stage
+from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from ums.domain.freezes import Scope
+from ums.domain.identity import Identity
+from ums.domain.webhooks import MAX_ATTEMPTS, Status, Webhook
+from ums.usecases.instruct import Why
+from ums.usecases.webhooks import KEPT, make_secret
+
+WHY = Why(ADMIN, "incident")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return a service with a chat that is told of freezes."""
+    made = Stage(tmp_path)
+    made.add_plane()
+    made.services.manage_webhooks.add(hook("chat", kinds=("freeze",)), by=ADMIN)
+    return made
+
+
+def hook(name: str, **fields: Any) -> Webhook:  # noqa: ANN401 - of a webhook
+    """Return a webhook."""
+    return Webhook(name, f"https://{name}.example.com", make_secret(), **fields)
+
+
+def freeze(stage: Stage, name: str = "all") -> None:
+    """Let something happen."""
+    stage.services.freeze_fleet.freeze(name, Scope(), WHY)
+
+
+def told(stage: Stage) -> list[tuple[str, str]]:
+    """Return who was told of what, in its order."""
+    return [(url, json.loads(body)["subject"]) for url, body, _ in stage.sender.posted]
+
+
+def test_each_is_told_what_it_asked_for_and_nothing_from_before(stage: Stage) -> None:
+    """Once, whoever else asks the job to run."""
+    freeze(stage, "first")
+    stage.services.manage_webhooks.add(hook("audit"), by=ADMIN)
+    stage.services.freeze_fleet.thaw("first", WHY)
+    freeze(stage, "second")
+    for _ in range(3):
+        stage.services.deliver_webhooks()
+    assert sorted(told(stage)) == [
+        ("https://audit.example.com", "first"),
+        ("https://audit.example.com", "second"),
+        ("https://chat.example.com", "first"),
+        ("https://chat.example.com", "first"),
+        ("https://chat.example.com", "second"),
+    ]
+
+
+def test_what_is_not_taken_is_sent_again_with_the_same_id(stage: Stage) -> None:
+    """Later and later; after its end it can still be asked for."""
+    manage, deliver = stage.services.manage_webhooks, stage.services.deliver_webhooks
+    freeze(stage)
+    stage.sender.broken = "chat.example.com answered 500"
+    deliver()
+    (failing,) = manage.deliveries("chat", limit=5, by=ADMIN)
+    assert (failing.status, failing.attempts, failing.error) == (Status.PENDING, 1, "chat.example.com answered 500")
+    deliver()
+    assert manage.deliveries("chat", limit=5, by=ADMIN)[0].attempts == 1, "it is not due yet"
+    stage.clock.advance(timedelta(seconds=10))
+    deliver()
+    assert manage.deliveries("chat", limit=5, by=ADMIN)[0].attempts == 2
+    for _ in range(MAX_ATTEMPTS):
+        stage.clock.advance(timedelta(hours=1))
+        deliver()
+    (given_up,) = manage.deliveries("chat", limit=5, by=ADMIN)
+    assert (given_up.status, given_up.attempts) == (Status.FAILED, MAX_ATTEMPTS)
+    stage.sender.broken = ""
+    assert given_up.id is not None
+    manage.replay(given_up.id, by=ADMIN)
+    assert deliver() == 1
+    ((_, body, headers),) = stage.sender.posted
+    assert headers["webhook-id"] == json.loads(body)["id"] == given_up.event_id
+    stage.clock.advance(KEPT + timedelta(hours=1))
+    deliver()
+    assert not manage.deliveries("chat", limit=5, by=ADMIN)
+
+
+def test_a_process_that_dies_in_between_loses_nothing(stage: Stage) -> None:
+    """What it took comes back after a minute; until then nobody sends it twice."""
+    freeze(stage)
+    deliver = stage.services.deliver_webhooks
+    webhook, at = deliver.queue.webhooks()[0]
+    deliver._queue_news(webhook, at)
+    assert len(deliver.queue.claim(stage.clock.now(), limit=9)) == 1  # and there it died
+    assert deliver() == 0
+    stage.clock.advance(timedelta(seconds=61))
+    assert deliver() == 1
+
+
+def test_a_history_that_was_replaced_begins_anew(stage: Stage) -> None:
+    """What lies between cannot be told; what comes can."""
+    queue = stage.services.deliver_webhooks.queue
+    queue.remove("chat")
+    queue.add(hook("chat"), told="0" * 40)
+    stage.services.deliver_webhooks()
+    freeze(stage)
+    assert stage.services.deliver_webhooks() == 1
+
+
+def test_only_admins_see_and_change_webhooks(stage: Stage) -> None:
+    """Not even admins of an organization: a webhook is told of all of them."""
+    manage = stage.services.manage_webhooks
+    for by in (
+        Identity("erik", frozenset({"release-engineer"})),
+        Identity("o", ADMIN.groups, orgs=frozenset({"acme"})),
+    ):
+        for act in (
+            lambda by=by: manage.list(by=by),
+            lambda by=by: manage.add(hook("x"), by=by),
+            lambda by=by: manage.remove("chat", by=by),
+            lambda by=by: manage.deliveries("chat", limit=1, by=by),
+            lambda by=by: manage.replay(1, by=by),
+        ):
+            with pytest.raises(ForbiddenError):
+                act()
+    with pytest.raises(ConflictError):
+        manage.add(hook("chat"), by=ADMIN)
+    with pytest.raises(NotFoundError):
+        manage.remove("none", by=ADMIN)
+    with pytest.raises(NotFoundError):
+        manage.replay(99, by=ADMIN)
+    manage.remove("chat", by=ADMIN)
+    assert manage.list(by=ADMIN) == []

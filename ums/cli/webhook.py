@@ -1,0 +1,116 @@
+"""``ums webhook``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import emit, output_option, print_table
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+
+@click.group()
+def webhook() -> None:
+    """Tell other systems what happens: add, list and remove webhooks; see and repeat deliveries."""
+
+
+@webhook.command()
+@click.argument("name")
+@click.option("--url", envvar="UMS_WEBHOOK_URL", required=True, help="Where to post.  [env: UMS_WEBHOOK_URL]")
+@click.option("--kind", "kinds", multiple=True, help="Only these: rollout, rollout.halted; may be repeated.")
+@click.option("--channel", "channels", multiple=True, help="Only what concerns these channels; may be repeated.")
+@click.option("--slack", is_flag=True, help="In words, as Slack's incoming webhooks want it, instead of CloudEvents.")
+@click.option("--private", is_flag=True, help="The receiver may be at an address that is not public, and speak HTTP.")
+@output_option
+@service_options
+def add(
+    client: ServiceClient,
+    name: str,
+    url: str,
+    kinds: tuple[str, ...],
+    channels: tuple[str, ...],
+    slack: bool,
+    private: bool,
+    output: str,
+) -> None:
+    """Add a webhook; it is told what happens from now on. The secret that signs is shown once.
+
+    Signed as Standard Webhooks say: webhook-id, webhook-timestamp, webhook-signature. The id of an event stays the
+    same when it is sent again. The URL is shown to nobody: it may hold a secret of the receiver.
+
+    \b
+    Examples:
+      ums webhook add chat --url https://hooks.slack.com/services/… --slack --kind rollout --channel stable
+      ums webhook add audit --url https://events.example.com/ums
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    body = {"name": name, "url": url, "kinds": list(kinds), "channels": list(channels), "private": private}
+    data = client.post("/webhooks", {**body, "form": "slack" if slack else "cloudevents"})
+    emit(data, output, lambda: click.echo(f"{name} is told from now on\n  secret  {data['secret']}  (shown once)"))
+
+
+@webhook.command("list")
+@output_option
+@service_options
+def list_webhooks(client: ServiceClient, output: str) -> None:
+    """List webhooks, without their URLs and secrets."""
+    data = client.get("/webhooks")
+
+    def table() -> None:
+        rows = [
+            (each["name"], each["form"], ", ".join(each["kinds"]) or "all", ", ".join(each["channels"]) or "all")
+            for each in data["items"]
+        ]
+        print_table(("name", "form", "kinds", "channels"), rows, empty="No webhooks: ums webhook add adds one.")
+
+    emit(data, output, table)
+
+
+@webhook.command()
+@click.argument("name")
+@output_option
+@service_options
+def remove(client: ServiceClient, name: str, output: str) -> None:
+    """Remove a webhook, and drop what is on its way."""
+    data = client.post(f"/webhooks/{name}/remove", {})
+    emit(data, output, lambda: click.echo(f"{name} is removed"))
+
+
+@webhook.command()
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
+@output_option
+@service_options
+def deliveries(client: ServiceClient, name: str, limit: int, output: str) -> None:
+    """Show what was sent to a webhook, newest first, and what became of it. Kept for 14 days."""
+    data = client.get(f"/webhooks/{name}/deliveries", {"limit": str(limit)})
+
+    def table() -> None:
+        rows = [
+            (
+                str(each["id"]),
+                each["kind"],
+                each["subject"],
+                each["status"],
+                str(each["attempts"]),
+                each["error"] or "–",
+            )
+            for each in data["items"]
+        ]
+        headings = ("id", "kind", "subject", "status", "attempts", "last error")
+        print_table(headings, rows, empty="Nothing was sent to it yet.")
+
+    emit(data, output, table)
+
+
+@webhook.command()
+@click.argument("delivery", type=int)
+@output_option
+@service_options
+def replay(client: ServiceClient, delivery: int, output: str) -> None:
+    """Send a DELIVERY once more, with the same id; ums webhook deliveries shows their numbers."""
+    data = client.post(f"/deliveries/{delivery}/replay", {})
+    emit(data, output, lambda: click.echo(f"delivery {delivery} is sent again"))

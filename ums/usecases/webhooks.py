@@ -1,0 +1,155 @@
+"""Webhooks: who is told, and the telling."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from ums.domain.errors import ConflictError, NotFoundError, UmsError
+from ums.domain.identity import ALL, Identity, Permission
+from ums.domain.webhooks import SECRET_PREFIX, Delivery, Status, Webhook, body_of, headers_of, next_attempt
+from ums.ports import Clock, ReleaseRepo, Sender, WebhookQueue
+from ums.usecases.read_feed import ReadFeed
+
+_BATCH = 50
+_COMMITS = 100
+KEPT = timedelta(days=14)
+"""So long what was delivered, or given up, can be looked at and sent again."""
+
+
+def make_secret() -> str:
+    """Return a new secret of 192 bits, in the form of Standard Webhooks."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class ManageWebhooks:
+    """Add, list and remove webhooks, and look at what became of deliveries."""
+
+    queue: WebhookQueue
+    release_repo: ReleaseRepo
+    clock: Clock
+
+    def add(self, webhook: Webhook, *, by: Identity) -> None:
+        """Add a webhook; it is told what happens from now on.
+
+        Raises:
+            ForbiddenError: only admins do.
+            ConflictError: there is one of that name.
+
+        """
+        _require_admin(by)
+        if not self.queue.add(webhook, told=self.release_repo.read().base.main):
+            raise ConflictError(
+                f"there is a webhook {webhook.name} already", hint="remove it first, or take another name"
+            )
+
+    def list(self, *, by: Identity) -> Sequence[Webhook]:
+        """Return all webhooks.
+
+        Raises:
+            ForbiddenError: only admins see them.
+
+        """
+        _require_admin(by)
+        return [webhook for webhook, _ in self.queue.webhooks()]
+
+    def remove(self, name: str, *, by: Identity) -> None:
+        """Remove a webhook, and drop what is on its way.
+
+        Raises:
+            ForbiddenError: only admins do.
+            NotFoundError: there is none of that name.
+
+        """
+        _require_admin(by)
+        if not self.queue.remove(name):
+            raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
+
+    def deliveries(self, name: str, *, limit: int, by: Identity) -> Sequence[Delivery]:
+        """Return the newest deliveries to a webhook.
+
+        Raises:
+            ForbiddenError: only admins see them.
+
+        """
+        _require_admin(by)
+        return self.queue.deliveries(name, limit=limit)
+
+    def replay(self, delivery_id: int, *, by: Identity) -> None:
+        """Send a delivery once more, with the same id.
+
+        Raises:
+            ForbiddenError: only admins do.
+            NotFoundError: there is none of that id.
+
+        """
+        _require_admin(by)
+        if not self.queue.replay(delivery_id, now=self.clock.now()):
+            raise NotFoundError(f"there is no delivery {delivery_id}", hint="ums webhook deliveries shows their ids")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverWebhooks:
+    """Queue what happened, and post what is due: the step of a job, safe on several replicas."""
+
+    queue: WebhookQueue
+    read_feed: ReadFeed
+    sender: Sender
+    clock: Clock
+
+    def __call__(self) -> int:
+        """Do so once, and return how many deliveries were taken.
+
+        Raises:
+            UnavailableError, StorageError: the database or the release repo did not answer; nothing is lost.
+
+        """
+        hooks = self.queue.webhooks()
+        if not hooks:
+            return 0
+        for webhook, told in hooks:
+            self._queue_news(webhook, told)
+        taken = 0
+        by_name = {webhook.name: webhook for webhook, _ in hooks}
+        for delivery in self.queue.claim(self.clock.now(), limit=_BATCH):
+            if delivery.webhook in by_name:
+                self.queue.settle(done := self._post(by_name[delivery.webhook], delivery))
+                taken += done.status is Status.DELIVERED
+        self.queue.prune(before=self.clock.now() - KEPT)
+        return taken
+
+    def _queue_news(self, webhook: Webhook, told: str) -> None:
+        try:
+            events, now_told = self.read_feed(after=told, limit=_COMMITS)
+        except NotFoundError:
+            # Somebody replaced the history: what lies between cannot be told, what comes now can.
+            events, now_told = self.read_feed(after="", limit=_COMMITS)
+        if now_told == told:
+            return
+        source, now = self.read_feed.release_repo.read().settings.url, self.clock.now()
+        deliveries = []
+        for each in events:
+            if webhook.wants(each):
+                body = body_of(each, webhook.form, source=source).decode()
+                deliveries.append(Delivery(webhook.name, each.id, each.kind, each.subject, body, now))
+        self.queue.enqueue(webhook.name, deliveries, was=told, told=now_told)
+
+    def _post(self, webhook: Webhook, delivery: Delivery) -> Delivery:
+        now, body = self.clock.now(), delivery.body.encode()
+        attempts = delivery.attempts + 1
+        try:
+            headers = headers_of(webhook, delivery.event_id, body, at=now)
+            self.sender.send(webhook.url, body, headers, private=webhook.private)
+        except UmsError as error:
+            again = next_attempt(attempts, now)
+            status = Status.PENDING if again else Status.FAILED
+            return replace(delivery, status=status, attempts=attempts, due=again or now, error=error.message)
+        return replace(delivery, status=Status.DELIVERED, attempts=attempts, due=now, error="")
+
+
+def _require_admin(by: Identity) -> None:
+    by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
