@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 from ums.domain.deciding import Plan, decide
@@ -20,6 +21,7 @@ from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
 from ums.usecases.read_feed import ReadFeed
+from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
@@ -62,6 +64,7 @@ class Services:
     read_feed: ReadFeed
     manage_webhooks: ManageWebhooks
     deliver_webhooks: DeliverWebhooks
+    prune_history: PruneHistory
 
     @classmethod
     def wire(
@@ -75,6 +78,7 @@ class Services:
         parse_policy: ParsePolicy,
         webhooks: WebhookQueue,
         sender: Sender,
+        history_retention: timedelta = DEFAULT_RETENTION,
         wake: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
@@ -106,6 +110,7 @@ class Services:
             read_feed=ReadFeed(release_repo),
             manage_webhooks=ManageWebhooks(webhooks, release_repo, clock),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
+            prune_history=PruneHistory(store, clock, history_retention),
         )
 
     def plan(self) -> Plan:

@@ -22,6 +22,7 @@ def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelt
     jobs: dict[str, tuple[Callable[[], object], timedelta]] = {
         "reconcile": (services.reconcile, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
+        "prune-history": (services.prune_history, timedelta(hours=1)),
     }
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _MISFIRE_GRACE_SECONDS},

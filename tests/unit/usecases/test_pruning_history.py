@@ -1,0 +1,24 @@
+"""History is kept for as long as was asked for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.unit.usecases.stage import PROD, SettableClock
+from ums.adapters.sql_store import SqlStore
+from ums.domain.fleet import Health, Report
+from ums.usecases.prune_history import PruneHistory
+
+
+def test_what_is_older_than_the_retention_goes() -> None:
+    """And not a day before."""
+    clock, store = SettableClock(), SqlStore("sqlite://")
+    for serial, health in enumerate((Health.FAILED, Health.HEALTHY)):
+        store.record(PROD, Report(serial, health, "", "", clock.now(), clock.now()))
+    prune = PruneHistory(store, clock, timedelta(days=30))
+    clock.advance(timedelta(days=30))
+    assert prune() == 0
+    clock.advance(timedelta(seconds=1))
+    assert prune() == 1
+    assert [each.health for each in store.list_health_changes(PROD, limit=9)] == [Health.HEALTHY]
+    store.close()

@@ -1,0 +1,28 @@
+"""Drop health history that is older than it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ums.ports import Clock, Store
+
+DEFAULT_RETENTION = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneHistory:
+    """Keep as much of the past as was asked for. The health that a data plane has now is no past."""
+
+    store: Store
+    clock: Clock
+    retention: timedelta = DEFAULT_RETENTION
+
+    def __call__(self) -> int:
+        """Drop what is older; return how many changes that were.
+
+        Raises:
+            UnavailableError, StorageError: the database did not answer, or refused.
+
+        """
+        return self.store.prune_health_changes(before=self.clock.now() - self.retention)
