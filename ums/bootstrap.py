@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
 from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
-from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UnauthenticatedError
+from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
 from ums.domain.instants import to_text
+from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.outcomes import outcome_of
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
@@ -48,17 +51,33 @@ _SERVICE_USER = "ums-service"
 """Reads the embedded registry on behalf of the service itself, over HTTP like everybody else."""
 
 
+def prepare(settings: Settings) -> None:
+    """Bring the database up to date, before there is a process that could only fail.
+
+    Raises:
+        UnavailableError: the database does not answer.
+        StorageError: it refuses, or is newer than this program.
+
+    """
+    _open_store(settings).close()
+
+
+def _open_store(settings: Settings) -> SqlStore:
+    return SqlStore(settings.database, password=settings.database_password)
+
+
 def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -> Services:
     """Wire the service.
 
     Raises:
         NotFoundError: the data folder was not initialized.
+        UnavailableError, StorageError: the database cannot be used.
 
     """
     if not settings.state_key.exists():
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
     clock = SystemClock()
-    store = SqlStore(settings.database)
+    store = _open_store(settings)
     release_repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
     credentials = DerivedCredentials(settings.master_key.read_bytes())
     fleet = release_repo.read().settings
@@ -76,6 +95,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         parse_policy=parse_policy,
         webhooks=SqlWebhooks(store.database),
         sender=WebhookSender(),
+        history_retention=settings.history_retention,
         wake=wake,
     )
 
@@ -91,17 +111,26 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
         ),
     )
 
+    def edge(app: WSGI, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except UmsError as error:
+            # Who asks could not be looked up. Nothing was answered yet: that comes first.
+            status = HTTPStatus(outcome_of(error).status)
+            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"{error.message}\n".encode()]
+
     def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path.startswith(RELEASE_REPO_PREFIX + "/"):
             environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + RELEASE_REPO_PREFIX
             environ["PATH_INFO"] = path.removeprefix(RELEASE_REPO_PREFIX)
-            return git(environ, start_response)
+            return edge(git, environ, start_response)
         if path == EMBEDDED_PREFIX or path.startswith(EMBEDDED_PREFIX + "/"):
-            return registry(environ, start_response)
+            return edge(registry, environ, start_response)
         return api(environ, start_response)
 
-    return dispatch
+    return behind_proxies(dispatch, settings.trusted_proxies)
 
 
 def _basic(header: str | None) -> tuple[str, str] | None:
@@ -200,7 +229,7 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
     keys = (signer.public_key, offline.public_key)
     seed = replace(seed, state_keys=keys)
     Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
-    store = SqlStore(settings.database)
+    store = _open_store(settings)
     admin = Identity("admin", frozenset({"admin"}))
     token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
     store.close()
@@ -220,6 +249,8 @@ def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
     if not settings.state_key.exists():
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
     parts = _parts(settings)
+    if not settings.file.exists():
+        parts = replace(parts, files={name: path for name, path in parts.files.items() if path != settings.file})
     if not registry or not settings.registry.exists():
         parts = replace(parts, registry=None)
     return back_up(parts, target, at=to_text(SystemClock().now()))
@@ -238,8 +269,8 @@ def restore_data(settings: Settings, source: Path) -> Backup:
 
 
 def _parts(settings: Settings) -> Parts:
-    keys = {path.name: path for path in (settings.state_key, settings.master_key)}
-    return Parts(keys, settings.release_repo, settings.data / "ums.db", settings.registry)
+    files = {path.name: path for path in (settings.state_key, settings.master_key, settings.file)}
+    return Parts(files, settings.release_repo, settings.database_file, settings.registry)
 
 
 def seed_templates(channels: Path | None = None) -> Mapping[str, str]:

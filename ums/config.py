@@ -1,20 +1,33 @@
-"""Settings of a service process: frozen, validated, from environment variables that an entry point passes in."""
+"""Settings of a service process: frozen, validated, from a file and variables that an entry point passes in."""
 
 from __future__ import annotations
 
-import re
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from ums.adapters._database import check_url
+from ums.adapters.settings_file import (
+    DEFAULT_LISTEN,
+    Problem,
+    SettingField,
+    Value,
+    check_address,
+    fields,
+    read_settings,
+)
 from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_duration
 
-_LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]]+):(?P<port>\d{1,5})")
-_MAX_PORT = 65535
-DEFAULT_LISTEN = "127.0.0.1:8080"
+__all__ = ["DEFAULT_LISTEN", "Found", "Problem", "SettingField", "Settings", "Value", "fields", "find_settings"]
+
+FILE_NAME = "service.yaml"
+DATABASE_NAME = "ums.db"
+_MAX_SECRET_BYTES = 4096
+_SHORTEST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,48 +35,48 @@ class Settings:
     """What a process needs to know before it can read the release repo.
 
     Attributes:
-        data: folder with keys, release repo, database and embedded registry.
+        data: folder with keys, release repo, embedded registry and, unless it is elsewhere, the database.
         listen: ``host:port``.
+        trusted_proxies: how many reverse proxies in front have their X-Forwarded headers believed.
         reconcile_every: how often the loop runs when nobody changes anything.
+        database_url: SQLAlchemy URL without a password, or ``None`` for the file in ``data``.
+        database_password: for the database.
         registry_username, registry_password: for an outside registry; reading is all it needs.
+        tls_cert_file, tls_key_file: to serve HTTPS.
+        history_retention: how long changes of health are kept.
 
     """
 
     data: Path
     listen: str = DEFAULT_LISTEN
+    trusted_proxies: int = 0
     reconcile_every: timedelta = timedelta(seconds=10)
+    database_url: str | None = None
+    database_password: str | None = field(default=None, repr=False)
     registry_username: str | None = None
-    registry_password: str | None = None
+    registry_password: str | None = field(default=None, repr=False)
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    history_retention: timedelta = timedelta(days=90)
 
     def __post_init__(self) -> None:
-        match = _LISTEN.fullmatch(self.listen)
-        if match is None or int(match["port"]) > _MAX_PORT:
-            raise InvalidInputError(
-                f"UMS_LISTEN: {self.listen!r} is no address", hint="write host:port, e.g. 0.0.0.0:8080"
-            )
+        check_address(self.listen)
+        if self.database_url is not None:
+            check_url(self.database_url)
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise InvalidInputError("a TLS certificate needs its key, and a key its certificate")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read the ``UMS_…`` variables that ``ums serve --help`` lists.
+    def from_env(cls, env: Mapping[str, str], *, options: Mapping[str, tuple[str, str]] | None = None) -> Self:
+        """Read the settings as ``find_settings`` does.
 
         Raises:
-            InvalidInputError: a value is wrong; names the variable.
+            InvalidInputError: names everything that is wrong, and where it stands.
 
         """
-        password_file = env.get("UMS_REGISTRY_PASSWORD_FILE")
-        try:
-            password = Path(password_file).read_text().strip() if password_file else None
-        except OSError as error:
-            raise InvalidInputError(
-                f"UMS_REGISTRY_PASSWORD_FILE: cannot read {password_file}: {error.strerror}"
-            ) from error
-        return cls(
-            data=Path(env.get("UMS_DATA", "ums-data")),
-            listen=env.get("UMS_LISTEN", DEFAULT_LISTEN),
-            reconcile_every=parse_duration(env.get("UMS_RECONCILE_EVERY", "10s")),
-            registry_username=env.get("UMS_REGISTRY_USERNAME"),
-            registry_password=password,
-        )
+        found = find_settings(env, options=options)
+        found.check()
+        return cls(**found.arguments)
 
     @property
     def release_repo(self) -> Path:
@@ -78,7 +91,17 @@ class Settings:
     @property
     def database(self) -> str:
         """Return the SQLAlchemy URL of the database."""
-        return f"sqlite:///{self.data / 'ums.db'}"
+        return self.database_url or f"sqlite:///{self.database_file}"
+
+    @property
+    def database_file(self) -> Path | None:
+        """Return where the database is, if it is the one in the data folder."""
+        return None if self.database_url else self.data / DATABASE_NAME
+
+    @property
+    def file(self) -> Path:
+        """Return where the file with settings is, unless it was named elsewhere."""
+        return self.data / FILE_NAME
 
     @property
     def state_key(self) -> Path:
@@ -94,3 +117,170 @@ class Settings:
     def master_key(self) -> Path:
         """Return where the secret is that credentials of data planes derive from."""
         return self.data / "master.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is set, where, and what is wrong with it.
+
+    Attributes:
+        data: the data folder.
+        file: the file that was read or, if ``file_read`` is false, would be.
+        values: every setting, by name; secrets are not among them, only the files they are in.
+        problems: all of them, those in the file first.
+        arguments: for ``Settings``; complete where there is no problem.
+
+    """
+
+    data: Path
+    file: Path
+    file_read: bool
+    values: Mapping[str, Value]
+    problems: tuple[Problem, ...]
+    arguments: Mapping[str, Any] = field(repr=False)
+
+    def check(self) -> None:
+        """Raise all problems as one error.
+
+        Raises:
+            InvalidInputError: there are some.
+
+        """
+        if len(self.problems) == 1:
+            first = replace(self.problems[0], hint="")
+            raise InvalidInputError(str(first), hint=self.problems[0].hint)
+        if self.problems:
+            lines = "".join(f"\n  {problem}" for problem in self.problems)
+            raise InvalidInputError(
+                f"{len(self.problems)} settings are wrong:{lines}", hint="ums config check shows what is set where"
+            )
+
+
+def find_settings(env: Mapping[str, str], *, options: Mapping[str, tuple[str, str]] | None = None) -> Found:
+    """Look at the file, the variables and the options of a command; the later of these count more.
+
+    The file is ``UMS_CONFIG``, which must then be there, or else ``service.yaml`` in the data folder, ``UMS_DATA``.
+    ``options`` is, by the name of a setting, what the option is called and what was given.
+    """
+    data = Path(env.get("UMS_DATA") or "ums-data")
+    named = env.get("UMS_CONFIG")
+    file = Path(named) if named else data / FILE_NAME
+    content, problems = None, []
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        problems = [_unreadable("UMS_CONFIG", "", file, error)] if named else []
+    except OSError as error:
+        problems = [_unreadable("UMS_CONFIG" if named else str(file), "", file, error)]
+    values, found = read_settings(content, str(file), env, options or {})
+    collected = _Collected(file.parent, values, [*problems, *found])
+    arguments = {"data": data, **collected.arguments()}
+    shown = dict(collected.values)
+    if shown["database.url"].source == "default":
+        shown["database.url"] = replace(shown["database.url"], value=f"sqlite:///{data / DATABASE_NAME}")
+    return Found(data, file, content is not None, shown, tuple(collected.problems), arguments)
+
+
+def _unreadable(where: str, name: str, path: Path, error: OSError) -> Problem:
+    return Problem(where, name, f"cannot read {path}: {error.strerror}")
+
+
+class _Collected:
+    """Follows what the settings name, and collects what is wrong there."""
+
+    def __init__(self, folder: Path, values: Mapping[str, Value], problems: list[Problem]) -> None:
+        self.problems = problems
+        self._wrong = {problem.field for problem in problems}
+        self.values = {name: self._located(each, folder) for name, each in values.items()}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what ``Settings`` takes, as far as it could be read."""
+        database_password = self._secret("database.passwordFile")
+        registry_password = self._secret("registry.passwordFile")
+        self._needs("database.passwordFile", "database.url")
+        self._needs("registry.passwordFile", "registry.username")
+        self._needs("registry.username", "registry.passwordFile")
+        self._needs("tls.keyFile", "tls.certFile")
+        self._needs("tls.certFile", "tls.keyFile")
+        self._check_tls()
+        return {
+            "listen": self._get("listen"),
+            "trusted_proxies": self._get("trustedProxies"),
+            "reconcile_every": self._span("reconcileEvery"),
+            "database_url": self._get("database.url"),
+            "database_password": database_password,
+            "registry_username": self._get("registry.username"),
+            "registry_password": registry_password,
+            "tls_cert_file": self._path("tls.certFile"),
+            "tls_key_file": self._path("tls.keyFile"),
+            "history_retention": self._span("history.retention"),
+        }
+
+    def _located(self, value: Value, folder: Path) -> Value:
+        # What stands in the file is meant from there; what a shell says, from where the shell is.
+        if value.source == "file" and value.field.name.endswith("File") and isinstance(value.value, str):
+            return replace(value, value=str(folder / value.value))
+        return value
+
+    def _get(self, name: str) -> Any:  # noqa: ANN401 - any value
+        return None if name in self._wrong else self.values[name].value
+
+    def _report(self, name: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.values[name].where, name, message, hint))
+
+    def _path(self, name: str) -> Path | None:
+        text = self._get(name)
+        return Path(text) if text else None
+
+    def _span(self, name: str) -> timedelta | None:
+        text = self._get(name)
+        if text is None:
+            return None
+        span = parse_duration(text)
+        if span < _SHORTEST:
+            self._report(name, f"{text} is too short", "write 1s or more")
+        return span
+
+    def _needs(self, name: str, other: str) -> None:
+        if self._get(name) is not None and self.values[other].value is None and other not in self._wrong:
+            self._report(name, f"this needs {other} as well")
+
+    def _secret(self, name: str) -> str | None:
+        path = self._path(name)
+        if path is None:
+            return None
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MAX_SECRET_BYTES + 1).decode().strip()
+        except OSError as error:
+            self.problems.append(_unreadable(self.values[name].where, name, path, error))
+            return None
+        except UnicodeDecodeError:
+            self._report(name, f"{path} holds no text")
+            return None
+        if not text or len(text) > _MAX_SECRET_BYTES:
+            self._report(name, f"{path} is {'empty' if not text else 'too long for a password'}")
+        return text
+
+    def _check_tls(self) -> None:
+        cert, key = self._path("tls.certFile"), self._path("tls.keyFile")
+        readable = True
+        for name, path in (("tls.certFile", cert), ("tls.keyFile", key)):
+            try:
+                if path is not None:
+                    path.open("rb").close()
+            except OSError as error:
+                readable = False
+                self.problems.append(_unreadable(self.values[name].where, name, path or Path(), error))
+        if not readable or cert is None or key is None:
+            return
+        try:
+            # With an empty password, or a key that has one would be asked for on the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+        except (ssl.SSLError, OSError, ValueError) as error:
+            text = getattr(error, "reason", None) or "not PEM"
+            self._report(
+                "tls.certFile",
+                f"{cert} and {key} cannot be used: {text}",
+                "both in PEM, the key unencrypted and that of the certificate",
+            )

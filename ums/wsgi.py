@@ -30,6 +30,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": 10,
             "keepalive": 15,
             "control_socket_disable": True,
+            # What proxies say is read by the application, which knows how many there are.
+            "forwarded_allow_ips": "",
+            "certfile": str(self._settings.tls_cert_file) if self._settings.tls_cert_file else None,
+            "keyfile": str(self._settings.tls_key_file) if self._settings.tls_key_file else None,
         }.items():
             # A setting that this gunicorn does not have is not needed there.
             if name in self.cfg.settings:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
 
-_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
+_PSYCOPG = "postgresql+psycopg"
+_DRIVERS = {"sqlite": "sqlite", "postgresql": _PSYCOPG, "postgres": _PSYCOPG, _PSYCOPG: _PSYCOPG}
 _OLDEST_POSTGRESQL = (15,)
 _BUSY_MILLISECONDS = 10_000
 _POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": 10}
@@ -43,6 +44,7 @@ _HINTS = {
     "42501": "the role needs to own the database, or CREATE on its schema",
     "42P01": "a table is missing: was the database changed by hand?",
 }
+_WRITE = "write postgresql://user@host/name, or sqlite:///path"
 _REACHABLE = (
     "is PostgreSQL up and reachable, and are database, user and password right? Reports come back by themselves"
 )
@@ -52,21 +54,11 @@ class Database:
     """A database by its SQLAlchemy URL; the password is never part of it."""
 
     def __init__(self, url: str, *, password: str | None = None) -> None:
-        try:
-            parsed = sa.make_url(url)
-            if parsed.drivername not in _DRIVERS:
-                raise InvalidInputError(
-                    f"{parsed.drivername!r} is no database that UMS knows",
-                    hint="write postgresql://user@host/name, or sqlite:///path",
-                )
-            parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
-            if password is not None:
-                parsed = parsed.set(password=password)
-            self.is_memory = parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}
-            self.engine = _make_engine(parsed, pooled=not self.is_memory)
-        except (ArgumentError, ValueError) as error:
-            # Not its text: it may show the password.
-            raise InvalidInputError("the URL of the database cannot be read", hint="write postgresql://…") from error
+        parsed = _parse(url)
+        if password is not None:
+            parsed = parsed.set(password=password)
+        self.is_memory = _is_memory(parsed)
+        self.engine = _make_engine(parsed, pooled=not self.is_memory)
 
     def close(self) -> None:
         """Close all connections."""
@@ -96,6 +88,34 @@ class Database:
         """
         with errors_as_ours(), self.engine.execution_options(writes=True).begin() as connection:
             yield connection
+
+
+def check_url(url: str) -> None:
+    """Check that a URL is one of a database that UMS knows.
+
+    Raises:
+        InvalidInputError: it is not, it holds a password, or what is kept there would end with the process.
+
+    """
+    if _is_memory(_parse(url)):
+        raise InvalidInputError("this database would be in memory alone", hint=_WRITE)
+
+
+def _is_memory(url: sa.URL) -> bool:
+    return url.drivername == "sqlite" and url.database in {None, "", ":memory:"}
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # Without its text: it may show a password.
+        raise InvalidInputError("this is no URL of a database", hint=_WRITE) from error
+    if parsed.drivername not in _DRIVERS:
+        raise InvalidInputError(f"{parsed.drivername!r:.40} is no database that UMS knows", hint=_WRITE)
+    if parsed.password is not None or "password" in parsed.query:
+        raise InvalidInputError("a password does not belong into a URL", hint="write it into a file, and name the file")
+    return parsed.set(drivername=_DRIVERS[parsed.drivername])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
@@ -137,6 +138,34 @@ def validate(model: type[Model], content: bytes, file: str) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         raise _spec_error(error, model, lines, file) from error
+
+
+def load_with_lines(content: bytes, file: str) -> tuple[dict[str, Any], Mapping[_Path, int]]:
+    """Return the one mapping in ``content``, or an empty one where there is nothing, and the line of each field.
+
+    Raises:
+        SpecError: it is no mapping.
+
+    """
+    documents = [each for each in _documents(content, file) if each[0] is not None]
+    if not documents:
+        return {}, {}
+    value, lines = documents[0]
+    if len(documents) > 1 or not isinstance(value, dict):
+        raise SpecError("one mapping was expected", file=file, line=1)
+    return value, lines
+
+
+def check(model: type[Model], value: object, *, reference: str) -> tuple[Model | None, list[tuple[SpecError, _Path]]]:
+    """Return a value as ``model``, or everything that is wrong with it, each with the path of its field.
+
+    ``reference`` says where the fields are explained.
+    """
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        return None, [(_problem(each, model, {}, "", reference=reference), _known_path(each)) for each in problems]
 
 
 def dump(data: Mapping[str, Any]) -> bytes:
@@ -355,17 +384,33 @@ def _spec_error(error: ValidationError, model: type[BaseModel], lines: dict[_Pat
     problems = error.errors(include_url=False, include_input=False)
     # A misspelt field is missing too, and its spelling is the better advice.
     first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-    path = tuple(part for part in first["loc"] if _known_part(part))
-    line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 0)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    message, hint = first["msg"].removeprefix("Value error, "), ""
-    if first["type"] == "extra_forbidden":
+    return _problem(first, model, lines, file, more=more)
+
+
+def _problem(
+    problem: ErrorDetails,
+    model: type[BaseModel],
+    lines: Mapping[_Path, int],
+    file: str,
+    *,
+    more: str = "",
+    reference: str = "see the JSON Schema named in the file's first line",
+) -> SpecError:
+    path = _known_path(problem)
+    line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), 0)
+    message, hint = problem["msg"].removeprefix("Value error, "), ""
+    if problem["type"] == "extra_forbidden":
         message = "this field is not known"
         near = difflib.get_close_matches(str(path[-1]), _field_names(model), n=1)
-        hint = f"did you mean {near[0]}?" if near else "see the JSON Schema named in the file's first line"
-    elif first["type"] == "missing":
+        hint = f"did you mean {near[0]}?" if near else reference
+    elif problem["type"] == "missing":
         message = "this field is missing"
     return SpecError(message + more, file=file, line=line, field=_field(path), hint=hint)
+
+
+def _known_path(problem: ErrorDetails) -> _Path:
+    return tuple(part for part in problem["loc"] if _known_part(part))
 
 
 def _known_part(part: str | int) -> bool:

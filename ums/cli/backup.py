@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ums.cli.output import emit, output_option
+
+if TYPE_CHECKING:
+    from ums.config import Settings
+
+
+def _settings(data: Path) -> Settings:
+    import os
+
+    from ums.config import Settings
+
+    return Settings.from_env({**os.environ, "UMS_DATA": str(data)})
 
 
 @click.command()
@@ -17,16 +29,16 @@ from ums.cli.output import emit, output_option
 def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     """Write all that the service in DATA needs into FILE, also while it runs. It contains secrets.
 
-    Keys, release repo, database and embedded registry; not the offline state key, which belongs elsewhere.
+    Keys, release repo, database and embedded registry; not the offline state key, which belongs elsewhere, nor a
+    database on PostgreSQL, which has backups of its own.
 
     \b
     Example:
       ums backup ums-data ums-2026-11-23.tar
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.bootstrap import back_up_data
-    from ums.config import Settings
 
-    made = back_up_data(Settings(data), file, registry=not without_registry)
+    made = back_up_data(_settings(data), file, registry=not without_registry)
     emit(
         {"file": str(file), **made.to_dict()},
         output,
@@ -49,9 +61,8 @@ def restore(file: Path, data: Path, output: str) -> None:
       ums restore ums-2026-11-23.tar ums-data && ums serve ums-data
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.bootstrap import restore_data
-    from ums.config import Settings
 
-    found = restore_data(Settings(data), file)
+    found = restore_data(_settings(data), file)
     emit(
         {"data": str(data), **found.to_dict()},
         output,

@@ -47,7 +47,10 @@ def init(
 
     The token is shown once. Carry offline-state.key away to a safe place: every data plane trusts it from
     bootstrap on, and it is the way back if the state key is lost or stolen.
+
+    The token goes into the database that the settings name: see ums config check.
     """
+    import os
     from urllib.parse import urlsplit
 
     from ums.bootstrap import initialize
@@ -71,7 +74,7 @@ def init(
         root_timeout=parse_duration(root_timeout),
         validity=parse_duration(validity),
     )
-    made = initialize(Settings(data), seed, channels)
+    made = initialize(Settings.from_env({**os.environ, "UMS_DATA": str(data)}), seed, channels)
     report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}
 
     def table() -> None:

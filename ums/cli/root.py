@@ -54,6 +54,7 @@ GROUPS = {
     },
     "Service": {
         "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
+        "config": ("config", "config", "Show what is set where, and what is wrong with it."),
         "serve": ("serve", "serve", "Run the service."),
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),

@@ -14,16 +14,27 @@ import click
 def serve(data: Path | None, listen: str | None, threads: int) -> None:
     """Run the service on the folder DATA that ums init made: API, Git, embedded registry and scheduler.
 
+    Settings come from service.yaml in DATA; the environment overrides it. ums config check prints what is in force.
+    The database is brought up to date at start: stop nothing else, but keep a backup.
+
     \b
     Environment:
       UMS_DATA                    the folder           [default: ums-data]
+      UMS_CONFIG                  the file             [default: service.yaml in the folder]
       UMS_LISTEN                  address              [default: 127.0.0.1:8080]
+      UMS_TRUSTED_PROXIES         reverse proxies whose X-Forwarded headers are believed  [default: 0]
       UMS_RECONCILE_EVERY         how often the loop runs when nobody acts  [default: 10s]
+      UMS_DATABASE_URL            postgresql://user@host/name   [default: ums.db in the folder]
+      UMS_DATABASE_PASSWORD_FILE  file with its password
       UMS_REGISTRY_USERNAME       login at an outside registry
       UMS_REGISTRY_PASSWORD_FILE  file with its password
+      UMS_TLS_CERT_FILE           certificate chain, to serve HTTPS
+      UMS_TLS_KEY_FILE            its private key
+      UMS_HISTORY_RETENTION       how long health history is kept  [default: 90d]
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import os
 
+    from ums.bootstrap import prepare
     from ums.config import Settings
     from ums.domain.errors import NotFoundError
     from ums.wsgi import run
@@ -31,9 +42,8 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
     env = dict(os.environ)
     if data is not None:
         env["UMS_DATA"] = str(data)
-    if listen is not None:
-        env["UMS_LISTEN"] = listen
-    settings = Settings.from_env(env)
+    settings = Settings.from_env(env, options={"listen": ("--listen", listen)} if listen else {})
     if not settings.state_key.exists():
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} --url … makes it")
+    prepare(settings)
     run(settings, threads=threads)

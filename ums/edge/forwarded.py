@@ -1,0 +1,15 @@
+"""Behind reverse proxies: who asked, by which scheme and host, is what the outermost one that is trusted saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def behind_proxies(app: WSGI, count: int) -> WSGI:
+    """Return the application as ``count`` proxies make it look to their clients; 0 believes no header."""
+    return ProxyFix(app, x_for=count, x_proto=count, x_host=count) if count else app
