@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
@@ -209,7 +210,8 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
 
     Raises:
         ConflictError: the folder is initialized already.
-        StorageError: the disk refused.
+        StorageError: the disk or the database refused.
+        UnavailableError: the database does not answer.
 
     """
     if settings.state_key.exists():
@@ -233,6 +235,19 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
     admin = Identity("admin", frozenset({"admin"}))
     token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
     store.close()
+    # Opened before there is anything to leave behind: it may be elsewhere, and not answer.
+    with closing(_open_store(settings)) as store:
+        offline = SSHStateSigner.load_or_generate(settings.offline_state_key)
+        # Made under another name first: the state key in its place is what says that all before it succeeded.
+        pending = settings.state_key.with_suffix(".pending")
+        signer = SSHStateSigner.load_or_generate(pending)
+        GitReleaseRepo.create(settings.release_repo)
+        repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
+        keys = (signer.public_key, offline.public_key)
+        seed = replace(seed, state_keys=keys)
+        Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
+        admin = Identity("admin", frozenset({"admin"}))
+        token = IssueToken(store)(admin, expires=None, by=admin)
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)
 

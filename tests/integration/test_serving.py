@@ -42,9 +42,13 @@ class Site:
             "tls:\n  certFile: tls.crt\n  keyFile: tls.key\n"
         )
         self.ums("keys", "generate", str(folder / "release.key"))
-        key = str(folder / "release.pub")
-        made = self.ums("init", str(self.data), "--url", self.url, "--release-key", key, "-o", "json")
-        self.token = json.loads(made.stdout)["token"]
+        self.token = ""
+
+    def init(self, *, code: int = 0) -> None:
+        """Make the data."""
+        key = str(self.folder / "release.pub")
+        made = self.ums("init", str(self.data), "--url", self.url, "--release-key", key, "-o", "json", code=code)
+        self.token = "" if code else json.loads(made.stdout)["token"]
 
     def env(self) -> dict[str, str]:
         """Return what every command runs in."""
@@ -73,7 +77,9 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, postgres: Postgres) -> Site:
     """Give a site that was initialized."""
-    return Site(tmp_path, postgres)
+    made = Site(tmp_path, postgres)
+    made.init()
+    return made
 
 
 def status_of(call: Callable[[], object]) -> int:
@@ -116,3 +122,13 @@ def test_a_service_whose_database_is_gone_ends_with_a_message(site: Site) -> Non
     assert "does not exist" in done.stderr
     assert "hint: is PostgreSQL up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_site_whose_database_refuses_can_be_initialized_later(tmp_path: Path, postgres: Postgres) -> None:
+    """Nothing is half there."""
+    site = Site(tmp_path, postgres)
+    (site.data / "password").write_text("wrong")
+    site.init(code=9)
+    (site.data / "password").write_text(postgres.password)
+    site.init()
+    assert site.token
