@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from ums.adapters.settings_file import fields, read_settings
 from ums.cli.root import root
 from ums.domain.explaining import _CHECKS
 from ums.domain.policy import GateName
@@ -72,6 +73,31 @@ def test_the_reference_of_channels_shows_stable_as_it_is_shipped() -> None:
     assert (TOP / "channels" / "stable" / "policy.yaml").read_text() in text
     for gate in GateName:
         assert f"\n| `{gate}` |" in text, gate
+
+
+def test_the_reference_of_the_configuration_lists_every_setting() -> None:
+    """With its variable and its default; and the example holds each, and can be read."""
+    text = (TOP / "docs" / "reference" / "configuration.md").read_text()
+    rows = {
+        (name, env): default
+        for name, env, default in re.findall(r"^\| `(.+?)` \| `(.+?)` \| (.+?) \|", text, re.MULTILINE)
+    }
+    assert set(rows) == {(field.name, field.env) for field in fields()}
+    for field in fields():
+        if field.default is not None:
+            assert rows[field.name, field.env] == f"`{field.default}`"
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    values, problems = read_settings(example.encode(), "service.yaml", {}, {})
+    assert not problems
+    assert {each.source for each in values.values()} == {"file"}
+
+
+def test_the_help_of_serve_lists_every_variable() -> None:
+    """And no other."""
+    command = root.get_command(click.Context(root), "serve")
+    assert command is not None
+    listed = re.findall(r"^ *(UMS_[A-Z_]+)  +", command.help or "", re.MULTILINE)
+    assert listed == ["UMS_DATA", "UMS_CONFIG", *(field.env for field in fields())]
 
 
 def test_the_reference_of_decisions_lists_every_reason() -> None:

@@ -15,7 +15,7 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
     """Run the service on the folder DATA that ums init made: API, Git, embedded registry and scheduler.
 
     Settings come from service.yaml in DATA; the environment overrides it. ums config check prints what is in force.
-    The database is brought up to date at start: stop nothing else, but keep a backup.
+    At start the database is brought up to date; several processes may start at once.
 
     \b
     Environment:
