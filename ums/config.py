@@ -198,6 +198,8 @@ class _Collected:
         database_password = self._secret("database.passwordFile")
         registry_password = self._secret("registry.passwordFile")
         self._needs("database.passwordFile", "database.url")
+        if str(self._get("database.url")).startswith("sqlite") and self._get("database.passwordFile") is not None:
+            self._report("database.passwordFile", "SQLite has no password", "protect the file, or use PostgreSQL")
         self._needs("registry.passwordFile", "registry.username")
         self._needs("registry.username", "registry.passwordFile")
         self._needs("tls.keyFile", "tls.certFile")

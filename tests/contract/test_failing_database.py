@@ -85,6 +85,15 @@ def test_a_server_that_restarted_meanwhile_is_not_noticed(served: Place) -> None
     store.close()
 
 
+def test_parameters_in_the_url_count_more_than_ours(served: Place) -> None:
+    """Whoever writes them there knows the server."""
+    store = SqlStore(f"{served.url}&application_name=mine", password=served.password)
+    with store._database.reading() as connection:
+        assert connection.exec_driver_sql("SHOW application_name").scalar() == "mine"
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "30s"
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

@@ -178,6 +178,7 @@ def test_a_file_that_is_no_yaml_hides_no_wrong_variable(tmp_path: Path) -> None:
         ("database:\n  url: 'sqlite://'\n", 2, "database.url"),
         ("database:\n  password: hunter2\n", 2, "database.password"),
         ("database:\n  passwordFile: secrets/database\n", 2, "database.passwordFile"),
+        ("database: {url: 'sqlite:////x', passwordFile: secrets/database}\n", 1, "database.passwordFile"),
         ("registry:\n  passwordFile: secrets/registry\n", 2, "registry.passwordFile"),
         ("registry: {username: x, passwordFile: .}\n", 1, "registry.passwordFile"),
         ("reconcileEvery: 0s\n", 1, "reconcileEvery"),

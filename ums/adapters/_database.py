@@ -55,7 +55,7 @@ class Database:
 
     def __init__(self, url: str, *, password: str | None = None) -> None:
         parsed = _parse(url)
-        if password is not None:
+        if password is not None and parsed.drivername != "sqlite":
             parsed = parsed.set(password=password)
         self.is_memory = _is_memory(parsed)
         self.engine = _make_engine(parsed, pooled=not self.is_memory)
@@ -150,7 +150,9 @@ def _ours(error: SQLAlchemyError) -> UmsError:
 def _make_engine(url: sa.URL, *, pooled: bool) -> sa.Engine:
     options: dict[str, Any] = dict(_POOL) if pooled else {}
     if url.drivername != "sqlite":
-        engine = sa.create_engine(url, connect_args=_CONNECT, pool_pre_ping=True, hide_parameters=True, **options)
+        # What the URL says is meant.
+        connect = {name: value for name, value in _CONNECT.items() if name not in url.query}
+        engine = sa.create_engine(url, connect_args=connect, pool_pre_ping=True, hide_parameters=True, **options)
         sa.event.listen(engine, "first_connect", _check_version)
         return engine
     engine = sa.create_engine(url, hide_parameters=True, **options)
