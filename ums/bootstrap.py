@@ -222,19 +222,6 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
             _write_secret(settings.master_key, secrets.token_bytes(MASTER_BYTES))
     except OSError as error:
         raise StorageError(f"cannot write to {settings.data}: {error.strerror}") from error
-    offline = SSHStateSigner.load_or_generate(settings.offline_state_key)
-    # Made under another name first: the state key in its place is what says that all before it succeeded.
-    pending = settings.state_key.with_suffix(".pending")
-    signer = SSHStateSigner.load_or_generate(pending)
-    GitReleaseRepo.create(settings.release_repo)
-    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
-    keys = (signer.public_key, offline.public_key)
-    seed = replace(seed, state_keys=keys)
-    Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
-    store = _open_store(settings)
-    admin = Identity("admin", frozenset({"admin"}))
-    token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
-    store.close()
     # Opened before there is anything to leave behind: it may be elsewhere, and not answer.
     with closing(_open_store(settings)) as store:
         offline = SSHStateSigner.load_or_generate(settings.offline_state_key)
@@ -247,7 +234,7 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
         seed = replace(seed, state_keys=keys)
         Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
         admin = Identity("admin", frozenset({"admin"}))
-        token = IssueToken(store)(admin, expires=None, by=admin)
+        token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)
 

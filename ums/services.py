@@ -20,8 +20,8 @@ from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
-from ums.usecases.read_feed import ReadFeed
 from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
+from ums.usecases.read_feed import ReadFeed
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
