@@ -138,7 +138,7 @@ def decide_about(
     channel = plane.registration.channel
     turn = _Turn(world, channel, [plane], now)
     turn.take()
-    if turn.has_depending(plane):
+    if turn.needs_others(plane):
         neighbours = [each for each in world.planes.values() if each.registration.channel == channel]
         turn = _Turn(world, channel, sorted(neighbours, key=_BY_NAME), now)
         turn.take(about=plane)
@@ -227,10 +227,25 @@ class _Turn:
         self.withheld.sort(key=_BY_PLANE)
         self.moves.sort(key=_BY_PLANE)
 
-    def has_depending(self, plane: DataPlane) -> bool:
-        """Return whether others decide about a data plane too: it may move, or is in a rollout under way."""
-        rolled_out = any(bundle in self.members for bundle in _bundles(plane))
-        return rolled_out or any(each.wish.after is not None for each in self._candidates if each.plane is plane)
+    def needs_others(self, plane: DataPlane) -> bool:
+        """Return whether what was worked out for a data plane alone could be otherwise beside the others.
+
+        Who moves shares a limit with them. In a rollout that runs they decide which wave has come, and whether it
+        halts: that concerns whoever wishes to move, or may have to go back.
+        """
+        if self.channel is None:
+            return False
+        if self.moves:
+            return True
+        running = {
+            bundle
+            for bundle in self.members
+            if self.lanes[bundle].frozen is None and self.channel.rollouts[bundle].status is RolloutStatus.RUNNING
+        }
+        if any(each.lane.bundle in running and each.wish.after is not None for each in self._candidates):
+            return True
+        offered = plane.desired.bundles if plane.desired else {}
+        return any(self.lanes[bundle].may_take_back(plane, offered.get(bundle)) for bundle in running)
 
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
@@ -413,7 +428,7 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
         if how is Progress.SUCCEEDED and current.release != rollout.release:
             how = Progress.UPDATING if eligible else None  # half way, and perhaps kept from the other half
     name, silent = registration.name, _is_silent(plane, rollout, now)
-    place = position(lane.salt, name, registration.wariness, volunteer=registration.volunteer)
+    place = lane.ramp.position(name, registration.wariness, volunteer=registration.volunteer)
     # By their places: naming them would take twice as long, for each of a large fleet.
     return Member(name, registration.labels, silent, place, eligible, wish.soon or frozen, how, counts, again)
 

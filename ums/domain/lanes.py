@@ -19,9 +19,10 @@ from ums.domain.freezes import Freeze
 from ums.domain.graph import Graph
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
+from ums.domain.policy import OnHalt
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Exposure, Risk, broken, exposure, risk_reason, unmet
-from ums.domain.rollouts import WITHDRAWN, Pace, Rollout, RolloutStatus, is_taken
+from ums.domain.rollouts import WITHDRAWN, Pace, Ramp, Rollout, RolloutStatus, is_taken
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
 from ums.domain.world import CatalogEntry, World
@@ -104,7 +105,7 @@ class Lane:
         ]
         self._graphs: dict[Version | None, Graph] = {}
         head_entry = self.entries.get(self.head) if self.head else None
-        self.salt = str(head_entry.digest) if head_entry else ""
+        self.ramp = Ramp(str(head_entry.digest) if head_entry else "")
         self.withdrawn = head_entry is None or bool(head_entry.yanked or head_entry.recall)
         requires = head_entry.release.requires if head_entry else None
         self.alike = not (
@@ -134,6 +135,12 @@ class Lane:
     def rollout_is_through(self) -> bool:
         """Return whether there is nothing left to roll out in waves."""
         return self.rollout is None or self.rollout.status is RolloutStatus.FINISHED
+
+    def may_take_back(self, plane: DataPlane, current: BundleState | None) -> bool:
+        """Return whether what a data plane was offered could be taken back, were the rollout to halt now."""
+        if self.rollout is None or current is None or current.since < self.started:
+            return False
+        return self.rollout.strategy.on_halt is OnHalt.ROLLBACK or not is_taken(plane, current)
 
     def freeze_on(self, name: PDPName) -> Freeze | None:
         """Return a freeze that covers a data plane, if any."""

@@ -212,12 +212,24 @@ def position(salt: str, name: PDPName, wariness: float | None, *, volunteer: boo
 
     Its owner may say instead how wary it is; volunteers come before everybody.
     """
-    if volunteer:
-        return -1.0
-    if wariness is not None:
-        return wariness
-    digest = hashlib.blake2b(f"{salt}\n{name.org}/{name.pdp}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64
+    return Ramp(salt).position(name, wariness, volunteer=volunteer)
+
+
+class Ramp:
+    """Where data planes stand in a ramp of one salt, which is hashed once."""
+
+    def __init__(self, salt: str) -> None:
+        self._salted = hashlib.blake2b(f"{salt}\n".encode(), digest_size=8)
+
+    def position(self, name: PDPName, wariness: float | None, *, volunteer: bool = False) -> float:
+        """Return where one data plane stands."""
+        if volunteer:
+            return -1.0
+        if wariness is not None:
+            return wariness
+        hasher = self._salted.copy()
+        hasher.update(f"{name.org}/{name.pdp}".encode())
+        return int.from_bytes(hasher.digest()) / 2**64
 
 
 @dataclass(slots=True)
