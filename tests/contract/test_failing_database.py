@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.contract.places import Place
 from tests.postgres import Postgres
+from ums.adapters._database import _check_version
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.fleet import Health, Report
@@ -83,6 +86,14 @@ def test_a_server_that_restarted_meanwhile_is_not_noticed(served: Place) -> None
     )
     assert store.reports() == {PROD: report(1)}
     store.close()
+
+
+def test_a_server_that_is_too_old_is_refused() -> None:
+    """What was never tried there is not promised."""
+    for version, refused in ((140_009, True), (150_000, False), (180_001, False)):
+        connection = SimpleNamespace(info=SimpleNamespace(server_version=version))
+        with pytest.raises(StorageError, match="PostgreSQL 14 is too old") if refused else nullcontext():
+            _check_version(connection, None)
 
 
 def test_parameters_in_the_url_count_more_than_ours(served: Place) -> None:

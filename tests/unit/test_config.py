@@ -237,3 +237,21 @@ def test_the_folder_is_not_touched(tmp_path: Path) -> None:
     before = stat.S_IMODE(tmp_path.stat().st_mode)
     find_settings({"UMS_DATA": str(tmp_path)})
     assert (list(tmp_path.iterdir()), stat.S_IMODE(tmp_path.stat().st_mode)) == ([], before)
+
+
+def test_what_is_commented_out_is_not_set(tmp_path: Path) -> None:
+    """A section of which only the name is left, or a field without a value."""
+    env = write(tmp_path, "listen:\ndatabase:\nregistry:\n  # username: x\ntls: {certFile: }\n")
+    assert Settings.from_env(env) == Settings(tmp_path)
+    assert Settings.from_env(env | {"UMS_DATABASE_URL": "sqlite:////x.db"}).database == "sqlite:////x.db"
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told(tmp_path: Path) -> None:
+    """Others of that prefix are for commands, tests, or Kubernetes, which names variables after services."""
+    mine = {"UMS_DATA": str(tmp_path)}
+    assert said(find_settings(mine | {"UMS_LISTENS": "x:1", "UMS_DATABASE_PASSWORDFILE": "x"})) == {
+        "UMS_LISTENS": "no such setting",
+        "UMS_DATABASE_PASSWORDFILE": "no such setting",
+    }
+    others = "SERVER TOKEN TOKEN_FILE KEY KEY_PASSWORD KEY_FILE URL REGISTRY PORT SERVICE_HOST PORT_8080_TCP E2E_CACHE"
+    assert not find_settings(mine | {f"UMS_{name}": "x" for name in others.split()}).problems

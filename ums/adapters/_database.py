@@ -45,9 +45,7 @@ _HINTS = {
     "42P01": "a table is missing: was the database changed by hand?",
 }
 _WRITE = "write postgresql://user@host/name, or sqlite:///path"
-_REACHABLE = (
-    "is PostgreSQL up and reachable, and are database, user and password right? Reports come back by themselves"
-)
+_REACHABLE = "is PostgreSQL up and reachable, and are database, user and password right?"
 
 
 class Database:
@@ -132,7 +130,7 @@ def _ours(error: SQLAlchemyError) -> UmsError:
         return UnavailableError("all connections to the database are busy", hint="try again in a moment")
     if not isinstance(error, DBAPIError):
         return StorageError(f"the database refused: {type(error).__name__}")
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or ""
+    code = getattr(error.orig, "sqlstate", None) or _primary(getattr(error.orig, "sqlite_errorname", None) or "")
     # The first line alone: those after it may show values.
     text = next(iter(str(error.orig).splitlines()), "") or type(error.orig).__name__
     if code in _TRY_AGAIN:
@@ -147,13 +145,18 @@ def _ours(error: SQLAlchemyError) -> UmsError:
     )
 
 
+def _primary(name: str) -> str:
+    """Return ``SQLITE_READONLY`` for ``SQLITE_READONLY_DIRECTORY``."""
+    return "_".join(name.split("_")[:2])
+
+
 def _make_engine(url: sa.URL, *, pooled: bool) -> sa.Engine:
     options: dict[str, Any] = dict(_POOL) if pooled else {}
     if url.drivername != "sqlite":
         # What the URL says is meant.
         connect = {name: value for name, value in _CONNECT.items() if name not in url.query}
         engine = sa.create_engine(url, connect_args=connect, pool_pre_ping=True, hide_parameters=True, **options)
-        sa.event.listen(engine, "first_connect", _check_version)
+        sa.event.listen(engine, "connect", _check_version)
         return engine
     engine = sa.create_engine(url, hide_parameters=True, **options)
     sa.event.listen(engine, "connect", _tune_sqlite)

@@ -5,6 +5,7 @@ It finds out what is set where, and everything that is wrong with it; it opens n
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]\s/]+):(?P<port>\d{1,5})")
 _MAX_PORT = 65535
 _MAX_PROXIES = 10
+_NEAR = 0.9
 
 
 def check_address(text: str) -> None:
@@ -173,7 +175,7 @@ def read_settings(
     sources: dict[str, tuple[str, str]] = {}
     for field in fields():
         path = tuple(field.name.split("."))
-        if path in lines:
+        if path in lines and _get(given, field.name) is not None:
             sources[field.name] = ("file", f"{file}:{lines[path]}")
         text, source, where = env.get(field.env, ""), "env", field.env
         if field.name in options:
@@ -181,6 +183,7 @@ def read_settings(
         # An empty variable is how many tools say that there is none.
         if text and _put(given, path, text):
             sources[field.name] = (source, where)
+    problems += _misspelt(env)
     checked, wrong = check(ServiceModel, given, reference="see docs/reference/configuration.md")
     for error, parts in wrong:
         name = ".".join(str(part) for part in parts)
@@ -211,14 +214,27 @@ def _file(
     except SpecError as error:
         where = f"{file}:{error.line}" if error.line else file
         return {}, {}, [Problem(where, error.field, error.problem, error.hint)]
-    return value, lines, []
+    # A field or section with nothing behind it is one that was commented out.
+    sections = {name: _without_nothing(each) if isinstance(each, dict) else each for name, each in value.items()}
+    return _without_nothing(sections), lines, []
+
+
+def _without_nothing(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if value is not None}
+
+
+def _misspelt(env: Mapping[str, str]) -> list[Problem]:
+    """Return the variables that are nearly a setting: nobody sets UMS_LISTENS for anything else."""
+    known = [field.env for field in fields()]
+    unknown = sorted(name for name in env if name.startswith("UMS_") and name not in known)
+    near = {name: difflib.get_close_matches(name, known, n=1, cutoff=_NEAR) for name in unknown}
+    return [Problem(name, "", "no such setting", f"did you mean {found[0]}?") for name, found in near.items() if found]
 
 
 def _put(given: dict[str, Any], path: tuple[str, ...], text: str) -> bool:
     """Set a field; not where the file has something else than a mapping on the way, which is a problem of its own."""
     for part in path[:-1]:
-        if given.get(part) is None:
-            given[part] = {}
+        given.setdefault(part, {})
         if not isinstance(given[part], dict):
             return False
         given = given[part]
