@@ -175,8 +175,19 @@ class ReleaseRepo(Protocol):
         """
         ...
 
-    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
-        """Return the newest decisions on ``main``, newest first."""
+    def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
+        """Return the newest decisions on ``main``, newest first.
+
+        Args:
+            limit: how many.
+            path: only what changed this file or folder.
+            head: only what led to this commit; empty for all.
+            skip: how many of them to leave out first.
+
+        Raises:
+            NotFoundError: no such commit leads to the head.
+
+        """
         ...
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:

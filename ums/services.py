@@ -126,6 +126,6 @@ class Services:
         """
         return explain(self.record.world(), self.clock.now(), name)
 
-    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
-        """Return the newest decisions."""
-        return self.release_repo.log(limit=limit, path=path)
+    def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
+        """Return decisions, newest first: those that led to ``head``, past the first."""
+        return self.release_repo.log(limit=limit, path=path, head=head, skip=skip)

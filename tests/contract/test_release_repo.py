@@ -314,6 +314,13 @@ def test_the_log_names_actor_action_and_reason_newest_first(repo: ReleaseRepo) -
     assert [entry.reason for entry in repo.log(limit=10, path="channels/edge/state.yaml")] == ["second"]
     assert not repo.log(limit=10, path="fleet")
     newest = repo.log(limit=1)[0]
+    assert [entry.reason for entry in repo.log(limit=10, skip=1)] == ["seed"]
+    older = repo.log(limit=1, skip=1)[0].commit_id
+    assert [entry.reason for entry in repo.log(limit=10, head=older)] == ["seed"]
+    assert not repo.log(limit=10, head=older, skip=1)
+    for stranger in ("f" * 40, "--all", "main", "x:1"):
+        with pytest.raises(NotFoundError):
+            repo.log(limit=1, head=stranger)
     assert (newest.actor, newest.action, newest.at) == ("olga", "act", NOW)
 
 

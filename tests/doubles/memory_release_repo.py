@@ -92,14 +92,18 @@ class MemoryReleaseRepo:
             if old.get(path) != new.get(path) and path.endswith(".yaml") and "/objects/" not in path
         }
 
-    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+    def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return the newest decisions, newest first."""
+        ids = [entry.commit_id for entry, _ in self._entries]
+        if head and head not in ids:
+            raise NotFoundError(f"{head} is no commit that led to here")
+        led = self._entries[: ids.index(head) + 1] if head else self._entries
         found = [
             entry
-            for entry, paths in reversed(self._entries)
+            for entry, paths in reversed(led)
             if not path or any(each == path or each.startswith(f"{path.rstrip('/')}/") for each in paths)
         ]
-        return found[:limit]
+        return found[skip : skip + limit]
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""

@@ -114,16 +114,25 @@ class GitReleaseRepo:
         self._move(updates)
         return Base(main, delivery)
 
-    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
-        """Return the newest decisions on ``main``, newest first."""
-        if not self._heads().main:
+    def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
+        """Return the newest decisions on ``main``, newest first; of those that led to ``head``, past the first."""
+        newest = self._heads().main
+        if not newest:
             return ()
+        if head:
+            self._check_led(head, newest)
         paths = ["--", f":(literal){path}"] if path else []
-        return self._git.log(f"--max-count={limit}", _MAIN_REF, *paths)
+        return self._git.log(f"--max-count={limit}", f"--skip={skip}", head or newest, *paths)
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
         head = self._heads().main
+        self._check_led(commit_id, head)
+        span = f"{commit_id}..{head}"
+        listed = self._git.run("rev-list", "--first-parent", "--reverse", span).decode().split()[:limit]
+        return self._git.log("--first-parent", "--reverse", f"{commit_id}..{listed[-1]}") if listed else ()
+
+    def _check_led(self, commit_id: str, head: str) -> None:
         try:
             known = bool(_COMMIT_ID.fullmatch(commit_id)) and bool(head)
             if known:
@@ -132,9 +141,6 @@ class GitReleaseRepo:
             known = False
         if not known:
             raise NotFoundError(f"{commit_id:.40} is no commit that led to here", hint="begin anew, without it")
-        span = f"{commit_id}..{head}"
-        listed = self._git.run("rev-list", "--first-parent", "--reverse", span).decode().split()[:limit]
-        return self._git.log("--first-parent", "--reverse", f"{commit_id}..{listed[-1]}") if listed else ()
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
         """Return the YAML mappings that differ between two commits of ``main``, by path, before and after."""
