@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+import sys
+from collections.abc import Callable, Iterator
+
+from flask import Response, jsonify
 
 from ums import __version__
-from ums.domain.errors import InvalidInputError
 from ums.domain.expiring import find_expiring
 from ums.domain.rollouts import RolloutStatus
 from ums.domain.trust import KeySigner
 from ums.services import Services
-from ums.web.auth import identify
+from ums.web import answers
 from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
 from ums.web.freezes import active_freezes, add_freeze_routes
-from ums.web.planes import add_plane_routes
+from ums.web.openapi import Area, Areas, reads
+from ums.web.paging import page, start_of
+from ums.web.planes import add_event_route, add_plane_routes
 from ums.web.releases import add_release_routes
+from ums.web.requests import ChannelQuery, LogQuery
 from ums.web.risks import add_risk_routes
 from ums.web.rollouts import channel_plan, rollout_view
 from ums.web.tokens import add_token_routes
 from ums.web.views import channel_view, log_view, plan_view, problems_view, reasons_view
 from ums.web.webhooks import add_webhook_routes
 
-_MAX_LOG = 500
+_AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
+    "releases": ("What was published, what differs between releases, and what withdraws them.", add_release_routes),
+    "channels": ("Policies, promotions, gates and rollouts.", add_channel_routes),
+    "data planes": ("What they are, and the instructions given to them.", add_plane_routes),
+    "freezes": ("Bans on promotions and moves.", add_freeze_routes),
+    "risks": ("Declared risks.", add_risk_routes),
+    "feed": ("What happened.", add_feed_route),
+    "webhooks": ("Who is told of what happened.", add_webhook_routes),
+    "tokens": ("Who may ask.", add_token_routes),
+}
 
 
-def create_api(services: Services) -> Blueprint:
-    """Return the routes."""
-    api = Blueprint("api", __name__)
+def create_api(areas: Areas) -> Iterator[Area]:
+    """Yield the routes, by area."""
+    services = areas.services
+    api = areas.guarded("service", "How everything is, and what would be done now.")
     _read_routes(api, services)
-    add_release_routes(api, services)
-    add_channel_routes(api, services)
-    add_plane_routes(api, services)
-    add_feed_route(api, services)
-    add_token_routes(api, services)
-    add_webhook_routes(api, services)
-    add_freeze_routes(api, services)
-    add_risk_routes(api, services)
-    return api
+    yield api
+    for name, (description, add_routes) in _AREAS.items():
+        area = areas.guarded(name, description)
+        add_routes(area, services)
+        yield area
+    signed = areas.signed("reports", "What data planes say of themselves.")
+    add_event_route(signed, services)
+    yield signed
 
 
-def _read_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/info")
+def _read_routes(api: Area, services: Services) -> None:
+    @api.get("/info", responses=reads(answers.Info))
     def info() -> Response:
-        identify(services, request)
+        """Say what a client needs to know of the service."""
         settings = services.record.world().settings
         return jsonify(
             {
@@ -54,9 +68,9 @@ def _read_routes(api: Blueprint, services: Services) -> None:
             }
         )
 
-    @api.get("/trust")
+    @api.get("/trust", responses=reads(answers.Trust))
     def trust() -> Response:
-        identify(services, request)
+        """Show whose signatures count."""
         policy = services.record.world().trust
         signers = {
             name: {"key": each.public_key}
@@ -69,22 +83,22 @@ def _read_routes(api: Blueprint, services: Services) -> None:
         }
         return jsonify({"signers": signers, "bundles": rules, "stateKeys": list(policy.state_keys)})
 
-    @api.get("/plan")
-    def plan() -> Response:
-        identify(services, request)
-        world, now, wanted = services.record.world(), services.clock.now(), request.args.get("channel")
+    @api.get("/plan", responses=reads(answers.Plan))
+    def plan(query: ChannelQuery) -> Response:
+        """Show what would be done now: who moves, and why the others do not."""
+        world, now, wanted = services.record.world(), services.clock.now(), query.channel
         found = channel_plan(world, world.channel(wanted).name, now) if wanted else services.plan()
         rollouts = [
             rollout_view(world, channel, bundle, found, now)
             for _, channel in sorted(world.channels.items())
             for bundle, rollout in sorted(channel.rollouts.items())
-            if wanted in {None, channel.name} and rollout.status is not RolloutStatus.FINISHED
+            if wanted in {"", channel.name} and rollout.status is not RolloutStatus.FINISHED
         ]
         return jsonify({**plan_view(found), "rollouts": rollouts, "reasons": reasons_view(found, world)})
 
-    @api.get("/status")
+    @api.get("/status", responses=reads(answers.Status))
     def status() -> Response:
-        identify(services, request)
+        """Show how everything is."""
         world, now = services.record.world(), services.clock.now()
         counts: dict[str, int] = {}
         for plane in world.planes.values():
@@ -101,11 +115,15 @@ def _read_routes(api: Blueprint, services: Services) -> None:
             }
         )
 
-    @api.get("/log")
-    def log() -> Response:
-        identify(services, request)
-        limit = request.args.get("limit", "50")
-        if not limit.isdecimal() or not 0 < int(limit) <= _MAX_LOG:
-            raise InvalidInputError(f"limit is a number from 1 to {_MAX_LOG}")
-        entries = services.log(limit=int(limit), path=request.args.get("path", ""))
-        return jsonify({"items": [log_view(each) for each in entries]})
+    @api.get("/log", responses=reads(answers.Log))
+    def log(query: LogQuery) -> Response:
+        """List decisions, newest first."""
+        # What led to a commit is the same for ever, in the same order.
+        head, skip = start_of(query, _place) or (services.release_repo.read().base.main, 0)
+        entries = services.log(limit=query.limit + 1, path=query.path, head=head, skip=skip)
+        return page(entries, query.limit, name=lambda _: f"{head}:{skip + query.limit}", view=log_view)
+
+
+def _place(text: str) -> tuple[str, int]:
+    head, _, skip = text.partition(":")
+    return head, min(abs(int(skip)), sys.maxsize)

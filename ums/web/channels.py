@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.channels import Channel
 from ums.domain.errors import InvalidInputError, SpecError
@@ -15,23 +15,27 @@ from ums.domain.world import World
 from ums.services import Services
 from ums.usecases.record import Outcome
 from ums.usecases.steer_rollout import STEPS
-from ums.web.auth import identify
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads
 from ums.web.promotions import promotion_view
 from ums.web.requests import (
     ApprovalBody,
+    BundleQuery,
     CancelBody,
+    ChannelPath,
+    GatesQuery,
     InstructBody,
     PolicyBody,
     PromoteBody,
     ReasonBody,
-    read_body,
+    RolloutPath,
     why_of,
 )
 from ums.web.rollouts import channel_plan, rollout_view
 from ums.web.views import channel_view, followers, outcome_view, policy_view
 
 
-def add_channel_routes(api: Blueprint, services: Services) -> None:
+def add_channel_routes(api: Area, services: Services) -> None:
     """Add the routes."""
     _channel_routes(api, services)
     _policy_routes(api, services)
@@ -40,25 +44,25 @@ def add_channel_routes(api: Blueprint, services: Services) -> None:
     _instruction_routes(api, services)
 
 
-def _channel_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/channels")
+def _channel_routes(api: Area, services: Services) -> None:
+    @api.get("/channels", responses=reads(answers.Channels))
     def channels() -> Response:
-        identify(services, request)
+        """List channels."""
         world = services.record.world()
         return jsonify({"items": [channel_view(each, world) for each in world.channels.values()]})
 
-    @api.get("/channels/<channel>")
-    def channel(channel: str) -> Response:
-        identify(services, request)
+    @api.get("/channels/<channel>", responses=reads(answers.ChannelInFull))
+    def channel(path: ChannelPath) -> Response:
+        """Show a channel with its policy and what waits for its gates."""
         world, now = services.record.world(), services.clock.now()
-        found = world.channel(channel)
+        found = world.channel(path.channel)
         pending = [each for each, asked in sorted(found.requests.items()) if asked.executed is None]
         return jsonify(
             {
                 **channel_view(found, world),
                 "policy": policy_view(found.policy, now),
                 "policyText": found.policy.source.decode(),
-                "problems": list(services.set_policy.lint(channel)),
+                "problems": list(services.set_policy.lint(path.channel)),
                 "requests": [_request_view(world, found, each, services) for each in pending],
             }
         )
@@ -72,32 +76,33 @@ def _request_view(world: World, channel: Channel, request_id: str, services: Ser
     return {**found.to_dict(), "release": str(name), "waitsFor": [gate.to_dict() for gate in gates if not gate.is_open]}
 
 
-def _policy_routes(api: Blueprint, services: Services) -> None:
-    @api.post("/channels/<channel>/policy")
-    def set_policy(channel: str) -> Response:
-        by, body = identify(services, request), read_body(PolicyBody)
+def _policy_routes(api: Area, services: Services) -> None:
+    @api.post("/channels/<channel>/policy", responses=changes(answers.Recorded))
+    def set_policy(path: ChannelPath, body: PolicyBody) -> Response:
+        """Put a policy in force."""
+        by = asker()
         content = body.policy.encode()
-        return _answer(channel, services.set_policy(channel, content, why_of(by, body), dry_run=body.dry_run))
+        return _answer(path.channel, services.set_policy(path.channel, content, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/channels/<channel>/policy/lint")
-    def lint(channel: str) -> Response:
-        identify(services, request)
-        body = read_body(PolicyBody)
+    @api.post("/channels/<channel>/policy/lint", responses=changes(answers.Linted))
+    def lint_policy(path: ChannelPath, body: PolicyBody) -> Response:
+        """Say what is wrong with a policy."""
         try:
-            problems = services.set_policy.lint(channel, body.policy.encode())
+            problems = services.set_policy.lint(path.channel, body.policy.encode())
         except SpecError as error:
             problems = (error.message,)
-        return jsonify({"channel": channel, "problems": list(problems)})
+        return jsonify({"channel": path.channel, "problems": list(problems)})
 
 
-def _promotion_routes(api: Blueprint, services: Services) -> None:
-    @api.post("/channels/<channel>/promotions")
-    def promote(channel: str) -> Response:
-        by, body = identify(services, request), read_body(PromoteBody)
+def _promotion_routes(api: Area, services: Services) -> None:
+    @api.post("/channels/<channel>/promotions", responses=changes(answers.Promotion))
+    def promote(path: ChannelPath, body: PromoteBody) -> Response:
+        """Promote a release to a channel, now or once all gates are open."""
+        by = asker()
         name = ReleaseName.parse(body.release)
         outcome = services.promote(
             name,
-            to=channel,
+            to=path.channel,
             by=by,
             reason=body.reason,
             expedite=body.expedite,
@@ -105,33 +110,35 @@ def _promotion_routes(api: Blueprint, services: Services) -> None:
             dry_run=body.dry_run,
         )
         given = Given(by.subject, body.reason, services.clock.now())
-        return jsonify(promotion_view(outcome, channel, name, given))
+        return jsonify(promotion_view(outcome, path.channel, name, given))
 
-    @api.post("/channels/<channel>/cancellations")
-    def cancel(channel: str) -> Response:
-        by, body = identify(services, request), read_body(CancelBody)
+    @api.post("/channels/<channel>/cancellations", responses=changes(answers.Recorded))
+    def cancel_promotion(path: ChannelPath, body: CancelBody) -> Response:
+        """Take a wish for a promotion back."""
+        by = asker()
         name = ReleaseName.parse(body.release)
-        outcome = services.cancel_promotion(name, to=channel, why=why_of(by, body), dry_run=body.dry_run)
-        return _answer(channel, outcome)
+        outcome = services.cancel_promotion(name, to=path.channel, why=why_of(by, body), dry_run=body.dry_run)
+        return _answer(path.channel, outcome)
 
-    @api.get("/channels/<channel>/gates")
-    def gates(channel: str) -> Response:
-        identify(services, request)
-        name = ReleaseName.parse(request.args.get("release", ""))
-        world, expedite = services.record.world(), request.args.get("expedite") == "true"
-        found, verified = world.channel(channel), services.promote.check_signatures(name)
+    @api.get("/channels/<channel>/gates", responses=reads(answers.Gates))
+    def gates(path: ChannelPath, query: GatesQuery) -> Response:
+        """Ask every gate between a release and a channel."""
+        name = ReleaseName.parse(query.release)
+        world, expedite = services.record.world(), query.expedite
+        found, verified = world.channel(path.channel), services.promote.check_signatures(name)
         asked = ask_gates(world, found, name, services.clock.now(), expedite=expedite, verified=verified)
-        return jsonify(_gates_view(channel, name, asked))
+        return jsonify(_gates_view(path.channel, name, asked))
 
-    @api.post("/channels/<channel>/approvals")
-    def approve(channel: str) -> Response:
-        by, body = identify(services, request), read_body(ApprovalBody)
+    @api.post("/channels/<channel>/approvals", responses=changes(answers.Approved))
+    def approve(path: ChannelPath, body: ApprovalBody) -> Response:
+        """Say yes, or no, to a promotion."""
+        by = asker()
         name = ReleaseName.parse(body.release)
         outcome = services.approve(
-            name, to=channel, by=by, reason=body.reason, rejects=body.rejects, dry_run=body.dry_run
+            name, to=path.channel, by=by, reason=body.reason, rejects=body.rejects, dry_run=body.dry_run
         )
-        asked = ask_gates(outcome.world, outcome.world.channel(channel), name, services.clock.now())
-        return jsonify({**_gates_view(channel, name, asked), **outcome_view(outcome)})
+        asked = ask_gates(outcome.world, outcome.world.channel(path.channel), name, services.clock.now())
+        return jsonify({**_gates_view(path.channel, name, asked), **outcome_view(outcome)})
 
 
 def _gates_view(channel: str, name: ReleaseName, gates: tuple[Gate, ...]) -> dict[str, Any]:
@@ -143,45 +150,50 @@ def _gates_view(channel: str, name: ReleaseName, gates: tuple[Gate, ...]) -> dic
     }
 
 
-def _rollout_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/channels/<channel>/rollouts")
-    def rollouts(channel: str) -> Response:
-        identify(services, request)
-        world, now, wanted = services.record.world(), services.clock.now(), request.args.get("bundle")
-        found = world.channel(channel)
-        plan = channel_plan(world, channel, now)
+def _rollout_routes(api: Area, services: Services) -> None:
+    @api.get("/channels/<channel>/rollouts", responses=reads(answers.Rollouts))
+    def rollouts(path: ChannelPath, query: BundleQuery) -> Response:
+        """List the rollouts of a channel."""
+        world, now = services.record.world(), services.clock.now()
+        found = world.channel(path.channel)
+        plan = channel_plan(world, path.channel, now)
         items = [
-            rollout_view(world, found, each, plan, now) for each in sorted(found.rollouts) if wanted in {None, each}
+            rollout_view(world, found, each, plan, now)
+            for each in sorted(found.rollouts)
+            if query.bundle in {None, each}
         ]
         return jsonify({"items": items})
 
-    @api.post("/channels/<channel>/rollouts/<bundle>/<step>")
-    def steer(channel: str, bundle: str, step: str) -> Response:
-        by, body = identify(services, request), read_body(ReasonBody)
-        if step not in STEPS:
-            raise InvalidInputError(f"a rollout has no step {step:.40}", hint=f"its steps: {', '.join(STEPS)}")
-        outcome = services.steer_rollout(step, channel, bundle, why_of(by, body), dry_run=body.dry_run)
-        now, there = services.clock.now(), outcome.world.channel(channel)
-        plan = channel_plan(outcome.world, channel, now)
-        shown = rollout_view(outcome.world, there, bundle, plan, now)
-        return jsonify({"rollout": shown, **outcome_view(outcome, followers(outcome.world, channel))})
+    @api.post("/channels/<channel>/rollouts/<bundle>/<step>", responses=changes(answers.Steered))
+    def steer_rollout(path: RolloutPath, body: ReasonBody) -> Response:
+        """Pause, resume, cancel or retry a rollout, or go on to its next wave."""
+        by = asker()
+        if path.step not in STEPS:
+            raise InvalidInputError(f"a rollout has no step {path.step:.40}", hint=f"its steps: {', '.join(STEPS)}")
+        outcome = services.steer_rollout(path.step, path.channel, path.bundle, why_of(by, body), dry_run=body.dry_run)
+        now, there = services.clock.now(), outcome.world.channel(path.channel)
+        plan = channel_plan(outcome.world, path.channel, now)
+        shown = rollout_view(outcome.world, there, path.bundle, plan, now)
+        return jsonify({"rollout": shown, **outcome_view(outcome, followers(outcome.world, path.channel))})
 
 
-def _instruction_routes(api: Blueprint, services: Services) -> None:
-    @api.post("/channels/<channel>/rollbacks")
-    def roll_back_channel(channel: str) -> Response:
-        by, body = identify(services, request), read_body(InstructBody)
+def _instruction_routes(api: Area, services: Services) -> None:
+    @api.post("/channels/<channel>/rollbacks", responses=changes(answers.Recorded))
+    def roll_back_channel(path: ChannelPath, body: InstructBody) -> Response:
+        """Take a channel back to an earlier release, and hold it there."""
+        by = asker()
         release = body.release_to_go_back_to()
         outcome = services.instruct.roll_back_channel(
-            channel, body.subject, release, why_of(by, body), dry_run=body.dry_run
+            path.channel, body.subject, release, why_of(by, body), dry_run=body.dry_run
         )
-        return _answer(channel, outcome)
+        return _answer(path.channel, outcome)
 
-    @api.post("/channels/<channel>/unholds")
-    def unhold_channel(channel: str) -> Response:
-        by, body = identify(services, request), read_body(InstructBody)
-        outcome = services.instruct.unhold_channel(channel, body.subject, why_of(by, body), dry_run=body.dry_run)
-        return _answer(channel, outcome)
+    @api.post("/channels/<channel>/unholds", responses=changes(answers.Recorded))
+    def unhold_channel(path: ChannelPath, body: InstructBody) -> Response:
+        """End a hold of a channel."""
+        by = asker()
+        outcome = services.instruct.unhold_channel(path.channel, body.subject, why_of(by, body), dry_run=body.dry_run)
+        return _answer(path.channel, outcome)
 
 
 def _answer(channel: str, outcome: Outcome) -> Response:

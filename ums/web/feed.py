@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
-from ums.domain.errors import InvalidInputError
 from ums.services import Services
-from ums.web.auth import identify
+from ums.web import answers
+from ums.web.openapi import Area, asker, reads
+from ums.web.requests import FeedQuery
 
-_MAX = 1000
 
-
-def add_feed_route(api: Blueprint, services: Services) -> None:
+def add_feed_route(api: Area, services: Services) -> None:
     """Add the route."""
 
-    @api.get("/events")
-    def events() -> Response:
-        by = identify(services, request)
-        limit = request.args.get("limit", "100")
-        if not limit.isdecimal() or not 0 < int(limit) <= _MAX:
-            raise InvalidInputError(f"limit is a number of commits from 1 to {_MAX}")
-        found, after = services.read_feed(after=request.args.get("after", ""), limit=int(limit))
+    @api.get("/events", responses=reads(answers.Feed))
+    def events(query: FeedQuery) -> Response:
+        """Tell what happened after a commit, as CloudEvents, oldest first."""
+        by = asker()
+        found, after = services.read_feed(after=query.after, limit=query.limit)
         source = services.release_repo.read().settings.url
         seen = [each for each in found if "pdp" not in each.data or by.sees(each.data["pdp"].partition("/")[0])]
         return jsonify({"items": [each.to_dict(source) for each in seen], "after": after})

@@ -5,29 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.errors import InvalidInputError
 from ums.domain.freezes import Freeze, Scope
 from ums.domain.names import MAX_NAME_LENGTH, PDPName, check_name
 from ums.domain.world import World
 from ums.services import Services
-from ums.web.auth import identify
-from ums.web.requests import FreezeBody, ThawBody, read_body, why_of
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads
+from ums.web.requests import FreezeBody, ThawBody, why_of
 from ums.web.views import outcome_view
 
 
-def add_freeze_routes(api: Blueprint, services: Services) -> None:
+def add_freeze_routes(api: Area, services: Services) -> None:
     """Add the routes."""
 
-    @api.get("/freezes")
+    @api.get("/freezes", responses=reads(answers.Freezes))
     def freezes() -> Response:
-        identify(services, request)
+        """List the freezes in force."""
         return jsonify({"items": active_freezes(services.record.world(), services.clock.now())})
 
-    @api.post("/freezes")
-    def freeze() -> Response:
-        by, body = identify(services, request), read_body(FreezeBody)
+    @api.post("/freezes", responses=changes(answers.Frozen))
+    def freeze(body: FreezeBody) -> Response:
+        """Freeze everything, or what is named."""
+        by = asker()
         scope = _scope(body)
         name = check_name(body.name or _name_of(scope), "freeze name")
         outcome = services.freeze_fleet.freeze(name, scope, why_of(by, body), dry_run=body.dry_run)
@@ -35,9 +37,10 @@ def add_freeze_routes(api: Blueprint, services: Services) -> None:
         shown = freeze_view(made, outcome.world) if made else {"name": name}
         return jsonify({**shown, **outcome_view(outcome)})
 
-    @api.post("/thaws")
-    def thaw() -> Response:
-        by, body = identify(services, request), read_body(ThawBody)
+    @api.post("/thaws", responses=changes(answers.Named))
+    def thaw(body: ThawBody) -> Response:
+        """End a freeze."""
+        by = asker()
         outcome = services.freeze_fleet.thaw(body.name, why_of(by, body), dry_run=body.dry_run)
         return jsonify({"name": body.name, **outcome_view(outcome)})
 

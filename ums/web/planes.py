@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Registration
@@ -15,21 +15,24 @@ from ums.domain.version import Version, VersionRange
 from ums.services import Services
 from ums.usecases.instruct import Subject
 from ums.usecases.record import Outcome
-from ums.web.auth import identify
+from ums.web import answers
+from ums.web.openapi import Area, RawJSON, asker, changes, reads, secret
+from ums.web.paging import page, start_of
 from ums.web.requests import (
     AcceptBody,
     ConsentBody,
     InstructBody,
     PlaneBody,
     PlaneChangeBody,
-    read_body,
+    PlanePath,
+    PlanesQuery,
     why_of,
 )
 from ums.web.rollouts import channel_plan
 from ums.web.views import outcome_view, plane_view
 
 
-def add_plane_routes(api: Blueprint, services: Services) -> None:
+def add_plane_routes(api: Area, services: Services) -> None:
     """Add the routes."""
     _plane_routes(api, services)
     _report_routes(api, services)
@@ -37,22 +40,27 @@ def add_plane_routes(api: Blueprint, services: Services) -> None:
     _consent_routes(api, services)
 
 
-def _plane_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/pdps")
-    def planes() -> Response:
-        identify(services, request)
+def _plane_routes(api: Area, services: Services) -> None:
+    @api.get("/pdps", responses=reads(answers.Planes))
+    def planes(query: PlanesQuery) -> Response:
+        """List data planes, by name."""
         world, now = services.record.world(), services.clock.now()
-        wanted = request.args.get("channel")
-        items = [
-            plane_view(plane, now)
-            for _, plane in sorted(world.planes.items())
-            if wanted in {None, plane.registration.channel}
+        start = start_of(query, PDPName.parse)
+        found = [
+            plane
+            for name, plane in sorted(world.planes.items())
+            if (start is None or name > start)
+            and query.channel in {None, plane.registration.channel}
+            and query.org in {None, name.org}
+            and (query.bundle is None or query.bundle in plane.registration.bundles)
+            and query.health in {None, plane.health(now)}
         ]
-        return jsonify({"items": items})
+        return page(found, query.limit, name=lambda each: str(each.name), view=lambda each: plane_view(each, now))
 
-    @api.post("/pdps")
-    def add() -> tuple[Response, int]:
-        by, body = identify(services, request), read_body(PlaneBody)
+    @api.post("/pdps", responses=changes(answers.Recorded, 200, 201))
+    def add_plane(body: PlaneBody) -> tuple[Response, int]:
+        """Register a data plane."""
+        by = asker()
         registration = Registration(
             PDPName.parse(body.pdp),
             body.channel,
@@ -68,39 +76,44 @@ def _plane_routes(api: Blueprint, services: Services) -> None:
         outcome = services.add_data_plane(registration, by=by, dry_run=body.dry_run)
         return _answer(registration.name, outcome), 200 if body.dry_run else 201
 
-    @api.get("/pdps/<org>/<pdp>")
-    def plane(org: str, pdp: str) -> Response:
-        identify(services, request)
+    @api.get("/pdps/<org>/<pdp>", responses=reads(answers.PlaneInFull))
+    def plane(path: PlanePath) -> Response:
+        """Show a data plane, and why it does not move."""
         world, now = services.record.world(), services.clock.now()
-        found = world.plane(PDPName(org, pdp))
+        found = world.plane(path.name)
         plan = channel_plan(world, found.registration.channel, now)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
         return jsonify({**plane_view(found, now), "withheld": withheld})
 
-    @api.post("/pdps/<org>/<pdp>/registration")
-    def change(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(PlaneChangeBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/registration", responses=changes(answers.Recorded))
+    def change_plane(path: PlanePath, body: PlaneChangeBody) -> Response:
+        """Change a registration."""
+        by, name = asker(), path.name
         return _answer(name, services.change_data_plane(name, body.apply, why_of(by, body), dry_run=body.dry_run))
 
-    @api.get("/pdps/<org>/<pdp>/explanation")
-    def explanation(org: str, pdp: str) -> Response:
-        identify(services, request)
-        name = PDPName(org, pdp)
+    @api.get("/pdps/<org>/<pdp>/explanation", responses=reads(answers.Explanations))
+    def explanation(path: PlanePath) -> Response:
+        """Explain why a data plane is where it is."""
+        name = path.name
         return jsonify({"pdp": str(name), "items": [each.to_dict() for each in services.explain(name)]})
 
 
-def _report_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/pdps/<org>/<pdp>/bootstrap")
-    def bootstrap(org: str, pdp: str) -> Response:
-        by = identify(services, request)
-        response = jsonify({"objects": services.bootstrap_data_plane(PDPName(org, pdp), by=by)})
-        response.headers["Cache-Control"] = "no-store"
-        return response
+def _report_routes(api: Area, services: Services) -> None:
+    @api.get("/pdps/<org>/<pdp>/bootstrap", responses=reads(answers.Bootstrap))
+    def bootstrap(path: PlanePath) -> Response:
+        """Make the objects that connect a cluster; secrets are among them."""
+        by = asker()
+        return secret({"objects": services.bootstrap_data_plane(path.name, by=by)})
 
-    @api.post("/pdps/<org>/<pdp>/events")
-    def event(org: str, pdp: str) -> tuple[Response, int]:
-        name, body = PDPName(org, pdp), request.get_data()
-        services.authenticate_plane.by_signature(name, body, request.headers.get("X-Signature", ""))
+
+def add_event_route(api: Area, services: Services) -> None:
+    """Add the route on which data planes report; it is signed, and wants no token."""
+
+    @api.post("/pdps/<org>/<pdp>/events", responses=changes(answers.Heard, 202))
+    def report_event(path: PlanePath, raw: RawJSON) -> tuple[Response, int]:
+        """Hear what a data plane says of itself: an event of Flux's notification-controller."""
+        name, body = path.name, raw.get_data()
+        services.authenticate_plane.by_signature(name, body, raw.headers.get("X-Signature", ""))
         try:
             parsed: Any = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -108,52 +121,59 @@ def _report_routes(api: Blueprint, services: Services) -> None:
         return jsonify({"recorded": services.record_event(name, parsed)}), 202
 
 
-def _instruction_routes(api: Blueprint, services: Services) -> None:
+def _instruction_routes(api: Area, services: Services) -> None:
     instruct = services.instruct
 
-    @api.post("/pdps/<org>/<pdp>/pins")
-    def pin(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(InstructBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/pins", responses=changes(answers.Recorded))
+    def pin(path: PlanePath, body: InstructBody) -> Response:
+        """Keep a bundle or component within versions."""
+        by, name = asker(), path.name
         versions = VersionRange(body.versions) if body.versions else None
         subject = Subject.parse(body.subject)
         return _answer(name, instruct.pin(name, subject, versions, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/pdps/<org>/<pdp>/unpins")
-    def unpin(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(InstructBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/unpins", responses=changes(answers.Recorded))
+    def unpin(path: PlanePath, body: InstructBody) -> Response:
+        """End a pin."""
+        by, name = asker(), path.name
         subject = Subject.parse(body.subject)
         return _answer(name, instruct.unpin(name, subject, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/pdps/<org>/<pdp>/holds")
-    def hold(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(InstructBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/holds", responses=changes(answers.Recorded))
+    def hold(path: PlanePath, body: InstructBody) -> Response:
+        """Keep a bundle or component where it is, or at a release."""
+        by, name = asker(), path.name
         release = Version(body.release) if body.release else None
         subject = Subject.parse(body.subject)
         return _answer(name, instruct.hold(name, subject, release, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/pdps/<org>/<pdp>/unholds")
-    def unhold(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(InstructBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/unholds", responses=changes(answers.Recorded))
+    def unhold(path: PlanePath, body: InstructBody) -> Response:
+        """End a hold."""
+        by, name = asker(), path.name
         subject = Subject.parse(body.subject)
         return _answer(name, instruct.unhold(name, subject, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/pdps/<org>/<pdp>/rollbacks")
-    def roll_back(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(InstructBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/rollbacks", responses=changes(answers.Recorded))
+    def roll_back(path: PlanePath, body: InstructBody) -> Response:
+        """Take a data plane back to an earlier release, and hold it there."""
+        by, name = asker(), path.name
         subject, release = Subject.parse(body.subject), body.release_to_go_back_to()
         return _answer(name, instruct.roll_back(name, subject, release, why_of(by, body), dry_run=body.dry_run))
 
 
-def _consent_routes(api: Blueprint, services: Services) -> None:
-    @api.post("/pdps/<org>/<pdp>/consents")
-    def consent(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(ConsentBody), PDPName(org, pdp)
+def _consent_routes(api: Area, services: Services) -> None:
+    @api.post("/pdps/<org>/<pdp>/consents", responses=changes(answers.Recorded))
+    def consent(path: PlanePath, body: ConsentBody) -> Response:
+        """Agree to a release as the owner."""
+        by, name = asker(), path.name
         release = ReleaseName.parse(body.release)
         return _answer(name, services.instruct.consent(name, release, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/pdps/<org>/<pdp>/accepted-risks")
-    def accept(org: str, pdp: str) -> Response:
-        by, body, name = identify(services, request), read_body(AcceptBody), PDPName(org, pdp)
+    @api.post("/pdps/<org>/<pdp>/accepted-risks", responses=changes(answers.Recorded))
+    def accept_risk(path: PlanePath, body: AcceptBody) -> Response:
+        """Take a risk as the owner."""
+        by, name = asker(), path.name
         return _answer(name, services.declare_risk.accept(name, body.risk, why_of(by, body), dry_run=body.dry_run))
 
 

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.digest import Digest
 from ums.domain.release import ReleaseName, diff_releases
 from ums.domain.version import Version
 from ums.services import Services
 from ums.usecases.record import Outcome
-from ums.web.auth import identify
-from ums.web.requests import ReasonBody, RecallBody, RegisterBody, read_body, why_of
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads
+from ums.web.paging import page, start_of
+from ums.web.requests import DiffQuery, ReasonBody, RecallBody, RegisterBody, ReleasePath, ReleasesQuery, why_of
 from ums.web.views import exposed_view, outcome_view, release_view
 
 
-def add_release_routes(api: Blueprint, services: Services) -> None:
+def add_release_routes(api: Area, services: Services) -> None:
     """Add the routes."""
     _catalog_routes(api, services)
     _withdrawal_routes(api, services)
 
 
-def _catalog_routes(api: Blueprint, services: Services) -> None:
-    @api.get("/releases")
-    def releases() -> Response:
-        identify(services, request)
-        world, wanted = services.record.world(), request.args.get("bundle")
-        return jsonify(
-            {
-                "items": [
-                    release_view(entry, world)
-                    for bundle, versions in sorted(world.catalog.items())
-                    for _, entry in sorted(versions.items(), reverse=True)
-                    if wanted in {None, bundle}
-                ]
-            }
+def _catalog_routes(api: Area, services: Services) -> None:
+    @api.get("/releases", responses=reads(answers.Releases))
+    def releases(query: ReleasesQuery) -> Response:
+        """List releases, by bundle, newest first."""
+        world, start = services.record.world(), start_of(query, ReleaseName.parse)
+        found = [
+            entry
+            for bundle, versions in sorted(world.catalog.items())
+            for version, entry in sorted(versions.items(), reverse=True)
+            if query.bundle in {None, bundle}
+            and (start is None or bundle > start.bundle or (bundle == start.bundle and version < start.version))
+        ]
+        return page(
+            found, query.limit, name=lambda each: each.release.name, view=lambda each: release_view(each, world)
         )
 
-    @api.post("/releases")
-    def register() -> tuple[Response, int]:
-        by, body = identify(services, request), read_body(RegisterBody)
+    @api.post("/releases", responses=changes(answers.ReleaseInFull, 201))
+    def register_release(body: RegisterBody) -> tuple[Response, int]:
+        """Register a published release."""
+        by = asker()
         entry = services.register_release(ReleaseName.parse(body.release), Digest.parse(body.digest), by=by)
         return jsonify(release_view(entry, services.record.world(), full=True)), 201
 
-    @api.get("/releases/<bundle>/<version>")
-    def release(bundle: str, version: str) -> Response:
-        identify(services, request)
+    @api.get("/releases/<bundle>/<version>", responses=reads(answers.ReleaseInFull))
+    def release(path: ReleasePath) -> Response:
+        """Show a release and what is in it."""
         world = services.record.world()
-        return jsonify(release_view(world.entry(bundle, Version(version)), world, full=True))
+        return jsonify(release_view(world.entry(path.bundle, path.name.version), world, full=True))
 
-    @api.get("/releases/<bundle>/<version>/diff")
-    def diff(bundle: str, version: str) -> Response:
-        identify(services, request)
-        world, start = services.record.world(), request.args.get("from")
-        after = world.entry(bundle, Version(version)).release
-        before = world.entry(bundle, Version(start)).release if start else None
+    @api.get("/releases/<bundle>/<version>/diff", responses=reads(answers.Diff))
+    def diff(path: ReleasePath, query: DiffQuery) -> Response:
+        """Show what differs from another release, or from nothing."""
+        world = services.record.world()
+        after = world.entry(path.bundle, path.name.version).release
+        before = world.entry(path.bundle, Version(query.start)).release if query.start else None
         return jsonify(
             {
                 "from": before.name if before else None,
@@ -62,28 +65,31 @@ def _catalog_routes(api: Blueprint, services: Services) -> None:
             }
         )
 
-    @api.get("/releases/<bundle>/<version>/exposed")
-    def exposed(bundle: str, version: str) -> Response:
-        identify(services, request)
-        world, name = services.record.world(), ReleaseName(bundle, Version(version))
+    @api.get("/releases/<bundle>/<version>/exposed", responses=reads(answers.Exposed))
+    def exposed(path: ReleasePath) -> Response:
+        """Count the data planes that have a release, or may have it."""
+        world, name = services.record.world(), path.name
         world.entry(name.bundle, name.version)
         return jsonify(exposed_view(world, name))
 
 
-def _withdrawal_routes(api: Blueprint, services: Services) -> None:
-    @api.post("/releases/<bundle>/<version>/yank")
-    def yank(bundle: str, version: str) -> Response:
-        by, body, name = identify(services, request), read_body(ReasonBody), ReleaseName(bundle, Version(version))
+def _withdrawal_routes(api: Area, services: Services) -> None:
+    @api.post("/releases/<bundle>/<version>/yank", responses=changes(answers.Withdrawn))
+    def yank(path: ReleasePath, body: ReasonBody) -> Response:
+        """Give a release to nobody new."""
+        by, name = asker(), path.name
         return _answer(name, services.withdraw_release.yank(name, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/releases/<bundle>/<version>/unyank")
-    def unyank(bundle: str, version: str) -> Response:
-        by, body, name = identify(services, request), read_body(ReasonBody), ReleaseName(bundle, Version(version))
+    @api.post("/releases/<bundle>/<version>/unyank", responses=changes(answers.Withdrawn))
+    def unyank(path: ReleasePath, body: ReasonBody) -> Response:
+        """Take a yank back."""
+        by, name = asker(), path.name
         return _answer(name, services.withdraw_release.unyank(name, why_of(by, body), dry_run=body.dry_run))
 
-    @api.post("/releases/<bundle>/<version>/recall")
-    def recall(bundle: str, version: str) -> Response:
-        by, body, name = identify(services, request), read_body(RecallBody), ReleaseName(bundle, Version(version))
+    @api.post("/releases/<bundle>/<version>/recall", responses=changes(answers.Withdrawn))
+    def recall(path: ReleasePath, body: RecallBody) -> Response:
+        """Move whoever has a release off it."""
+        by, name = asker(), path.name
         to = Version(body.to) if body.to else None
         return _answer(name, services.withdraw_release.recall(name, to, why_of(by, body), dry_run=body.dry_run))
 

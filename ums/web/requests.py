@@ -1,26 +1,31 @@
-"""Bodies of requests: the models that validate them, strict about unknown fields."""
+"""What requests carry: the models that validate bodies and parameters, strict about what they do not know."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, TypeVar
+from functools import cache
+from typing import Annotated, Any
 
-from flask import request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
-from ums.domain.fleet import Facts, Management, Registration
+from ums.domain.fleet import Facts, Health, Management, Registration
 from ums.domain.identity import Identity
 from ums.domain.instants import parse_instant
+from ums.domain.names import PDPName
+from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.usecases.instruct import Why
+from ums.usecases.steer_rollout import STEPS
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_POLICY_CHARACTERS = 64 * 1024
+MAX_PAGE = 1000
 
 Text = Annotated[str, Field(max_length=2000)]
 Name = Annotated[str, Field(max_length=300)]
@@ -233,21 +238,158 @@ class WebhookBody(Body):
     private: bool = False
 
 
-AnyBody = TypeVar("AnyBody", bound=Body)
+@cache
+def _once(make: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+    return make(*args, **kwargs)
 
 
-def read_body(model: type[AnyBody]) -> AnyBody:
-    """Return the request's body.
+class Query(BaseModel):
+    """What all queries share."""
 
-    Raises:
-        InvalidInputError: names the field and what was expected.
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
-    """
-    try:
-        return model.model_validate_json(request.get_data())
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
-        raise InvalidInputError(f"the request is not as expected: {'; '.join(problems)}") from error
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - what the parent takes
+        """Return the schema; the library asks for it with every request."""
+        return _once(super().model_json_schema, *args, **kwargs)
+
+
+class PageQuery(Query):
+    """Which part of a list."""
+
+    limit: Annotated[int | None, Field(ge=1, le=MAX_PAGE, description="How many; all of them unless given.")] = None
+    cursor: Annotated[Name, Field(description="The `next` of the page before.")] = ""
+
+
+class PlanesQuery(PageQuery):
+    """Which data planes."""
+
+    channel: Name | None = None
+    org: Name | None = None
+    bundle: Name | None = None
+    health: Health | None = None
+
+
+class ReleasesQuery(PageQuery):
+    """Which releases."""
+
+    bundle: Name | None = None
+
+
+class LogQuery(PageQuery):
+    """Which decisions."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    path: Annotated[Text, Field(description="Only what changed this file or folder of the release repo.")] = ""
+
+
+class ChannelQuery(Query):
+    """Which channel."""
+
+    channel: Annotated[Name, Field(description="All of them unless given.")] = ""
+
+
+class BundleQuery(Query):
+    """Which bundle."""
+
+    bundle: Annotated[Name | None, Field(description="All of them unless given.")] = None
+
+
+class DiffQuery(Query):
+    """What to compare with."""
+
+    start: Annotated[Name, Field(alias="from", description="A version; nothing unless given.")] = ""
+
+
+class GatesQuery(Query):
+    """Which promotion."""
+
+    release: Annotated[Name, Field(description="`bundle@version`.")]
+    expedite: bool = False
+
+
+class FeedQuery(Query):
+    """From where, and how far."""
+
+    after: Annotated[Name, Field(description="A commit; unless given, the newest.")] = ""
+    limit: Annotated[int, Field(ge=1, le=1000, description="How many commits to look at.")] = 100
+
+
+class DeliveriesQuery(Query):
+    """How many deliveries."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class Path(BaseModel):
+    """What all paths share."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ChannelPath(Path):
+    """A channel."""
+
+    channel: Name
+
+
+class RolloutPath(ChannelPath):
+    """A step of a rollout."""
+
+    bundle: Name
+    step: Annotated[Name, Field(json_schema_extra={"enum": list(STEPS)})]
+
+
+class ReleasePath(Path):
+    """A release."""
+
+    bundle: Name
+    version: Name
+
+    @property
+    def name(self) -> ReleaseName:
+        """Return the release.
+
+        Raises:
+            InvalidInputError: the version is none.
+
+        """
+        return ReleaseName(self.bundle, Version(self.version))
+
+
+class PlanePath(Path):
+    """A data plane."""
+
+    org: Name
+    pdp: Name
+
+    @property
+    def name(self) -> PDPName:
+        """Return the data plane.
+
+        Raises:
+            InvalidInputError: a name is none.
+
+        """
+        return PDPName(self.org, self.pdp)
+
+
+class NamePath(Path):
+    """A name."""
+
+    name: Name
+
+
+class TokenPath(Path):
+    """A token."""
+
+    token_id: Name
+
+
+class DeliveryPath(Path):
+    """A delivery."""
+
+    delivery: Name
 
 
 def why_of(by: Identity, body: ReasonBody) -> Why:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.fleet import Given
 from ums.domain.risks import Risk
 from ums.domain.version import VersionRange
 from ums.services import Services
-from ums.web.auth import identify
-from ums.web.requests import ReasonBody, RiskBody, instant, read_body, why_of
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads
+from ums.web.requests import NamePath, ReasonBody, RiskBody, instant, why_of
 from ums.web.views import outcome_view
 
 
-def add_risk_routes(api: Blueprint, services: Services) -> None:
+def add_risk_routes(api: Area, services: Services) -> None:
     """Add the routes."""
 
-    @api.get("/risks")
+    @api.get("/risks", responses=reads(answers.Risks))
     def risks() -> Response:
-        identify(services, request)
+        """List declared risks."""
         world = services.record.world()
         accepted = [each.risk for plane in world.planes.values() for each in plane.accepted]
         return jsonify(
@@ -29,9 +30,10 @@ def add_risk_routes(api: Blueprint, services: Services) -> None:
             }
         )
 
-    @api.post("/risks")
-    def declare() -> Response:
-        by, body = identify(services, request), read_body(RiskBody)
+    @api.post("/risks", responses=changes(answers.Named))
+    def declare_risk(body: RiskBody) -> Response:
+        """Declare a risk."""
+        by = asker()
         risk = Risk(
             name=body.name,
             bundle=body.bundle,
@@ -48,11 +50,12 @@ def add_risk_routes(api: Blueprint, services: Services) -> None:
         outcome = services.declare_risk.declare(risk, why_of(by, body), dry_run=body.dry_run)
         return jsonify({"name": risk.name, **outcome_view(outcome)})
 
-    @api.post("/risks/<name>/retract")
-    def retract(name: str) -> Response:
-        by, body = identify(services, request), read_body(ReasonBody)
-        outcome = services.declare_risk.retract(name, why_of(by, body), dry_run=body.dry_run)
-        return jsonify({"name": name, **outcome_view(outcome)})
+    @api.post("/risks/<name>/retract", responses=changes(answers.Named))
+    def retract_risk(path: NamePath, body: ReasonBody) -> Response:
+        """Take a risk back."""
+        by = asker()
+        outcome = services.declare_risk.retract(path.name, why_of(by, body), dry_run=body.dry_run)
+        return jsonify({"name": path.name, **outcome_view(outcome)})
 
 
 def _range(text: str | None) -> VersionRange | None:

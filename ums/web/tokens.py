@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
 from ums.domain.identity import Identity, Permission
 from ums.services import Services
-from ums.web.auth import identify
-from ums.web.requests import RevokeBody, TokenBody, instant, read_body
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads, secret
+from ums.web.requests import RevokeBody, TokenBody, TokenPath, instant
 
 
-def add_token_routes(api: Blueprint, services: Services) -> None:
+def add_token_routes(api: Area, services: Services) -> None:
     """Add the routes."""
 
-    @api.get("/tokens")
+    @api.get("/tokens", responses=reads(answers.Tokens))
     def tokens() -> Response:
-        by = identify(services, request, Permission.ADMIN)
+        """List tokens."""
+        by = asker(Permission.ADMIN)
         return jsonify({"items": [each.to_dict() for each in services.manage_tokens.list(by=by)]})
 
-    @api.post("/tokens/<token_id>/revoke")
-    def revoke_token(token_id: str) -> Response:
-        by = identify(services, request, Permission.ADMIN)
-        read_body(RevokeBody)
-        services.manage_tokens.revoke(token_id, by=by)
-        return jsonify({"id": token_id, "revoked": True})
+    @api.post("/tokens/<token_id>/revoke", responses=changes(answers.Revoked))
+    def revoke_token(path: TokenPath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+        """Revoke a token."""
+        by = asker(Permission.ADMIN)
+        services.manage_tokens.revoke(path.token_id, by=by)
+        return jsonify({"id": path.token_id, "revoked": True})
 
-    @api.post("/tokens")
-    def issue_token() -> tuple[Response, int]:
-        by, body = identify(services, request, Permission.ADMIN), read_body(TokenBody)
+    @api.post("/tokens", responses=changes(answers.IssuedToken, 201))
+    def issue_token(body: TokenBody) -> Response:
+        """Issue a token; it is shown this once."""
+        by = asker(Permission.ADMIN)
         limits = (frozenset(each) for each in (body.groups, body.bundles, body.channels, body.orgs))
         identity = Identity(body.subject, *limits)
         token = services.issue_token(identity, expires=instant(body.expires), by=by)
-        return jsonify({"subject": body.subject, "token": token, "expires": body.expires}), 201
+        return secret({"subject": body.subject, "token": token, "expires": body.expires}, 201)

@@ -4,55 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify
 
-from ums.domain.errors import InvalidInputError, NotFoundError
+from ums.domain.errors import NotFoundError
 from ums.domain.identity import Permission
 from ums.domain.webhooks import Webhook
 from ums.services import Services
 from ums.usecases.webhooks import make_secret
-from ums.web.auth import identify
-from ums.web.requests import RevokeBody, WebhookBody, read_body
+from ums.web import answers
+from ums.web.openapi import Area, asker, changes, reads, secret
+from ums.web.requests import DeliveriesQuery, DeliveryPath, NamePath, RevokeBody, WebhookBody
 
-_MAX = 500
 _MAX_DIGITS = 18
 
 
-def add_webhook_routes(api: Blueprint, services: Services) -> None:
+def add_webhook_routes(api: Area, services: Services) -> None:
     """Add the routes."""
     manage = services.manage_webhooks
 
-    @api.get("/webhooks")
+    @api.get("/webhooks", responses=reads(answers.Webhooks))
     def webhooks() -> Response:
-        by = identify(services, request, Permission.ADMIN)
+        """List webhooks."""
+        by = asker(Permission.ADMIN)
         return jsonify({"items": [_view(each) for each in manage.list(by=by)]})
 
-    @api.post("/webhooks")
-    def add_webhook() -> tuple[Response, int]:
-        by, body = identify(services, request, Permission.ADMIN), read_body(WebhookBody)
+    @api.post("/webhooks", responses=changes(answers.AddedWebhook, 201))
+    def add_webhook(body: WebhookBody) -> Response:
+        """Add a webhook; its secret is shown this once."""
+        by = asker(Permission.ADMIN)
         limits = (tuple(body.kinds), frozenset(body.channels))
         webhook = Webhook(body.name, body.url, make_secret(), *limits, body.form, private=body.private)
         manage.add(webhook, by=by)
-        return jsonify({**_view(webhook), "secret": webhook.secret}), 201
+        return secret({**_view(webhook), "secret": webhook.secret}, 201)
 
-    @api.post("/webhooks/<name>/remove")
-    def remove_webhook(name: str) -> Response:
-        by = identify(services, request, Permission.ADMIN)
-        read_body(RevokeBody)
-        manage.remove(name, by=by)
-        return jsonify({"name": name, "removed": True})
+    @api.post("/webhooks/<name>/remove", responses=changes(answers.Removed))
+    def remove_webhook(path: NamePath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+        """Remove a webhook and what is on its way to it."""
+        by = asker(Permission.ADMIN)
+        manage.remove(path.name, by=by)
+        return jsonify({"name": path.name, "removed": True})
 
-    @api.get("/webhooks/<name>/deliveries")
-    def deliveries(name: str) -> Response:
-        by, limit = identify(services, request, Permission.ADMIN), request.args.get("limit", "50")
-        if not limit.isdecimal() or not 0 < int(limit) <= _MAX:
-            raise InvalidInputError(f"limit is a number from 1 to {_MAX}")
-        return jsonify({"items": [each.to_dict() for each in manage.deliveries(name, limit=int(limit), by=by)]})
+    @api.get("/webhooks/<name>/deliveries", responses=reads(answers.Deliveries))
+    def deliveries(path: NamePath, query: DeliveriesQuery) -> Response:
+        """List deliveries to a webhook, newest first."""
+        by = asker(Permission.ADMIN)
+        return jsonify({"items": [each.to_dict() for each in manage.deliveries(path.name, limit=query.limit, by=by)]})
 
-    @api.post("/deliveries/<delivery>/replay")
-    def replay(delivery: str) -> Response:
-        by = identify(services, request, Permission.ADMIN)
-        read_body(RevokeBody)
+    @api.post("/deliveries/<delivery>/replay", responses=changes(answers.Replayed))
+    def replay_delivery(path: DeliveryPath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+        """Deliver again."""
+        by = asker(Permission.ADMIN)
+        delivery = path.delivery
         if not delivery.isdecimal() or len(delivery) > _MAX_DIGITS:
             raise NotFoundError(f"there is no delivery {delivery:.40}", hint="they have numbers")
         manage.replay(int(delivery), by=by)

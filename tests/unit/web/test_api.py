@@ -12,13 +12,14 @@ from flask.testing import FlaskClient
 
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from tests.unit.usecases.test_operating import event
+from tests.unit.web.documented import UNDOCUMENTED, documented_client
 from ums.domain import errors
 from ums.domain.identity import ROLES, Identity
 from ums.outcomes import OUTCOMES
 from ums.web.app import create_app
 from ums.web.errors import handle_errors
 
-OPEN = {"healthz", "readyz", "static", "api.event"}
+OPEN = {"checks.healthz", "checks.readyz", "document.openapi", "reports.report_event", *UNDOCUMENTED}
 PROMOTION = ("/api/v1/channels/edge/promotions", {"release": "platform@1.0.0"})
 PIN = ("/api/v1/pdps/acme/prod/pins", {"subject": "platform", "versions": "1.x", "reason": "x"})
 ADD = ("/api/v1/pdps", {"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]})
@@ -45,7 +46,7 @@ def stage(tmp_path: Path) -> Stage:
 @pytest.fixture
 def client(stage: Stage) -> FlaskClient:
     """Return a client of its API."""
-    return create_app(stage.services).test_client()
+    return documented_client(create_app(stage.services))
 
 
 def bearer(stage: Stage, *groups: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.web.documented import documented_client
 from ums.domain.digest import Digest
 from ums.domain.fleet import Registration
 from ums.domain.identity import ROLES, Identity
@@ -78,7 +79,7 @@ def stage(tmp_path: Path) -> Stage:
 @pytest.fixture
 def client(stage: Stage) -> FlaskClient:
     """Return a client of its API, logged in as a viewer."""
-    made = create_app(stage.services).test_client()
+    made = documented_client(create_app(stage.services))
     made.environ_base["HTTP_AUTHORIZATION"] = bearer(stage, "viewer")
     return made
 
@@ -131,8 +132,8 @@ def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: Flask
         ("/status", {"channels", "health", "dataPlanes", "freezes", "expiring", "problems"}),
         ("/plan", {"moves", "withheld", "rollouts", "reasons"}),
         ("/plan?channel=stable", {"moves", "withheld", "rollouts", "reasons"}),
-        ("/log", {"items"}),
-        ("/releases", {"items"}),
+        ("/log", {"items", "next"}),
+        ("/releases", {"items", "next"}),
         ("/releases/platform/1.0.0/diff", {"from", "to", "components"}),
         ("/releases/platform/1.0.0/exposed", {"release", "exposed", "examples"}),
         ("/channels", {"items"}),
@@ -140,7 +141,7 @@ def test_a_token_for_one_bundle_is_good_for_no_other(stage: Stage, client: Flask
         ("/channels/stable/rollouts", {"items"}),
         ("/freezes", {"items"}),
         ("/risks", {"items"}),
-        ("/pdps", {"items"}),
+        ("/pdps", {"items", "next"}),
         (f"/pdps/{PROD}/explanation", {"pdp", "items"}),
     ],
 )
@@ -162,7 +163,7 @@ def test_a_release_shows_what_is_in_it(client: FlaskClient) -> None:
     assert all(each["digest"].startswith("sha256:") for each in shown["components"])
     listed = client.get(f"{API}/releases?bundle=platform").get_json()["items"]
     assert [each["release"] for each in listed] == ["platform@1.0.0"]
-    assert client.get(f"{API}/releases?bundle=other").get_json() == {"items": []}
+    assert client.get(f"{API}/releases?bundle=other").get_json()["items"] == []
 
 
 def test_a_diff_is_by_component(stage: Stage, client: FlaskClient) -> None:
@@ -187,7 +188,7 @@ def test_a_data_plane_says_why_it_is_not_newer(stage: Stage, client: FlaskClient
     assert (reason["code"], reason["who_can_override"]) == ("pinned", "an operator of this data plane (ums unpin)")
     assert "kernel module" in reason["message"]
     assert client.get(f"{API}/plan").get_json()["withheld"] == shown["withheld"]
-    assert client.get(f"{API}/pdps?channel=edge").get_json() == {"items": []}
+    assert client.get(f"{API}/pdps?channel=edge").get_json()["items"] == []
 
 
 def test_a_decision_is_answered_with_what_follows(stage: Stage, client: FlaskClient) -> None:
@@ -308,7 +309,15 @@ def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None
         ("/releases/platform/9.9.9/exposed", 404, "9.9.9"),
         ("/channels/none", 404, "none"),
         ("/channels/none/rollouts", 404, "none"),
-        ("/channels/stable/gates", 400, "does not name a release"),
+        ("/channels/stable/gates", 400, "release: Field required"),
+        ("/channels/stable/gates?release=platform", 400, "does not name a release"),
+        ("/channels/stable/rollouts?bundles=platform", 400, "bundles"),
+        ("/channels?limit=1", 400, "no query parameters"),
+        ("/pdps?health=fine", 400, "health"),
+        ("/pdps?cursor=nonsense", 400, "cursor"),
+        ("/releases?cursor=YQ==", 400, "cursor"),
+        ("/log?cursor=YTox", 404, "no commit"),
+        ("/log?cursor=YTp4", 400, "cursor"),
         ("/channels/none/gates?release=platform@1.0.0", 404, "none"),
         ("/plan?channel=none", 404, "none"),
         ("/pdps/acme/none/explanation", 404, "acme/none"),

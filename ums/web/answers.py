@@ -1,0 +1,927 @@
+"""What the API answers: models that describe the views' JSON in the document. Tests hold every answer against them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from ums.domain.bundle import ComponentKind, ReleaseClass
+from ums.domain.fleet import Health, Management
+from ums.domain.gates import Verdict
+from ums.domain.policy import GateName, OnHalt
+from ums.domain.rollouts import RolloutStatus
+from ums.domain.webhooks import Format
+
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Duration = Annotated[str, Field(description="Such as `30m`, `1d12h`.", examples=["30m"])]
+Who = Annotated[str | None, Field(alias="who_can_override", description="Whom to ask.")]
+T = TypeVar("T")
+
+
+class Answer(BaseModel):
+    """What all answers share."""
+
+    # Nothing is read into them: validators are never needed.
+    model_config = ConfigDict(alias_generator=to_camel, defer_build=True)
+
+
+class Why(Answer):
+    """One reason why something does not happen."""
+
+    code: Annotated[str, Field(description="Stable; for machines.")]
+    message: Annotated[str, Field(description="One sentence for people.")]
+    until: Annotated[Instant | None, Field(description="When the reason ends by itself.")]
+    who_can_override: Who
+
+
+class Problem(Answer):
+    """A problem document (RFC 9457)."""
+
+    type: Annotated[str, Field(description="A URN that ends in a stable code.", examples=["urn:ums:error:refused"])]
+    title: str
+    status: int
+    hint: Annotated[str, Field(description="What to do next; may be empty.")]
+    blocked_by: Annotated[list[Why], Field(description="Every rule that said no.")]
+
+
+class Given(Answer):
+    """Who gave an instruction, when, why, and when it ends by itself."""
+
+    by: str
+    reason: str
+    since: Instant
+    until: Instant | None
+
+
+# The service
+
+
+class Document(Answer):
+    """An OpenAPI document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+
+
+class Alive(Answer):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(Alive):
+    """The release repo and the database answer."""
+
+    problems: Annotated[list[str], Field(description="Files that count for nothing, and why.")]
+
+
+class Info(Answer):
+    """What a client needs to know of the service."""
+
+    version: str
+    url: str
+    registry: str
+    plain_http: Annotated[bool, Field(alias="plainHttp")]
+
+
+class KeyOfSigner(Answer):
+    """A signer with a key."""
+
+    key: str
+
+
+class IdentityOfSigner(Answer):
+    """A signer that an issuer vouches for."""
+
+    identity: str
+    issuer: str
+
+
+class SigningRule(Answer):
+    """How many of whom must sign."""
+
+    signers: list[str]
+    threshold: int
+
+
+class Trust(Answer):
+    """Whose signatures count."""
+
+    signers: dict[str, KeyOfSigner | IdentityOfSigner]
+    bundles: dict[str, SigningRule]
+    state_keys: list[str]
+
+
+class LogEntry(Answer):
+    """A recorded decision."""
+
+    commit: str
+    at: Instant
+    subject: str
+    actor: str
+    action: str
+    reason: str
+
+
+class Page(Answer, Generic[T]):
+    """Some of a list."""
+
+    items: list[T]
+    next: Annotated[str | None, Field(description="The `cursor` of the page after this; `null` at the end.")]
+
+
+class Items(Answer, Generic[T]):
+    """A list."""
+
+    items: list[T]
+
+
+class Log(Page[LogEntry]):
+    """Recorded decisions, newest first."""
+
+
+class Event(Answer):
+    """What happened, as a CloudEvent."""
+
+    model_config = ConfigDict(extra="allow", alias_generator=None)
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: Instant
+    data: dict[str, Any]
+
+
+class Feed(Items[Event]):
+    """What happened, oldest first."""
+
+    after: Annotated[str, Field(description="Where to go on.")]
+
+
+# Tokens and webhooks
+
+
+class Token(Answer):
+    """What is known of a token."""
+
+    id: str
+    subject: str
+    groups: list[str]
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+    issued_by: str
+    issued: Instant | None
+    expires: Instant | None
+    last_used: Instant | None
+
+
+class Tokens(Items[Token]):
+    """All tokens, newest first."""
+
+
+class IssuedToken(Answer):
+    """A new token; it is shown this once."""
+
+    subject: str
+    token: str
+    expires: str | None
+
+
+class Revoked(Answer):
+    """A token that counts no more."""
+
+    id: str
+    revoked: Literal[True]
+
+
+class Webhook(Answer):
+    """Who is told what; never where, nor the secret."""
+
+    name: str
+    kinds: list[str]
+    channels: list[str]
+    form: Format
+    private: bool
+
+
+class Webhooks(Items[Webhook]):
+    """All webhooks."""
+
+
+class AddedWebhook(Webhook):
+    """A new webhook; its secret is shown this once."""
+
+    secret: str
+
+
+class Removed(Answer):
+    """A webhook that is gone."""
+
+    name: str
+    removed: Literal[True]
+
+
+class Delivery(Answer):
+    """What became of telling a receiver."""
+
+    id: int
+    kind: str
+    subject: str
+    status: str
+    attempts: int
+    due: Instant | None
+    error: str
+
+
+class Deliveries(Items[Delivery]):
+    """Deliveries, newest first."""
+
+
+class Replayed(Answer):
+    """A delivery that is due again."""
+
+    id: str
+    replayed: Literal[True]
+
+
+# Releases
+
+
+class Workload(Answer):
+    """An object whose health is the component's health."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class Component(Answer):
+    """One deployable thing, by digest."""
+
+    name: str
+    kind: ComponentKind
+    version: str
+    digest: str
+    content_digest: str
+    namespace: str
+    release_name: str
+    storage_namespace: str
+    needs: list[str]
+    images: list[str]
+    workloads: list[Workload]
+    timeout_seconds: int
+
+
+class Requires(Answer):
+    """What must be there before a release may be installed."""
+
+    kubernetes: str | None
+    flux: str | None
+    bundles: dict[str, str]
+
+
+class UpgradeRules(Answer):
+    """From which releases one may come, and whether one may go back or skip this one."""
+
+    from_: Annotated[str | None, Field(alias="from")]
+    barrier: str
+    irreversible: bool
+
+
+class Recall(Given):
+    """A release is withdrawn: whoever has it moves off it."""
+
+    to: str
+
+
+class Gate(Answer):
+    """What a gate says."""
+
+    gate: GateName
+    verdict: Verdict
+    message: str
+    until: Instant | None
+    who_can_override: Who
+
+
+class Approval(Given):
+    """A yes, or a no, to a promotion."""
+
+    groups: list[str]
+    policy: str
+    release: str
+    rejects: bool
+
+
+class Executed(Given):
+    """A promotion that was executed, and what each gate said then."""
+
+    gates: list[Gate]
+
+
+class ExecutedIn(Executed):
+    """A promotion of a release."""
+
+    channel: str
+    approvals: list[Approval]
+
+
+class Skipped(Given):
+    """Gates that an expedited promotion went past."""
+
+    channel: str
+    gates: list[str]
+
+
+class Release(Answer):
+    """A registered release."""
+
+    release: str
+    bundle: str
+    version: str
+    class_: Annotated[ReleaseClass, Field(alias="class")]
+    fixes: list[str]
+    digest: str
+    signed_by: list[str]
+    registered_at: Instant
+    registered_by: str
+    image_lock: Literal["required", "relaxed"]
+    yanked: Annotated[str, Field(description="Why nobody new may get it, or the empty string.")]
+    recall: Recall | None
+    channels: Annotated[list[str], Field(description="Where it is the newest.")]
+
+
+class ReleaseInFull(Release):
+    """A registered release, and what is in it."""
+
+    components: list[Component]
+    removes: list[str]
+    requires: Requires
+    upgrade: UpgradeRules
+    promotions: list[ExecutedIn]
+    skipped: list[Skipped]
+    evidence: dict[str, list[str]]
+    exposed: int
+
+
+class Releases(Page[Release]):
+    """Releases, by bundle, newest first."""
+
+
+class ComponentVersion(Answer):
+    """A component in one release."""
+
+    version: str
+    digest: str
+
+
+class ComponentChange(Answer):
+    """How a component differs between two releases."""
+
+    component: str
+    change: Literal["added", "removed", "changed", "same"]
+    before: ComponentVersion | None
+    after: ComponentVersion | None
+
+
+class Diff(Answer):
+    """What differs between two releases."""
+
+    from_: Annotated[str | None, Field(alias="from")]
+    to: str
+    components: list[ComponentChange]
+
+
+class Exposed(Answer):
+    """How many data planes have a release, or may have it, and some of them."""
+
+    release: str
+    exposed: int
+    examples: list[str]
+
+
+# What decisions do
+
+
+class BundleState(Answer):
+    """A bundle on a data plane."""
+
+    release: str
+    components: dict[str, str]
+    removing: list[str]
+    since: int
+    origins: list[str]
+
+
+class Move(Answer):
+    """A data plane gets another release."""
+
+    pdp: str
+    bundle: str
+    before: BundleState | None
+    after: BundleState
+    road: Literal["ordered", "due", "follow"]
+
+
+class Withheld(Answer):
+    """A data plane does not get what its channel has, and why."""
+
+    pdp: str
+    bundle: str
+    reasons: list[Why]
+
+
+class Moves(Answer):
+    """Who moves, and why the others do not."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+
+
+class Recorded(Moves):
+    """What a decision did, or would do."""
+
+    recorded: Annotated[bool, Field(description="False where nothing changed, or it was only tried.")]
+    commit: str | None
+    serials: Annotated[dict[str, int], Field(description="The new serial of each data plane whose state changed.")]
+
+
+class Named(Recorded):
+    """What a decision about something with a name did."""
+
+    name: str
+
+
+class Withdrawn(Exposed, Recorded):
+    """What withdrawing a release did."""
+
+    yanked: str
+    recalled_to: str | None
+
+
+# Rollouts
+
+
+class Wave(Answer):
+    """A part of a rollout; counts are there once its data planes are known."""
+
+    name: str
+    labels: dict[str, str]
+    share: str | None
+    over: Duration
+    soak: Duration
+    state: str
+    earliest: Instant | None
+    targets: int = 0
+    waiting: int = 0
+    updating: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    offline: int = 0
+
+
+class Rollout(Given):
+    """A rollout, and what became of each of its waves."""
+
+    channel: str
+    bundle: str
+    release: str
+    status: RolloutStatus
+    started: Instant
+    wave: str
+    waves: list[Wave]
+    earliest: Annotated[Instant | None, Field(description="When it can be through, if nothing goes wrong.")]
+    data_planes: int
+    offered: int
+    failed: list[str]
+    stopped_by: list[Why]
+
+
+class Rollouts(Items[Rollout]):
+    """Rollouts of a channel."""
+
+
+class RolloutSummary(Given):
+    """Where a rollout stands."""
+
+    release: str
+    status: RolloutStatus
+    wave: str
+    waves: list[str]
+    soaking_until: Instant | None
+
+
+class Steered(Recorded):
+    """What a step did to a rollout."""
+
+    rollout: Rollout
+
+
+class SharedReason(Why):
+    """A reason that keeps several data planes."""
+
+    channel: str
+    bundle: str
+    count: int
+    examples: list[str]
+
+
+class Plan(Moves):
+    """What would be done now."""
+
+    rollouts: list[Rollout]
+    reasons: list[SharedReason]
+
+
+# Channels
+
+
+class Promoted(Given):
+    """A release in the history of a channel."""
+
+    release: str
+    stopped: Annotated[str, Field(description="Why it went no further.")] = ""
+
+
+class Track(Answer):
+    """One bundle in one channel."""
+
+    release: str
+    revision: int
+    since: Instant
+    by: str
+    history: list[Promoted]
+
+
+class Hold(Given):
+    """Stay on a release."""
+
+    bundle: str
+    component: str | None
+    release: str
+
+
+class Channel(Answer):
+    """A channel and what was promoted to it."""
+
+    channel: str
+    feeder: str | None
+    description: str
+    bundles: dict[str, Track]
+    rollouts: dict[str, RolloutSummary]
+    holds: list[Hold]
+    data_planes: int
+
+
+class Channels(Items[Channel]):
+    """All channels."""
+
+
+class Request(Answer):
+    """A promotion that somebody wants, or that people agree to."""
+
+    bundle: str
+    release: str
+    wanted: Given | None
+    expedite: bool
+    approvals: list[Approval]
+    executed: Executed | None
+    waits_for: list[Gate]
+
+
+class AdoptionRule(Answer):
+    """How many must be well in the feeder, and for how long."""
+
+    healthy: str
+    for_: Annotated[Duration, Field(alias="for")]
+    max_failed: str
+
+
+class ApprovalRule(Answer):
+    """How many of whom must agree."""
+
+    required: int
+    groups: list[str]
+
+
+class Windows(Answer):
+    """Whether windows are open, and until when."""
+
+    open: bool
+    next_change: Instant | None
+
+
+class GateRules(Answer):
+    """What is asked before a release enters a channel."""
+
+    soak: Duration
+    adoption: AdoptionRule | None
+    approvals: ApprovalRule | None
+    windows: Windows | None
+    evidence: dict[str, list[str]]
+    undeclared_risk: bool
+
+
+class WaveRule(Answer):
+    """A wave, as people write it."""
+
+    name: str
+    labels: dict[str, str] = {}
+    share: str = ""
+    over: Duration = ""
+    soak: Duration = ""
+    max_failed: str = ""
+
+
+class Counting(Answer):
+    """Whose reports count."""
+
+    organizations: int
+    management: list[Management] = []
+
+
+class Strategy(Answer):
+    """How a release is given to the data planes of a channel."""
+
+    waves: list[WaveRule]
+    max_updating: str
+    healthy_for: Duration
+    timeout: Duration
+    offline_grace: Duration
+    max_failed: str
+    on_halt: OnHalt
+    counting: Counting
+
+
+class ExpediteRule(Answer):
+    """The fast path."""
+
+    classes: list[ReleaseClass]
+    skip: list[GateName]
+    approvals: ApprovalRule | None
+
+
+class Policy(Answer):
+    """A channel's policy, with what its windows mean now."""
+
+    feeder: str | None
+    automatic: bool
+    classes: list[ReleaseClass]
+    gates: GateRules
+    rollout: Strategy
+    windows: Windows | None
+    expedite: ExpediteRule | None
+    deadlines: dict[str, Duration]
+    digest: str
+
+
+class ChannelInFull(Channel):
+    """A channel with its policy and what waits for its gates."""
+
+    policy: Policy
+    policy_text: str
+    problems: list[str]
+    requests: list[Request]
+
+
+class Linted(Answer):
+    """What is wrong with a policy."""
+
+    channel: str
+    problems: list[str]
+
+
+class Gates(Answer):
+    """What every gate says to a promotion."""
+
+    channel: str
+    release: str
+    open: bool
+    gates: list[Gate]
+
+
+class Approved(Gates, Recorded):
+    """What the gates say after a yes or a no."""
+
+
+class Promotion(Recorded):
+    """A promotion, or the wish for one: what changes, which gates were asked, and who gets it when."""
+
+    channel: str
+    from_: Annotated[str | None, Field(alias="from")]
+    to: str
+    promoted: bool
+    class_: Annotated[ReleaseClass, Field(alias="class")]
+    fixes: list[str]
+    components: list[ComponentChange]
+    gates: list[Gate]
+    data_planes: int
+    waves: list[Wave]
+    first: list[str]
+    earliest: Instant | None
+
+
+# Freezes and risks
+
+
+class Scope(Answer):
+    """What a freeze covers; without members: everything."""
+
+    channel: str = ""
+    bundle: str = ""
+    org: str = ""
+    pdp: str = ""
+
+
+class Freeze(Given):
+    """A freeze in force."""
+
+    name: str
+    scope: Scope
+    covers: str
+    data_planes: int
+
+
+class Freezes(Items[Freeze]):
+    """Freezes in force."""
+
+
+class Frozen(Freeze, Recorded):
+    """What a freeze did."""
+
+
+class Risk(Given):
+    """A declared risk, and whom it concerns."""
+
+    name: str
+    bundle: str
+    releases: str
+    from_: Annotated[str | None, Field(alias="from")]
+    message: str
+    url: str
+    labels: dict[str, str]
+    kubernetes: str | None
+    flux: str | None
+    components: dict[str, str]
+    accepted_by: int
+
+
+class Risks(Items[Risk]):
+    """Declared risks."""
+
+
+# Data planes
+
+
+class Facts(Answer):
+    """What is known of a cluster."""
+
+    kubernetes: str | None
+    flux: str | None
+
+
+class Desired(Answer):
+    """What a data plane was offered last."""
+
+    serial: int
+    issued: Instant
+    expires: Instant
+    bundles: dict[str, BundleState]
+
+
+class Reported(Answer):
+    """What a data plane said of itself last."""
+
+    serial: int
+    health: Health
+    component: str
+    message: str
+    heard: Instant
+
+
+class PlanePin(Given):
+    """Only these versions."""
+
+    bundle: str
+    component: str | None
+    versions: str
+    ends_soon: bool
+
+
+class PlaneHold(Hold):
+    """Stay on a release."""
+
+    ends_soon: bool
+
+
+class Consent(Given):
+    """An owner's yes to a release."""
+
+    bundle: str
+    release: str
+
+
+class AcceptedRisk(Given):
+    """A risk that an owner takes."""
+
+    risk: str
+
+
+class Plane(Answer):
+    """A data plane: what it should run, what it reported, and how it is."""
+
+    pdp: str
+    channel: str
+    bundles: list[str]
+    labels: dict[str, str]
+    management: Management
+    ask: bool
+    standing_consent: list[ReleaseClass]
+    wariness: float | None
+    volunteer: bool
+    facts: Facts
+    health: Health
+    desired: Desired | None
+    reported: Reported | None
+    pins: list[PlanePin]
+    holds: list[PlaneHold]
+    consents: list[Consent]
+    accepted_risks: list[AcceptedRisk]
+
+
+class PlaneInFull(Plane):
+    """A data plane, and why it does not move."""
+
+    withheld: list[Withheld]
+
+
+class Planes(Page[Plane]):
+    """Data planes, by name."""
+
+
+class Check(Answer):
+    """One thing that must be so before a data plane moves."""
+
+    check: str
+    verdict: Literal["ok", "waits", "unknown"]
+    message: str
+    until: Instant | None
+    who_can_override: Who
+
+
+class Explanation(Answer):
+    """Where a data plane is with one bundle, and why it is not further."""
+
+    bundle: str
+    running: str | None
+    target: str | None
+    checks: list[Check]
+    sentence: str
+
+
+class Explanations(Items[Explanation]):
+    """Why a data plane is where it is."""
+
+    pdp: str
+
+
+class Bootstrap(Answer):
+    """Objects to apply in a cluster; secrets are among them."""
+
+    objects: list[dict[str, Any]]
+
+
+class Heard(Answer):
+    """Whether an event changed what is known."""
+
+    recorded: bool
+
+
+class Expiring(Given):
+    """An instruction that ends soon."""
+
+    kind: str
+    target: str
+    what: str
+    then: str
+
+
+class Status(Answer):
+    """How everything is."""
+
+    channels: list[Channel]
+    health: Annotated[dict[str, int], Field(description="How many data planes are how.")]
+    data_planes: int
+    freezes: list[Freeze]
+    expiring: list[Expiring]
+    problems: list[str]
