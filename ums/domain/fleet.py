@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from ums.domain.bundle import ReleaseClass
 from ums.domain.instants import parse_instant, to_text
-from ums.domain.names import PDPName
+from ums.domain.names import PDPName, check_name
 from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule
 
@@ -203,6 +203,10 @@ class Registration:
     wariness: float | None = None
     volunteer: bool = False
     facts: Facts = field(default_factory=Facts)
+
+    def __post_init__(self) -> None:
+        for bundle in self.bundles:
+            check_name(bundle, "bundle name")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the file's content."""

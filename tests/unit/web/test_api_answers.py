@@ -286,6 +286,16 @@ def test_what_is_known_of_a_data_plane_at_registration_is_kept(stage: Stage, cli
     assert wrong.status_code == 400
 
 
+@pytest.mark.parametrize("bundle", ["", "UPPER", "a/b", "x" * 41])
+def test_a_registration_that_could_not_be_read_is_refused(stage: Stage, client: FlaskClient, bundle: str) -> None:
+    """The data plane would be gone for everybody, with the file."""
+    headers, body = as_role(stage, "admin"), {"bundles": [bundle], "reason": "x"}
+    assert client.post(f"{API}/pdps/{PROD}/registration", json=body, headers=headers).status_code == 400
+    body = {"pdp": "acme/new", "channel": "edge", "bundles": [bundle]}
+    assert client.post(f"{API}/pdps", json=body, headers=headers).status_code == 400
+    assert client.get("/readyz").get_json()["problems"] == []
+
+
 def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None:
     """RFC 9457, and machines can read why."""
     stage.publish("0.9.0")
