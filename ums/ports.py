@@ -21,6 +21,7 @@ from ums.domain.trust import Signatory
 
 if TYPE_CHECKING:
     # The service's alone: whoever publishes or verifies starts without the fleet's model.
+    from ums.domain.answers import Kept
     from ums.domain.auditing import Commit
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
@@ -285,6 +286,19 @@ class Store(Protocol):
 
     def revoke_token(self, token_id: str) -> bool:
         """Forget the token of an id; return whether there was one."""
+        ...
+
+    def claim_key(
+        self, key: str, claim: Kept, *, at: datetime, done_before: datetime, begun_before: datetime
+    ) -> Kept | None:
+        """Keep a claim if its key is free, and return what holds it otherwise; of several callers one is first.
+
+        What is older is dropped: answers from before ``done_before``, claims without one from before ``begun_before``.
+        """
+        ...
+
+    def keep_answer(self, key: str, answer: Kept | None) -> None:
+        """Keep the answer to a claim, or drop the claim."""
         ...
 
     def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:

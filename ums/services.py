@@ -12,6 +12,7 @@ from ums.domain.explaining import Explanation, explain
 from ums.domain.names import PDPName
 from ums.domain.world import LogEntry
 from ums.ports import Clock, CredentialSource, ReleaseRepo, Sender, Store, WebhookQueue
+from ums.usecases.answer_once import AnswerOnce
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.cancel_promotion import CancelPromotion
@@ -42,6 +43,7 @@ class Services:
     clock: Clock
     release_repo: ReleaseRepo
     record: Record
+    answer_once: AnswerOnce
     authenticate: Authenticate
     authenticate_plane: AuthenticatePlane
     issue_token: IssueToken
@@ -88,6 +90,7 @@ class Services:
             clock=clock,
             release_repo=release_repo,
             record=record,
+            answer_once=AnswerOnce(store, clock),
             authenticate=Authenticate(store, clock),
             authenticate_plane=AuthenticatePlane(release_repo, credentials),
             issue_token=IssueToken(store, clock),

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.places import Place, new_place
 from tests.postgres import Postgres
 from ums.adapters.sql_store import SqlStore
+from ums.domain.answers import Kept
 from ums.domain.errors import InvalidInputError, StorageError
 from ums.domain.fleet import Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Identity, Token
@@ -238,4 +239,40 @@ def test_a_value_that_the_database_cannot_hold_is_wrong_input(postgres: Postgres
         store.add_token(TOKEN, Token(Identity("x" * 201, frozenset({"viewer"}))))
     with pytest.raises(InvalidInputError):
         store.add_token(TOKEN, Token(Identity("x\0", frozenset({"viewer"}))))
+    store.close()
+
+
+def claim(store: Store, key: str, fingerprint: str, *, seconds: int = 0) -> Kept | None:
+    """Claim a key, where answers are kept for a minute and claims for ten seconds."""
+    at = NOW + timedelta(seconds=seconds)
+    done, begun = at - timedelta(minutes=1), at - timedelta(seconds=10)
+    return store.claim_key(key, Kept(fingerprint), at=at, done_before=done, begun_before=begun)
+
+
+def test_a_key_is_claimed_once(store: Store) -> None:
+    """Until its claim is dropped, or too old."""
+    assert claim(store, "k", "a") is None
+    assert claim(store, "k", "b") == Kept("a")
+    assert claim(store, "other", "b") is None
+    store.keep_answer("k", None)
+    assert claim(store, "k", "b", seconds=1) is None
+    assert claim(store, "k", "c", seconds=11) == Kept("b")
+    assert claim(store, "k", "c", seconds=12) is None
+
+
+def test_an_answer_is_kept_for_longer_than_a_claim(store: Store) -> None:
+    """As it was given."""
+    assert claim(store, "k", "a") is None
+    store.keep_answer("k", Kept("a", 201, '{"Zürich": "✓"}'))
+    assert claim(store, "k", "a", seconds=60) == Kept("a", 201, '{"Zürich": "✓"}')
+    assert claim(store, "k", "a", seconds=61) is None
+
+
+def test_of_several_claims_one_is_first(place: Place) -> None:
+    """Whoever asks at the same moment is told."""
+    store = place.open()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: claim(store, "k", str(number)), range(8)))
+    assert found.count(None) == 1
+    assert len({each for each in found if each is not None}) == 1
     store.close()

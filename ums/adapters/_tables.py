@@ -78,3 +78,13 @@ DELIVERIES = sa.Table(
     sa.Index("deliveries_by_event", "webhook", "event_id", unique=True),
     sa.Index("deliveries_by_time", "status", "due"),
 )
+ANSWERS = sa.Table(
+    "answers",
+    METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("begun", sa.Float, nullable=False),
+    sa.Index("answers_by_time", "begun"),
+)

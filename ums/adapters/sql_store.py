@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ums.adapters._database import Database
-from ums.adapters._tables import HEALTH_CHANGES, METADATA, REPORTS, TOKENS
+from ums.adapters._tables import ANSWERS, HEALTH_CHANGES, METADATA, REPORTS, TOKENS
 from ums.adapters.migrations import migrate
+from ums.domain.answers import Kept
 from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.fleet import Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Identity, Token
@@ -153,6 +154,33 @@ class SqlStore:
             with contextlib.suppress(StorageError, UnavailableError), self._database.writing() as connection:
                 connection.execute(sa.update(TOKENS).where(mine).values(last_used=now.timestamp()))
         return _identity(row)
+
+    def claim_key(
+        self, key: str, claim: Kept, *, at: datetime, done_before: datetime, begun_before: datetime
+    ) -> Kept | None:
+        """Keep a claim if its key is free, and return what holds it otherwise; of several callers one is first."""
+        done, begun = done_before.timestamp(), begun_before.timestamp()
+        old = (ANSWERS.c.begun < done) | ((ANSWERS.c.status == 0) & (ANSWERS.c.begun < begun))
+        row = {"key": key, "fingerprint": claim.fingerprint, "status": 0, "body": "", "begun": at.timestamp()}
+        with self._database.writing() as connection:
+            connection.execute(sa.delete(ANSWERS).where(old))
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            while True:
+                first = insert(ANSWERS).values(row).on_conflict_do_nothing().returning(ANSWERS.c.key)
+                if connection.execute(first).first() is not None:
+                    return None
+                known = connection.execute(sa.select(ANSWERS).where(ANSWERS.c.key == key)).first()
+                if known is not None:  # else it was dropped this moment, and is free in the next round
+                    return Kept(known.fingerprint, known.status, known.body)
+
+    def keep_answer(self, key: str, answer: Kept | None) -> None:
+        """Keep the answer to a claim, or drop the claim."""
+        mine = ANSWERS.c.key == key
+        with self._database.writing() as connection:
+            if answer is None:
+                connection.execute(sa.delete(ANSWERS).where(mine))
+            else:
+                connection.execute(sa.update(ANSWERS).where(mine).values(status=answer.status, body=answer.body))
 
     def tokens(self) -> Sequence[Token]:
         """Return all tokens, the newest first."""

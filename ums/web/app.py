@@ -10,7 +10,7 @@ from flask import Flask, Response, jsonify
 
 from ums.domain.errors import UmsError
 from ums.services import Services
-from ums.web import answers
+from ums.web import answers, once
 from ums.web.api import create_api
 from ums.web.docs import make_docs, make_document_route
 from ums.web.errors import handle_errors, problem
@@ -44,7 +44,7 @@ def _assemble(areas: Areas, describe: Callable[[], dict[str, Any]]) -> Applicati
 
 
 def _describe(services: Services) -> dict[str, Any]:
-    return _assemble(Areas(services, documented=True), dict).api_doc
+    return once.described(_assemble(Areas(services, documented=True), dict).api_doc)
 
 
 def _checks(areas: Areas) -> Area:

@@ -37,6 +37,7 @@ from ums.domain.errors import (
 from ums.domain.identity import Identity, Permission
 from ums.outcomes import OUTCOMES, UNFORESEEN
 from ums.services import Services
+from ums.web import once
 from ums.web.answers import Problem
 from ums.web.auth import identify
 
@@ -121,11 +122,16 @@ class Areas:
         area = self._area(name, description, [{_BEARER: []}], PREFIX)
 
         @area.before_request
-        def who() -> None:
+        def who() -> Response | None:
             g.identity = identify(self.services, request)
             _check_query()
+            return once.begin(self.services.answer_once, g.identity) if request.method == "POST" else None
 
-        area.after_request(spare)
+        @area.after_request
+        def keep(response: Response) -> Response:
+            once.end(self.services.answer_once, response)
+            return spare(response)
+
         return area
 
     def signed(self, name: str, description: str) -> Area:

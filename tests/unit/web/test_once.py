@@ -1,0 +1,120 @@
+"""A change that is asked for twice is made once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.unit.usecases.stage import ADMIN, Stage
+from tests.unit.web.documented import document, documented_client
+from ums.domain.errors import StorageError
+from ums.domain.identity import Identity
+from ums.web.app import create_app
+
+API = "/api/v1"
+PLANE: dict[str, object] = {"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return a service."""
+    return Stage(tmp_path)
+
+
+@pytest.fixture
+def client(stage: Stage) -> FlaskClient:
+    """Return a client of its API, logged in as an admin."""
+    made = documented_client(create_app(stage.services))
+    made.environ_base["HTTP_AUTHORIZATION"] = bearer(stage, ADMIN)
+    return made
+
+
+def bearer(stage: Stage, identity: Identity) -> str:
+    """Return the authorization of a new token."""
+    return f"Bearer {stage.services.issue_token(identity, expires=None, by=ADMIN)}"
+
+
+def post(client: FlaskClient, path: str, body: dict[str, object], key: str = "k", **headers: str) -> TestResponse:
+    """Ask for a change with a key."""
+    return client.post(API + path, json=body, headers={"Idempotency-Key": key, **headers})
+
+
+def test_the_same_request_has_the_same_answer(stage: Stage, client: FlaskClient) -> None:
+    """For a day, whatever happened since; without its key it would have another."""
+    first = post(client, "/pdps", PLANE)
+    base = stage.repo.read().base
+    again = post(client, "/pdps", PLANE)
+    assert (first.status_code, again.status_code, again.get_json()) == (201, 201, first.get_json())
+    assert ("Idempotency-Replayed" in first.headers, again.headers["Idempotency-Replayed"]) == (False, "true")
+    assert first.get_json()["recorded"]
+    assert stage.repo.read().base == base
+    assert not post(client, "/pdps", PLANE, "other").get_json()["recorded"]
+    stage.clock.advance(timedelta(days=1, seconds=1))
+    assert not post(client, "/pdps", PLANE).get_json()["recorded"]
+
+
+def test_a_key_is_for_one_request(client: FlaskClient) -> None:
+    """Of one asker, on one route."""
+    assert post(client, "/pdps", PLANE).status_code == 201
+    other = post(client, "/pdps", {**PLANE, "pdp": "acme/other"})
+    assert (other.status_code, other.get_json()["type"]) == (422, "urn:ums:error:key-reused")
+    assert post(client, "/freezes", {"reason": "x"}).status_code == 200
+
+
+def test_keys_of_others_do_not_meet(stage: Stage, client: FlaskClient) -> None:
+    """Nobody reads what somebody else was answered."""
+    assert post(client, "/freezes", {"reason": "x"}).status_code == 200
+    viewer = bearer(stage, Identity("eve", frozenset({"viewer"})))
+    assert post(client, "/freezes", {"reason": "x"}, Authorization=viewer).status_code == 403
+
+
+def test_an_error_is_not_kept(stage: Stage, client: FlaskClient) -> None:
+    """Nothing was done; when its reason is gone, the same request may be."""
+    stage.publish("1.0.0")
+    body: dict[str, object] = {"release": "platform@1.0.0"}
+    assert post(client, "/channels/stable/promotions", body).status_code == 409
+    stage.promote("1.0.0", "edge")
+    assert post(client, "/channels/stable/promotions", body).status_code == 200
+
+
+def test_a_secret_is_not_kept(stage: Stage, client: FlaskClient) -> None:
+    """It is said that there was one, and no second is made."""
+    body: dict[str, object] = {"subject": "ci", "groups": ["viewer"]}
+    token = post(client, "/tokens", body).get_json()["token"]
+    assert post(client, "/tokens", body).status_code == 409
+    assert [each.identity.subject for each in stage.store.tokens()].count("ci") == 1
+    with stage.store._database.reading() as connection:
+        assert token not in str(connection.exec_driver_sql("SELECT * FROM answers").all())
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 201, "a b", "é"])
+def test_a_key_is_plain(client: FlaskClient, key: str) -> None:
+    """What cannot be one is told."""
+    assert post(client, "/pdps", PLANE, key).status_code == 400
+
+
+def test_what_was_done_is_told_though_it_cannot_be_kept(
+    stage: Stage, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its key is free again some minutes later."""
+
+    def refuse(*_: object) -> None:
+        raise StorageError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stage.store), "keep_answer", refuse)
+        assert post(client, "/pdps", PLANE).status_code == 201
+    assert post(client, "/pdps", PLANE).status_code == 409
+    stage.clock.advance(timedelta(minutes=6))
+    assert post(client, "/pdps", PLANE).status_code == 201
+
+
+def test_every_change_takes_a_key() -> None:
+    """And says so; reports do not, which are states."""
+    for path, found in document()["paths"].items():
+        takes = [each["name"] for each in found.get("post", {}).get("parameters", ())]
+        assert ("Idempotency-Key" in takes) is ("post" in found and not path.endswith("}/events")), path
