@@ -6,6 +6,7 @@ Every method raises only errors of ``ums.domain.errors``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ums.domain.feed import Fields
     from ums.domain.fleet import HealthChange, Report
     from ums.domain.identity import Identity, Token
+    from ums.domain.measuring import Measurement
     from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -379,4 +381,41 @@ class CredentialSource(Protocol):
 
     def credentials(self, pdp: PDPName, *, generation: int) -> Credentials:
         """Return the credentials of one generation."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts and times what this process does. No method raises, or keeps what it times from raising."""
+
+    def time_commit(self) -> AbstractContextManager[None]:
+        """Time a commit to the release repo, and count how it ended."""
+        ...
+
+    def time_job(self, name: str) -> AbstractContextManager[None]:
+        """Time a run of a job, and keep when it last succeeded."""
+        ...
+
+    def count_event(self, result: str) -> None:
+        """Count an event of a data plane."""
+        ...
+
+    def count_request(self, surface: str, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that was answered; ``surface`` is api, git or registry."""
+        ...
+
+    def render(self, fleet: Sequence[Measurement] | None) -> bytes:
+        """Return everything in the text format of Prometheus; ``None`` is a fleet that could not be measured."""
+        ...
+
+
+class Disk(Protocol):
+    """The disk that the data folder is on."""
+
+    def free_bytes(self) -> int:
+        """Return how much may still be written.
+
+        Raises:
+            StorageError: the folder is not there.
+
+        """
         ...

@@ -73,10 +73,10 @@ def measure(world: World, now: datetime) -> tuple[Measurement, ...]:
 
 def _planes(world: World, now: datetime) -> Iterator[Measurement]:
     names = (*world.channels, _MISSING) if _strays(world) else tuple(world.channels)
-    health = {(name, each.value): 0.0 for name in names for each in Health}
-    silence = {(name,): Distribution() for name in names}
-    longest = {(name,): 0.0 for name in names}
-    never = {(name,): 0.0 for name in names}
+    health: dict[Labels, float] = {(name, each.value): 0.0 for name in names for each in Health}
+    silence: dict[Labels, Distribution] = {(name,): Distribution() for name in names}
+    longest: dict[Labels, float] = {(name,): 0.0 for name in names}
+    never: dict[Labels, float] = {(name,): 0.0 for name in names}
     for plane in world.planes.values():
         channel = _channel_of(plane, world)
         health[channel, plane.health(now).value] += 1
@@ -199,7 +199,7 @@ def _rollouts(world: World, now: datetime) -> Iterator[Measurement]:
 
 def _pending(world: World, now: datetime) -> Iterator[Measurement]:
     gates: dict[Labels, float] = {}
-    pending = dict.fromkeys(((name,) for name in world.channels), 0.0)
+    pending: dict[Labels, float] = dict.fromkeys(((name,) for name in world.channels), 0.0)
     for channel in world.channels.values():
         for name, expedite in _wanted(world, channel).items():
             try:

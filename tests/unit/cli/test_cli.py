@@ -13,7 +13,20 @@ from ums.cli.root import COMMANDS, main, root
 from ums.domain import errors
 from ums.outcomes import OUTCOMES
 
-HEAVY = ("cryptography", "flask", "git", "oras", "pydantic", "requests", "rich", "sigstore", "sqlalchemy", "yaml")
+HEAVY = (
+    "cryptography",
+    "flask",
+    "git",
+    "oras",
+    "prometheus_client",
+    "pydantic",
+    "requests",
+    "rich",
+    "sigstore",
+    "sqlalchemy",
+    "structlog",
+    "yaml",
+)
 
 
 def test_asking_for_help_imports_nothing_heavy() -> None:

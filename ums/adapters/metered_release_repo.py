@@ -1,0 +1,43 @@
+"""A release repo whose commits are timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ums.domain.feed import Fields
+from ums.domain.names import PDPName
+from ums.domain.world import Base, Decision, LogEntry, World
+from ums.ports import Meter, ReleaseRepo
+
+
+class MeteredReleaseRepo:
+    """Implements ``ports.ReleaseRepo`` by another."""
+
+    def __init__(self, inner: ReleaseRepo, meter: Meter) -> None:
+        self._inner = inner
+        self._meter = meter
+
+    def read(self) -> World:
+        """Return the state at the heads."""
+        return self._inner.read()
+
+    def commit(self, decision: Decision, *, base: Base) -> Base:
+        """Record a decision, and how long that took."""
+        with self._meter.time_commit():
+            return self._inner.commit(decision, base=base)
+
+    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+        """Return the newest decisions, newest first."""
+        return self._inner.log(limit=limit, path=path)
+
+    def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
+        """Return the first commits after one, oldest first."""
+        return self._inner.since(commit_id, limit=limit)
+
+    def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
+        """Return the mappings that differ between two commits."""
+        return self._inner.documents(before, after)
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
+        return self._inner.serial_at(commit_id, pdp)

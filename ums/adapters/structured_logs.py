@@ -1,0 +1,73 @@
+"""Logs as one JSON object a line, or for people at a terminal: the one door to ``structlog``.
+
+The rest of the program logs through ``logging``, with what it has to say as ``extra``; this makes the lines.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TextIO
+
+import structlog
+
+_NOISY = ("apscheduler", "git", "oras", "urllib3", "alembic")
+"""They tell of every step that goes well."""
+_HANDLER = "ums"
+
+
+def start_logging(form: str, stream: TextIO) -> None:
+    """Send all logs of the process to a stream; doing it again replaces what was.
+
+    Args:
+        form: ``json``, ``console``, or ``auto``: console if the stream is a terminal.
+        stream: standard error.
+
+    """
+    console = form == "console" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.name = _HANDLER
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                _without_copies,
+                structlog.processors.TimeStamper("iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_console(stream) if console else _json()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if each.name == _HANDLER]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _without_copies(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out what other handlers leave in a record: the same words once more."""
+    return {name: value for name, value in line.items() if name not in {"message", "asctime"}}
+
+
+def _json() -> list[structlog.typing.Processor]:
+    # A traceback is text without the values of variables: they may be secrets.
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("event"),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+
+
+def _console(stream: TextIO) -> list[structlog.typing.Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        )
+    ]
