@@ -18,11 +18,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ums import __version__
 from ums.adapters._release_files import parse_policy
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.adapters.local_disk import LocalDisk
+from ums.adapters.metered_release_repo import MeteredReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
+from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.adapters.ssh_signature import SSHStateSigner
@@ -35,6 +39,7 @@ from ums.domain.instants import to_text
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.edge.routes import git_route, registry_route
 from ums.outcomes import outcome_of
 from ums.publisher import make_verifier
 from ums.services import Services
@@ -42,6 +47,7 @@ from ums.usecases.initialize import Initialize, Seed
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 from ums.web.app import create_app
+from ums.web.observing import Observed, note
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -79,7 +85,9 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
     clock = SystemClock()
     store = _open_store(settings)
-    release_repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    meter = PrometheusMeter(__version__)
+    release_repo = MeteredReleaseRepo(repo, meter)
     credentials = DerivedCredentials(settings.master_key.read_bytes())
     fleet = release_repo.read().settings
     login = (settings.registry_username, settings.registry_password)
@@ -96,6 +104,8 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         parse_policy=parse_policy,
         webhooks=SqlWebhooks(store.database),
         sender=WebhookSender(),
+        meter=meter,
+        disk=LocalDisk(settings.data),
         history_retention=settings.history_retention,
         wake=wake,
     )
@@ -126,12 +136,14 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
         if path.startswith(RELEASE_REPO_PREFIX + "/"):
             environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + RELEASE_REPO_PREFIX
             environ["PATH_INFO"] = path.removeprefix(RELEASE_REPO_PREFIX)
+            note(surface="git", route=git_route(environ["PATH_INFO"]))
             return edge(git, environ, start_response)
         if path == EMBEDDED_PREFIX or path.startswith(EMBEDDED_PREFIX + "/"):
+            note(surface="registry", route=registry_route(path))
             return edge(registry, environ, start_response)
         return api(environ, start_response)
 
-    return behind_proxies(dispatch, settings.trusted_proxies)
+    return behind_proxies(Observed(dispatch, services.meter), settings.trusted_proxies)
 
 
 def _basic(header: str | None) -> tuple[str, str] | None:
@@ -152,8 +164,11 @@ def _may_pull(services: Services, settings: Settings, header: str | None) -> boo
         return False
     user, password = login
     if user == _SERVICE_USER:
-        return hmac.compare_digest(password.encode(), _service_password(settings).encode())
+        right = hmac.compare_digest(password.encode(), _service_password(settings).encode())
+        note(subject=user if right else "")
+        return right
     if services.authenticate_plane.by_password(user, password) is not None:
+        note(subject=user)
         return True
     identity = _holder(services, password)
     return identity is not None and identity.may(Permission.READ)
@@ -161,9 +176,11 @@ def _may_pull(services: Services, settings: Settings, header: str | None) -> boo
 
 def _holder(services: Services, token: str) -> Identity | None:
     try:
-        return services.authenticate(token)
+        identity = services.authenticate(token)
     except UnauthenticatedError:
         return None
+    note(subject=identity.subject)
+    return identity
 
 
 def _registry_access(

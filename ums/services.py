@@ -9,14 +9,16 @@ from typing import Self
 
 from ums.domain.deciding import Plan, decide
 from ums.domain.explaining import Explanation, explain
+from ums.domain.measuring import Measurement, measure
 from ums.domain.names import PDPName
 from ums.domain.world import LogEntry
-from ums.ports import Clock, CredentialSource, ReleaseRepo, Sender, Store, WebhookQueue
+from ums.ports import Clock, CredentialSource, Disk, Meter, ReleaseRepo, Sender, Store, WebhookQueue
 from ums.usecases.answer_once import AnswerOnce
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.cancel_promotion import CancelPromotion
 from ums.usecases.change_data_plane import ChangeDataPlane
+from ums.usecases.check_health import CheckHealth, Pulse
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
@@ -67,6 +69,9 @@ class Services:
     manage_webhooks: ManageWebhooks
     deliver_webhooks: DeliverWebhooks
     prune_history: PruneHistory
+    health: CheckHealth
+    pulse: Pulse
+    meter: Meter
 
     @classmethod
     def wire(
@@ -80,10 +85,13 @@ class Services:
         parse_policy: ParsePolicy,
         webhooks: WebhookQueue,
         sender: Sender,
+        meter: Meter,
+        disk: Disk | None = None,
         history_retention: timedelta = DEFAULT_RETENTION,
         wake: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
+        pulse = Pulse()
         record = Record(release_repo, store, clock, wake)
         promote = Promote(record, verify)
         return cls(
@@ -114,11 +122,18 @@ class Services:
             manage_webhooks=ManageWebhooks(webhooks, release_repo, clock),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
             prune_history=PruneHistory(store, clock, history_retention),
+            health=CheckHealth(release_repo, store, clock, pulse, disk),
+            pulse=pulse,
+            meter=meter,
         )
 
     def plan(self) -> Plan:
         """Return what would be done now."""
         return decide(self.record.world(), self.clock.now())
+
+    def measure(self) -> Sequence[Measurement]:
+        """Return the fleet as numbers."""
+        return measure(self.record.world(), self.clock.now())
 
     def explain(self, name: PDPName) -> tuple[Explanation, ...]:
         """Return why a data plane is where it is.

@@ -85,7 +85,8 @@ def test_every_answer_is_described(api: BaseSchema) -> None:
         asked += 1
     assert asked > 50
     ready = api.app.test_client().get("/readyz").get_json()
-    assert ready == {"status": "ok", "problems": []}, "something was accepted that cannot be read"
+    wrong = [each for each in ready["checks"] if each["status"] != "pass"]
+    assert not wrong, "something was accepted that cannot be read"
 
 
 def _ask(cases: SearchStrategy[schemathesis.Case[Any]]) -> None:

@@ -13,6 +13,7 @@ from tests.simulation.stage import PLANES, VERSIONS, published
 from tests.unit.usecases.stage import ADMIN, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
+from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain import layout
@@ -127,6 +128,7 @@ class Simulation:
                 parse_policy=parse_policy,
                 webhooks=SqlWebhooks(self.store.database),
                 sender=Outbox(),
+                meter=PrometheusMeter("test"),
             )
             for repo in (self.repo, self.repo.inner)
         ]

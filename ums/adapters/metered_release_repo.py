@@ -26,9 +26,9 @@ class MeteredReleaseRepo:
         with self._meter.time_commit():
             return self._inner.commit(decision, base=base)
 
-    def log(self, *, limit: int, path: str = "") -> Sequence[LogEntry]:
+    def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return the newest decisions, newest first."""
-        return self._inner.log(limit=limit, path=path)
+        return self._inner.log(limit=limit, path=path, head=head, skip=skip)
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits after one, oldest first."""

@@ -11,16 +11,21 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from ums.domain.errors import UmsError
 from ums.services import Services
+from ums.usecases.record import Outcome
 
 _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
 _WEBHOOKS_EVERY = timedelta(seconds=5)
+_LOOP = "reconcile"
 
 
-def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelta) -> None:
-    """Start the jobs in daemon threads of this process; reconcile as well whenever ``due`` is set."""
+def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelta) -> Callable[[], None]:
+    """Start the jobs in daemon threads of this process, and reconcile as well whenever ``due`` is set.
+
+    Return what ends them.
+    """
     jobs: dict[str, tuple[Callable[[], object], timedelta]] = {
-        "reconcile": (services.reconcile, reconcile_every),
+        _LOOP: (services.reconcile, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
     }
@@ -30,26 +35,52 @@ def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelt
         timezone="UTC",
     )
     for name, (job, every) in jobs.items():
-        scheduler.add_job(_logged(name, job), "interval", seconds=every.total_seconds(), id=name)
+        scheduler.add_job(observed(name, job, services), "interval", seconds=every.total_seconds(), id=name)
     scheduler.start()
-    Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True).start()
+    waker = Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True)
+    waker.start()
+    # There is no other way to ask for its thread.
+    alive = {"due": waker.is_alive, "scheduler": lambda: bool(scheduler.running and scheduler._thread.is_alive())}  # noqa: SLF001
+    services.pulse.start(reconcile_every, services.clock.now(), alive)
+    stop: Callable[[], None] = scheduler.shutdown
+    return stop
 
 
 def _reconcile_when(due: Event, scheduler: BackgroundScheduler) -> None:
     while due.wait():
         due.clear()
         # The same job, so that there are never two at once.
-        scheduler.modify_job("reconcile", next_run_time=datetime.now(UTC))
+        scheduler.modify_job(_LOOP, next_run_time=datetime.now(UTC))
 
 
-def _logged(name: str, job: Callable[[], object]) -> Callable[[], None]:
+def observed(name: str, job: Callable[[], object], services: Services) -> Callable[[], None]:
+    """Return a job that is timed, that tells when it recorded something, and that outlives its failures."""
+
     def run() -> None:
         try:
-            job()
+            with services.meter.time_job(name):
+                done = job()
+            if isinstance(done, Outcome) and done.recorded:
+                _LOG.info("recorded", extra={"job": name, **_summary(done)})
         except UmsError as error:
-            _LOG.warning("%s: %s", name, error.message)
+            _LOG.warning("%s: %s", name, error.message, extra={"job": name})
         except Exception:  # noqa: BLE001 - logged, and tried again
             # The next run may fare better.
-            _LOG.exception("%s failed", name)
+            _LOG.exception("%s failed", name, extra={"job": name})
+        finally:
+            if name == _LOOP:
+                services.pulse.beat = services.clock.now()
 
     return run
+
+
+def _summary(outcome: Outcome) -> dict[str, object]:
+    return {
+        "commit": outcome.base.main,
+        "moves": len(outcome.plan.moves),
+        "offers": len(outcome.serials),
+        "rollouts": [
+            f"{channel}/{bundle}@{rollout.release} {rollout.status}"
+            for (channel, bundle), rollout in sorted(outcome.plan.rollouts.items())
+        ],
+    }

@@ -69,16 +69,19 @@ class Document(Answer):
     components: dict[str, Any]
 
 
-class Alive(Answer):
-    """The process answers."""
+class Checked(Answer):
+    """One thing that was looked at."""
 
-    status: Literal["ok"]
+    name: str
+    status: Annotated[str, Field(description="`pass`, `fail`, or `warn`, which keeps nothing from working.")]
+    message: str
 
 
-class Ready(Alive):
-    """The release repo and the database answer."""
+class ServiceHealth(Answer):
+    """How the service itself is."""
 
-    problems: Annotated[list[str], Field(description="Files that count for nothing, and why.")]
+    status: Literal["ok", "fail"]
+    checks: list[Checked]
 
 
 class Info(Answer):

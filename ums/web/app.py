@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response
 
-from ums.domain.errors import UmsError
 from ums.services import Services
-from ums.web import answers, once
+from ums.web import once
 from ums.web.api import create_api
 from ums.web.docs import make_docs, make_document_route
-from ums.web.errors import handle_errors, problem
-from ums.web.openapi import Application, Area, Areas, checks, make_app
+from ums.web.errors import handle_errors
+from ums.web.observing import note_routes
+from ums.web.openapi import Application, Areas, make_app
+from ums.web.operations import add_metrics_route, make_checks
 from ums.web.requests import MAX_BODY_BYTES
-from ums.web.views import problems_view
 
 
 def create_app(services: Services) -> Flask:
@@ -26,6 +26,8 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
     handle_errors(app)
     app.register_blueprint(make_docs())
+    add_metrics_route(app, services)
+    note_routes(app)
 
     @app.after_request
     def believe(response: Response) -> Response:
@@ -38,30 +40,10 @@ def create_app(services: Services) -> Flask:
 
 def _assemble(areas: Areas, describe: Callable[[], dict[str, Any]]) -> Application:
     app = make_app()
-    for area in (*create_api(areas), make_document_route(areas, describe), _checks(areas)):
+    for area in (*create_api(areas), make_document_route(areas, describe), make_checks(areas)):
         app.register_api(area)
     return app
 
 
 def _describe(services: Services) -> dict[str, Any]:
     return once.described(_assemble(Areas(services, documented=True), dict).api_doc)
-
-
-def _checks(areas: Areas) -> Area:
-    area, services = areas.open("checks", "For whoever starts and watches the service."), areas.services
-
-    @area.get("/healthz", responses=checks(answers.Alive))
-    def healthz() -> Response:
-        """Say that the process answers."""
-        return jsonify({"status": "ok"})
-
-    @area.get("/readyz", responses=checks(answers.Ready))
-    def readyz() -> Response:
-        """Say whether the release repo and the database answer."""
-        try:
-            world = services.record.world()
-        except UmsError as error:
-            return problem(503, "unavailable", error.message, hint=error.hint)
-        return jsonify({"status": "ok", "problems": problems_view(world, services.clock.now())})
-
-    return area

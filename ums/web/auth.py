@@ -7,6 +7,7 @@ from flask import Request
 from ums.domain.errors import UnauthenticatedError
 from ums.domain.identity import Identity, Permission
 from ums.services import Services
+from ums.web.observing import note
 
 
 def identify(services: Services, request: Request, needed: Permission = Permission.READ) -> Identity:
@@ -21,5 +22,6 @@ def identify(services: Services, request: Request, needed: Permission = Permissi
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("a token is needed", hint="set UMS_TOKEN, or give --token-file")
     identity = services.authenticate(token.strip())
+    note(subject=identity.subject)
     identity.require(needed)
     return identity

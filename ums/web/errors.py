@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from ums.domain.errors import UmsError
 from ums.outcomes import outcome_of
+from ums.web.observing import request_id
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,5 +48,5 @@ def handle_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Response:
-        _LOG.error("request failed", exc_info=error)
+        _LOG.error("request failed", exc_info=error, extra={"request_id": request_id()})
         return problem(500, "internal", "something failed that UMS did not foresee; its log has the details")

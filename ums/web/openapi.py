@@ -195,8 +195,9 @@ def publishes(answer: type[BaseModel]) -> ResponseDict:
 
 
 def checks(answer: type[BaseModel]) -> ResponseDict:
-    """Return the answers of a route about the service itself."""
-    return {200: answer, **_problems(*_ANYWHERE)}
+    """Return the answers of a route about the service itself: the same form whether it is well or not."""
+    unavailable = OUTCOMES[UnavailableError].status
+    return {200: answer, unavailable: answer, **_problems(InvalidInputError)}
 
 
 @cache

@@ -16,6 +16,7 @@ from ums.services import Services
 from ums.usecases.instruct import Subject
 from ums.usecases.record import Outcome
 from ums.web import answers
+from ums.web.observing import note
 from ums.web.openapi import Area, RawJSON, asker, changes, reads, secret
 from ums.web.paging import page, start_of
 from ums.web.requests import (
@@ -114,11 +115,14 @@ def add_event_route(api: Area, services: Services) -> None:
         """Hear what a data plane says of itself: an event of Flux's notification-controller."""
         name, body = path.name, raw.get_data()
         services.authenticate_plane.by_signature(name, body, raw.headers.get("X-Signature", ""))
+        note(subject=str(name))
         try:
             parsed: Any = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError("the event is not JSON") from error
-        return jsonify({"recorded": services.record_event(name, parsed)}), 202
+        recorded = services.record_event(name, parsed)
+        note(event="recorded" if recorded else "known")
+        return jsonify({"recorded": recorded}), 202
 
 
 def _instruction_routes(api: Area, services: Services) -> None:

@@ -18,6 +18,8 @@ from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import DerivedCredentials
+from ums.adapters.local_disk import LocalDisk
+from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.digest import Digest
@@ -109,6 +111,7 @@ class Stage:
         self.clock = SettableClock()
         self.store = SqlStore(database)
         self.sender = Outbox()
+        self.meter = PrometheusMeter("test")
         self.keys = {name: self.make_key(name) for name in signers}
         self.seed(self.keys, threshold)
         self.verify = Verify(self.registry, CosignBundleVerifier())
@@ -121,6 +124,8 @@ class Stage:
             parse_policy=parse_policy,
             webhooks=SqlWebhooks(self.store.database),
             sender=self.sender,
+            meter=self.meter,
+            disk=LocalDisk(folder),
         )
         self.registrar = Registrar(self.services.register_release)
         self.build = Build(BundleFolder(registry=self.registry, helm=None))

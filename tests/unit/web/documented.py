@@ -19,8 +19,8 @@ from werkzeug.test import TestResponse
 from tests.unit.usecases.stage import Stage
 from ums.web.app import create_app
 
-UNDOCUMENTED = {"static", "docs.page", "docs.script", "docs.assets"}
-"""Endpoints that answer people, not machines."""
+UNDOCUMENTED = {"static", "metrics", "docs.page", "docs.script", "docs.assets"}
+"""Endpoints that answer people, or Prometheus in its own format."""
 
 
 @cache

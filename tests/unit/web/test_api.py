@@ -56,7 +56,7 @@ def bearer(stage: Stage, *groups: str) -> dict[str, str]:
 
 
 def test_every_route_wants_a_token(client: FlaskClient) -> None:
-    """But health, and events, which are signed instead."""
+    """But health, events, which are signed instead, and metrics, which this machine itself may read."""
     values = {"channel": "edge", "org": "acme", "pdp": "prod", "bundle": "platform", "version": "1.0.0"}
     values |= {"step": "pause", "name": "bad"}
     asked = 0

@@ -293,7 +293,7 @@ def test_a_registration_that_could_not_be_read_is_refused(stage: Stage, client: 
     assert client.post(f"{API}/pdps/{PROD}/registration", json=body, headers=headers).status_code == 400
     body = {"pdp": "acme/new", "channel": "edge", "bundles": [bundle]}
     assert client.post(f"{API}/pdps", json=body, headers=headers).status_code == 400
-    assert client.get("/readyz").get_json()["problems"] == []
+    assert client.get(f"{API}/status").get_json()["problems"] == []
 
 
 def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None:
@@ -412,4 +412,4 @@ def test_health_asks_for_nothing_and_readiness_for_what_is_needed(stage: Stage, 
         connection.exec_driver_sql("DROP TABLE reports")
     assert client.get("/healthz").status_code == 200
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.get_json()["type"]) == (503, "urn:ums:error:unavailable")
+    assert (answer.status_code, answer.get_json()["status"]) == (503, "fail")

@@ -1,0 +1,142 @@
+"""Each request leaves one line in the log and a count in the metrics, whoever answers it.
+
+Never in them: the query, the body, headers, or a path that is not a template.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, request
+
+from ums.ports import Meter
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_LOG = logging.getLogger("ums.request")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_ENVIRON_KEY = "ums.request_id"
+_EVENTS = "/api/v1/pdps/<org>/<pdp>/events"
+_EVENT_RESULTS = {400: "invalid", 401: "unauthenticated", 413: "invalid"}
+_SERVER_ERROR = 500
+_UNFORESEEN = b"something failed that UMS did not foresee; its log has the details\n"
+
+
+@dataclass(slots=True)
+class _Noted:
+    """What is learnt about a request while it is answered."""
+
+    surface: str = "api"
+    route: str = "unmatched"
+    subject: str = ""
+    event: str = ""
+    status: int = 0
+
+
+_NOTED: ContextVar[_Noted | None] = ContextVar("noted", default=None)
+
+
+def note(**known: str) -> None:
+    """Note something about the request under way: ``surface``, ``route``, ``subject``, ``event``."""
+    noted = _NOTED.get()
+    for name, value in known.items() if noted is not None else ():
+        setattr(noted, name, value)
+
+
+def request_id() -> str:
+    """Return the id of the request that Flask answers; empty if nobody observes."""
+    return str(request.environ.get(_ENVIRON_KEY, ""))
+
+
+def note_routes(app: Flask) -> None:
+    """Note the route of each request to the application."""
+
+    @app.before_request
+    def matched() -> None:
+        if request.url_rule is not None:
+            note(route=request.url_rule.rule)
+
+
+class Observed:
+    """A WSGI application around another."""
+
+    def __init__(self, app: WSGI, meter: Meter, *, timer: Callable[[], float] = time.perf_counter) -> None:
+        self._app = app
+        self._meter = meter
+        self._timer = timer
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        start, noted = self._timer(), _Noted()
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[_ENVIRON_KEY] = identifier = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        _NOTED.set(noted)
+
+        def start_observed(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's
+            noted.status = int(status[:3])
+            others = [each for each in headers if each[0].lower() != "x-request-id"]
+            return start_response(status, [*others, ("X-Request-Id", identifier)], *rest)
+
+        def end() -> None:
+            _NOTED.set(None)
+            self._tell(environ, noted, identifier, self._timer() - start)
+
+        try:
+            body = self._app(environ, start_observed)
+        except Exception:
+            _LOG.exception("request failed", extra={"route": noted.route, "request_id": identifier})
+            if noted.status:
+                noted.status = _SERVER_ERROR
+                end()
+                raise
+            start_observed("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
+            body = [_UNFORESEEN]
+        return _Body(body, end)
+
+    def _tell(self, environ: dict[str, Any], noted: _Noted, identifier: str, seconds: float) -> None:
+        method = str(environ["REQUEST_METHOD"])
+        self._meter.count_request(noted.surface, noted.route, method, noted.status, seconds)
+        if noted.route == _EVENTS:
+            self._meter.count_event(noted.event or _EVENT_RESULTS.get(noted.status, "failed"))
+        level = logging.WARNING if noted.status >= _SERVER_ERROR else logging.INFO
+        _LOG.log(
+            level,
+            "request",
+            extra={
+                "method": method,
+                "surface": noted.surface,
+                "route": noted.route,
+                "status": noted.status,
+                "duration_ms": round(seconds * 1000, 1),
+                "request_id": identifier,
+                "subject": noted.subject or None,
+            },
+        )
+
+
+class _Body:
+    """What is answered; at its end, however it comes, the request is told."""
+
+    def __init__(self, body: Iterable[bytes], end: Callable[[], None]) -> None:
+        self._body = body
+        self._end: Callable[[], None] | None = end
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """End it; once is enough."""
+        end, self._end = self._end, None
+        try:
+            if (close := getattr(self._body, "close", None)) is not None:
+                close()
+        finally:
+            if end is not None:
+                end()
