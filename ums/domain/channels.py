@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Self
 
 from ums.domain.fleet import Given, Hold
+from ums.domain.instants import parse_instant, to_text
 from ums.domain.policy import Policy
-from ums.domain.rollouts import WITHDRAWN, Rollout
+from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus
 from ums.domain.version import Version
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """One step in a channel's history; ``stopped`` is why its rollout ended badly, or the empty string."""
+    """One step in a channel's history, and what became of its rollout, once another took its place.
+
+    Attributes:
+        stopped: why it ended badly, or the empty string.
+        finished: when its last wave succeeded.
+        failed: when it first halted, was rolled back or cancelled, be it that it went on later.
+
+    """
 
     release: Version
     given: Given
     stopped: str = ""
+    finished: datetime | None = None
+    failed: datetime | None = None
+
+    def with_end(self, rollout: Rollout) -> Self:
+        """Return the step with what became of its rollout: the rollout's own file is about to go."""
+        ended = rollout.status is RolloutStatus.FINISHED
+        return replace(
+            self,
+            stopped=f"{rollout.status}: {rollout.given.reason}" if rollout.status in WITHDRAWN else self.stopped,
+            finished=rollout.given.since if ended else None,
+            failed=rollout.failed,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -26,12 +47,15 @@ class Promoted:
             "release": str(self.release),
             **self.given.to_dict(),
             **({"stopped": self.stopped} if self.stopped else {}),
+            **({"finished": to_text(self.finished)} if self.finished else {}),
+            **({"failed": to_text(self.failed)} if self.failed else {}),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        return cls(Version(data["release"]), Given.from_dict(data), data.get("stopped", ""))
+        finished, failed = (parse_instant(data[name]) if data.get(name) else None for name in ("finished", "failed"))
+        return cls(Version(data["release"]), Given.from_dict(data), data.get("stopped", ""), finished, failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +238,9 @@ class Channel:
         """
         history = self.tracks[bundle].history if bundle in self.tracks else ()
         replaced = self.rollouts.get(bundle)
-        if replaced is not None and replaced.status in WITHDRAWN and history:
-            # The rollout's own file is about to go, and its end must not be forgotten: gates look at it.
-            history = (*history[:-1], replace(history[-1], stopped=f"{replaced.status}: {replaced.given.reason}"))
+        if replaced is not None and history:
+            # Its end must not be forgotten: gates look at it, and insights.
+            history = (*history[:-1], history[-1].with_end(replaced))
         track = Track((*history, Promoted(release, given)))
         rollout = Rollout.start(release, self.policy.rollout, given, before=replaced)
         executed = replace(self.request(bundle, release), executed=Executed(given, gates))

@@ -54,6 +54,7 @@ class Rollout:
         wave_done: when it succeeded, and its soak began.
         forgiven: failures of offers made before this do not count …
         retried: … and those of before this are offered again.
+        failed: when it first halted, was rolled back or cancelled, whatever became of it then.
 
     """
 
@@ -68,6 +69,7 @@ class Rollout:
     wave_done: datetime | None = None
     forgiven: datetime | None = None
     retried: datetime | None = None
+    failed: datetime | None = None
 
     @classmethod
     def start(cls, release: Version, strategy: Strategy, given: Given, *, before: Rollout | None) -> Self:
@@ -101,6 +103,10 @@ class Rollout:
         """Return the rollout standing still."""
         return replace(self, status=RolloutStatus.PAUSED, given=given)
 
+    def stopped(self, status: RolloutStatus, given: Given) -> Self:
+        """Return the rollout halted, rolled back or cancelled."""
+        return replace(self, status=status, given=given, failed=self.failed or given.since)
+
     def resumed(self, given: Given) -> Self:
         """Return the rollout running again; the time that it stood still counts for no ramp and no soak.
 
@@ -129,6 +135,7 @@ class Rollout:
             "waveDone": to_text(self.wave_done) if self.wave_done else None,
             "forgiven": to_text(self.forgiven) if self.forgiven else None,
             "retried": to_text(self.retried) if self.retried else None,
+            "failed": to_text(self.failed) if self.failed else None,
             "strategy": self.strategy.to_dict(),
         }
 
@@ -152,6 +159,7 @@ class Rollout:
             wave_done=instant("waveDone"),
             forgiven=instant("forgiven"),
             retried=instant("retried"),
+            failed=instant("failed"),
         )
 
 
@@ -375,7 +383,7 @@ def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollo
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     text = f"{len(failed)} of {len(tried)} failed, more than {limit}: {shown}"
     status = RolloutStatus.ROLLED_BACK if strategy.on_halt is OnHalt.ROLLBACK else RolloutStatus.HALTED
-    return replace(rollout, status=status, given=Given(_ACTOR, text, now))
+    return rollout.stopped(status, Given(_ACTOR, text, now))
 
 
 def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:

@@ -28,7 +28,7 @@ def _resume(rollout: Rollout, given: Given) -> Rollout:
 
 
 def _cancel(rollout: Rollout, given: Given) -> Rollout:
-    return replace(rollout, status=RolloutStatus.CANCELLED, given=given)
+    return rollout.stopped(RolloutStatus.CANCELLED, given)
 
 
 def _retry(rollout: Rollout, given: Given) -> Rollout:
