@@ -124,7 +124,20 @@ class PrometheusMeter:
         self._measuring.set(sum(len(each.samples) for each in fleet or ()))
         told = CollectorRegistry(auto_describe=False)
         told.register(_Fleet(fleet or ()))
-        return generate_latest(self._registry) + generate_latest(told)
+        return generate_latest(_WithoutBirthdays(self._registry)) + generate_latest(told)
+
+
+class _WithoutBirthdays(CollectorRegistry):
+    """A registry that does not tell when each of its series began: twice as many, and nobody asks."""
+
+    def __init__(self, inner: CollectorRegistry) -> None:
+        super().__init__(auto_describe=False)
+        self._inner = inner
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._inner.collect():
+            metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
+            yield metric
 
 
 class _Fleet(Collector):

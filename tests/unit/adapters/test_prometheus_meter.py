@@ -104,6 +104,13 @@ def test_a_fleet_that_cannot_be_read_is_a_number_too() -> None:
     assert not any(name.startswith("ums_data_plane") for name, *_ in found)
 
 
+def test_no_series_tells_when_another_began() -> None:
+    """They would be as many again."""
+    meter = make_meter()
+    meter.count_event("recorded")
+    assert b"_created" not in meter.render(())
+
+
 def test_two_meters_share_nothing() -> None:
     """No global registry: a second service in a process, as in a test, is no clash."""
     one, two = make_meter(), make_meter()
