@@ -48,6 +48,7 @@ GROUPS = {
     "Look": {
         "status": ("status", "status", "Show channels, rollouts, the fleet's health, what is frozen or ends soon."),
         "plan": ("plan", "plan", "Show who moves now, who next, and why the others do not."),
+        "insights": ("insights", "insights", "Show how often, how fast and how safely releases arrive."),
         "log": ("log", "log", "Show recorded decisions, newest first."),
         "events": ("events", "events", "Show what happens, as it happens."),
         "audit": ("audit", "audit", "Check that the record of decisions holds."),

@@ -928,3 +928,36 @@ class Status(Answer):
     freezes: list[Freeze]
     expiring: list[Expiring]
     problems: list[str]
+
+
+# Figures
+
+
+class Times(Answer):
+    """How long something took, in all cases."""
+
+    count: int
+    median_seconds: int | None
+    p90_seconds: Annotated[int | None, Field(alias="p90Seconds", description="90 % took no longer.")]
+
+
+class ChannelInsights(Answer):
+    """The figures of a channel."""
+
+    channel: str
+    promotions: int
+    promotions_per_week: float
+    lead_time: Annotated[Times, Field(description="From publishing to the channel's data planes.")]
+    failed: Annotated[int, Field(description="Promotions that failed.")]
+    change_failure_rate: float | None
+    restore_time: Annotated[Times, Field(description="From a failure to the next success.")]
+    unrestored: Annotated[int, Field(description="Failures without a success after them.")]
+
+
+class Insights(Items[ChannelInsights]):
+    """How well delivery goes."""
+
+    since: Instant
+    until: Instant
+    share: int
+    approximations: Annotated[list[str], Field(description="What about the figures is approximate.")]

@@ -16,6 +16,7 @@ from ums.web import answers
 from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
 from ums.web.freezes import active_freezes, add_freeze_routes
+from ums.web.insights import add_insights_route
 from ums.web.openapi import Area, Areas, reads
 from ums.web.paging import page, start_of
 from ums.web.planes import add_event_route, add_plane_routes
@@ -34,6 +35,7 @@ _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
     "freezes": ("Bans on promotions and moves.", add_freeze_routes),
     "risks": ("Declared risks.", add_risk_routes),
     "feed": ("What happened.", add_feed_route),
+    "insights": ("How well delivery goes.", add_insights_route),
     "webhooks": ("Who is told of what happened.", add_webhook_routes),
     "tokens": ("Who may ask.", add_token_routes),
 }

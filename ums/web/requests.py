@@ -315,6 +315,14 @@ class FeedQuery(Query):
     limit: Annotated[int, Field(ge=1, le=1000, description="How many commits to look at.")] = 100
 
 
+class InsightsQuery(Query):
+    """Of which time and channel, and when a release counts as arrived."""
+
+    since: Annotated[Name, Field(description="How far to look back: `90d`, `12w`, `P90D`.")] = "90d"
+    share: Annotated[int, Field(ge=1, le=100, description="Percentage of a channel's data planes.")] = 90
+    channel: Annotated[Name, Field(description="All of them unless given.")] = ""
+
+
 class DeliveriesQuery(Query):
     """How many deliveries."""
 

@@ -619,6 +619,22 @@ def test_waiting_ends_when_another_release_comes(stage: Stage, ums: Run, monkeyp
     assert "another release of platform was promoted to stable meanwhile" in done.err
 
 
+def test_insights_are_told_for_people_and_for_programs(ums: Run, stage: Stage) -> None:
+    """With what is approximate, for programs; a dash where there is nothing to tell."""
+    stage.clock.advance(timedelta(hours=2))
+    told = ums("insights", "--channel", "stable", "--since", "7d")
+    assert (told.code, told.err) == (0, "")
+    heading, line = told.out.splitlines()
+    assert heading.startswith("CHANNEL  PROMOTIONS  A WEEK  LEAD TIME TO 90%")
+    assert line.split()[:3] == ["stable", "1", "1"]
+    data = json.loads(ums("insights", "-o", "json").out)
+    assert [each["channel"] for each in data["items"]] == ["edge", "stable"]
+    assert data["approximations"]
+    assert ums("insights", "--since", "soon").code == 2
+    assert ums("insights", "--since", "999999d").code == 0
+    assert ums("insights", "--channel", "nowhere").code == 4
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_needs_no_service(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It shows how the command is used."""

@@ -1,0 +1,73 @@
+"""``ums insights``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ums.cli.client import service_options
+from ums.cli.output import emit, output_option, print_table
+
+if TYPE_CHECKING:
+    from ums.adapters.service_client import ServiceClient
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+@click.command()
+@click.option("--channel", default=None, help="Only this channel.")
+@click.option("--since", default="90d", show_default=True, help="How far to look back: 90d, 12w, P90D.")
+@click.option(
+    "--share",
+    type=click.IntRange(1, 100),
+    default=90,
+    show_default=True,
+    help="Percentage of a channel's data planes that a release must have reached.",
+)
+@output_option
+@service_options
+def insights(client: ServiceClient, channel: str | None, since: str, share: int, output: str) -> None:
+    """Show how well delivery goes, by channel: how often, how fast, how safely, and how soon mended.
+
+    These are the four figures of DORA, from what the release repo records; -o json also says what is approximate.
+
+    \b
+    Example:
+      ums insights --channel stable --since 30d
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    data = client.get("/insights", {"channel": channel, "since": since, "share": str(share)})
+
+    def table() -> None:
+        rows = [_row(each) for each in data["items"]]
+        headings = ("channel", "promotions", "a week", f"lead time to {share}%", "failed", "rate", "restored in")
+        print_table(headings, rows, empty="No channels.")
+
+    emit(data, output, table)
+
+
+def _row(each: dict[str, Any]) -> tuple[str, ...]:
+    rate, open_failures = each["changeFailureRate"], each["unrestored"]
+    restored = _times(each["restoreTime"])
+    return (
+        each["channel"],
+        str(each["promotions"]),
+        f"{each['promotionsPerWeek']:g}",
+        _times(each["leadTime"]),
+        str(each["failed"]),
+        f"{rate:.0%}" if rate is not None else "–",
+        f"{restored}, {open_failures} not yet" if open_failures else restored,
+    )
+
+
+def _times(times: dict[str, Any]) -> str:
+    if not times["count"]:
+        return "–"
+    return f"{_span(times['medianSeconds'])} (90%: {_span(times['p90Seconds'])})"
+
+
+def _span(seconds: int) -> str:
+    for unit, size in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.1f}{unit}"
+    return f"{seconds}s"
