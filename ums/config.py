@@ -43,6 +43,7 @@ class Settings:
         database_password: for the database.
         registry_username, registry_password: for an outside registry; reading is all it needs.
         tls_cert_file, tls_key_file: to serve HTTPS.
+        log_format: ``json``, ``console``, or ``auto``: console at a terminal.
         history_retention: how long changes of health are kept.
 
     """
@@ -58,6 +59,7 @@ class Settings:
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     history_retention: timedelta = timedelta(days=90)
+    log_format: str = "auto"
 
     def __post_init__(self) -> None:
         check_address(self.listen)
@@ -216,6 +218,7 @@ class _Collected:
             "tls_cert_file": self._path("tls.certFile"),
             "tls_key_file": self._path("tls.keyFile"),
             "history_retention": self._span("history.retention"),
+            "log_format": self._get("log.format"),
         }
 
     def _located(self, value: Value, folder: Path) -> Value:

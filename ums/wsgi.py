@@ -5,13 +5,26 @@ Nothing is opened before the fork: the application, its database and its schedul
 
 from __future__ import annotations
 
+import sys
 from threading import Event
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
+from ums.adapters.structured_logs import start_logging
 from ums.bootstrap import WSGI, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
+
+
+class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's own messages, by the handler of the process; requests are told by the application."""
+
+    def setup(self, cfg: object) -> None:
+        """Hand everything to the root logger."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -26,6 +39,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": 1,
             "worker_class": "gthread",
             "threads": self._threads,
+            "logger_class": ServerLog,
+            "accesslog": None,
             "timeout": 120,
             "graceful_timeout": 10,
             "keepalive": 15,
@@ -48,4 +63,5 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def run(settings: Settings, *, threads: int) -> None:
     """Serve until stopped."""
+    start_logging(settings.log_format, sys.stderr)
     _Server(settings, threads).run()

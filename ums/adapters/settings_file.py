@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -74,6 +74,14 @@ class HistoryModel(StrictModel):
     retention: Duration = Field("90d", description="How long changes of data planes' health are kept.")
 
 
+class LogModel(StrictModel):
+    """How the process logs, to standard error."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json, console for people, or auto: console at a terminal, json elsewhere."
+    )
+
+
 class ServiceModel(StrictModel):
     """The settings of a service process."""
 
@@ -86,6 +94,7 @@ class ServiceModel(StrictModel):
     registry: RegistryModel = Field(default_factory=RegistryModel, description="Login at an outside registry.")
     tls: TLSModel = Field(default_factory=TLSModel, description="For serving HTTPS.")
     history: HistoryModel = Field(default_factory=HistoryModel, description="What is kept of the past.")
+    log: LogModel = Field(default_factory=LogModel, description="How the process logs.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
       UMS_TLS_CERT_FILE           certificate chain, to serve HTTPS
       UMS_TLS_KEY_FILE            its private key
       UMS_HISTORY_RETENTION       how long health history is kept  [default: 90d]
+      UMS_LOG_FORMAT              json, console or auto  [default: auto, console at a terminal]
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import os
 

@@ -1,0 +1,37 @@
+"""The process that serves."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from gunicorn.config import Config
+
+from ums.adapters.structured_logs import start_logging
+from ums.wsgi import ServerLog
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    loggers = [logging.getLogger(), logging.getLogger("gunicorn.error")]
+    before = [(each, list(each.handlers), each.level, each.propagate) for each in loggers]
+    yield
+    for each, handlers, level, propagate in before:
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+def test_gunicorn_speaks_as_the_others_do() -> None:
+    """Its errors are lines like ours, once; it tells of no request, as that is done."""
+    stream = io.StringIO()
+    start_logging("json", stream)
+    log = ServerLog(Config())
+    log.error("Error while %s", "forking")
+    assert not log.access_log_enabled
+    (line,) = stream.getvalue().splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["level"], found["logger"]) == ("Error while forking", "error", "gunicorn.error")
