@@ -1,0 +1,129 @@
+"""The service as it is wired: what is at the edge is observed like the API."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from werkzeug.test import Client
+
+from tests.unit.usecases.stage import ADMIN, PROD
+from ums.adapters.cosign_bundle import CosignBundleSigner
+from ums.bootstrap import RELEASE_REPO_PREFIX, initialize, make_services, make_wsgi
+from ums.config import Settings
+from ums.domain.fleet import Registration
+from ums.domain.oci import Repository
+from ums.domain.trust import KeySigner
+from ums.services import Services
+from ums.usecases.initialize import Seed
+
+LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
+REFS = f"{RELEASE_REPO_PREFIX}/info/refs?service=git-upload-pack"
+
+
+@dataclass
+class Service:
+    """A service, without a server."""
+
+    settings: Settings
+    services: Services
+    token: str
+
+    def client(self, **settings: Any) -> Client:  # noqa: ANN401 - passes through
+        """Return who asks it."""
+        return Client(make_wsgi(replace(self.settings, **settings), self.services))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a service with one data plane."""
+    signatory = CosignBundleSigner(generate_private_key(SECP256R1()), "release").signatory()
+    assert isinstance(signatory, KeySigner)
+    settings, minute = Settings(Path(tmp_path_factory.mktemp("service")) / "data"), timedelta(minutes=1)
+    seed = Seed(
+        url="http://127.0.0.1:1",
+        registry=Repository("127.0.0.1:1", "ums"),
+        signers={"release": signatory.public_key},
+        state_keys=(),
+        plain_http=True,
+        registry_login=True,
+        interval=minute,
+        root_timeout=minute,
+        validity=7 * timedelta(days=1),
+    )
+    token = initialize(settings, seed).token
+    services = make_services(settings)
+    services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
+    yield Service(settings, services, token)
+    services.health.store.close()  # type: ignore[attr-defined] # this one can
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Return the header of a login."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def requests_of(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
+    """Return surface, route, status and subject of each request that was logged."""
+    fields = ("surface", "route", "status", "subject")
+    return [tuple(vars(each)[name] for name in fields) for each in caplog.records if each.msg == "request"]
+
+
+def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Who it was once that is proven, and never by which credential."""
+    caplog.set_level(logging.INFO)
+    objects = service.services.bootstrap_data_plane(PROD, by=ADMIN)
+    login = next(each["stringData"] for each in objects if "username" in each.get("stringData", {}))
+    client = service.client()
+    for path, headers in (
+        (REFS, {}),
+        (REFS, basic(login["username"], "wrong")),
+        (REFS, basic(login["username"], login["password"])),
+        (f"{RELEASE_REPO_PREFIX}/objects/secret", basic("x", service.token)),
+        ("/v2/", basic("x", service.token)),
+        ("/v2/ums/platform/manifests/1.0.0", basic("ums-service", "wrong")),
+        ("/healthz", {}),
+    ):
+        client.get(path, headers=headers, buffered=True)
+    assert requests_of(caplog) == [
+        ("git", "/info/refs", 401, None),
+        ("git", "/info/refs", 401, None),
+        ("git", "/info/refs", 200, "acme/prod"),
+        ("git", "other", 403, "admin"),
+        ("registry", "/v2/", 200, "admin"),
+        ("registry", "/v2/<name>/manifests", 401, None),
+        ("api", "/healthz", 200, None),
+    ]
+    for secret in (service.token, login["password"], "secret"):
+        assert secret not in caplog.text
+
+
+def test_commits_are_timed(service: Service) -> None:
+    """The one that registered the data plane was."""
+    text = service.client().get("/metrics", environ_base=LOCAL).text
+    assert 'ums_commit_duration_seconds_count{result="recorded"} 1.0' in text
+    assert 'ums_data_planes{channel="edge",health="unknown"} 1.0' in text
+
+
+def test_metrics_are_not_for_clients_of_a_proxy_on_this_machine(service: Service) -> None:
+    """Whether the proxy is trusted or not; and a header of one's own opens nothing."""
+    for proxies in (0, 1):
+        client = service.client(trusted_proxies=proxies)
+        assert client.get("/metrics", environ_base=LOCAL, headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
+        assert client.get("/metrics", environ_base=LOCAL, headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
+        assert client.get("/metrics", environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 401
+        bearer = {"Authorization": f"Bearer {service.token}", "X-Forwarded-For": "192.0.2.7"}
+        assert client.get("/metrics", environ_base=LOCAL, headers=bearer).status_code == 200
+
+
+def test_ready_looks_at_the_disk_of_the_data_folder(service: Service) -> None:
+    """All five checks are wired."""
+    checks = service.client().get("/readyz").get_json()["checks"]
+    assert [each["name"] for each in checks] == ["release-repo", "database", "loop", "disk"]
