@@ -105,7 +105,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         webhooks=SqlWebhooks(store.database),
         sender=WebhookSender(),
         meter=meter,
-        disk=LocalDisk(settings.data),
+        disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),
         history_retention=settings.history_retention,
         wake=wake,
     )

@@ -415,7 +415,7 @@ class Disk(Protocol):
         """Return how much may still be written.
 
         Raises:
-            StorageError: the folder is not there.
+            StorageError: the folder, or a file that must be in it, is not there.
 
         """
         ...

@@ -12,6 +12,8 @@ import structlog
 
 _NOISY = ("apscheduler", "git", "oras", "urllib3", "alembic")
 """They tell of every step that goes well."""
+_SKIPPED = "apscheduler.scheduler"
+"""It warns when a job is due while it runs; the jobs are such that this does no harm, and it is common."""
 _HANDLER = "ums"
 
 
@@ -48,6 +50,7 @@ def start_logging(form: str, stream: TextIO) -> None:
     root.setLevel(logging.INFO)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(_SKIPPED).setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
 
 

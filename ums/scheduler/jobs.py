@@ -35,7 +35,7 @@ def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelt
         timezone="UTC",
     )
     for name, (job, every) in jobs.items():
-        scheduler.add_job(observed(name, job, services), "interval", seconds=every.total_seconds(), id=name)
+        scheduler.add_job(observed(name, job, services), "interval", seconds=every.total_seconds(), id=name, name=name)
     scheduler.start()
     waker = Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True)
     waker.start()

@@ -124,6 +124,8 @@ def test_a_disk_that_is_gone_is_no_room(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     assert LocalDisk(folder).free_bytes() > 0
+    with pytest.raises(StorageError, match=r"^ums\.db cannot"):
+        LocalDisk(folder, folder / "ums.db").free_bytes()
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match="data"):
+    with pytest.raises(StorageError, match="^data cannot"):
         LocalDisk(folder).free_bytes()

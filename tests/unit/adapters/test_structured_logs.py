@@ -95,6 +95,7 @@ def test_libraries_that_chatter_are_heard_when_something_is_wrong() -> None:
     stream = io.StringIO()
     start_logging("json", stream)
     logging.getLogger("apscheduler.executors.default").info("running a job")
+    logging.getLogger("apscheduler.scheduler").warning("skipped: it runs already")
     logging.getLogger("apscheduler.executors.default").warning("missed a job")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
