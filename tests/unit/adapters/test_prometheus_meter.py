@@ -127,5 +127,5 @@ def test_a_disk_that_is_gone_is_no_room(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"^ums\.db cannot"):
         LocalDisk(folder, folder / "ums.db").free_bytes()
     folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(StorageError, match="^data cannot"):
+    with pytest.raises(StorageError, match=r"^data cannot"):
         LocalDisk(folder).free_bytes()
