@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix e2e bench simulate schemas clean
+.PHONY: help demo test check fix e2e bench simulate client schemas clean
 
 help: ## Show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
 
 simulate: $(STAMP) ## A fleet with faults and people in it: a million steps, hours
 	@$(BIN)/python -m tests.simulation
+
+client: $(STAMP) ## Write the typed client of the API
+	@$(BIN)/python -m tests.generate_client
 
 schemas: $(STAMP) ## Write the JSON Schemas of the files people write
 	@$(BIN)/python -m ums.schemas

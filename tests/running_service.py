@@ -14,7 +14,7 @@ from typing import Any, Self
 import yaml
 
 from tests.processes import Process, eventually, free_port, listens
-from ums.adapters.service_client import ServiceClient
+from ums.client import Client
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -122,7 +122,7 @@ class RunningService:
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return what the API answers: cheaper than a command, for conditions that are asked often."""
-        return ServiceClient(self.url, self.token).get(path)
+        return Client(self.url, self.token).get(path)
 
     def publish(self, folder: Path, version: str) -> None:
         """Publish a bundle."""

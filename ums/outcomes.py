@@ -28,6 +28,7 @@ OUTCOMES: dict[type[errors.UmsError], Outcome] = {
     errors.RefusedError: Outcome("refused", 409, 3),
     errors.NotFoundError: Outcome("not-found", 404, 4),
     errors.ConflictError: Outcome("conflict", 409, 5),
+    errors.InProgressError: Outcome("in-progress", 409, 5),
     errors.UnauthenticatedError: Outcome("unauthenticated", 401, 6),
     errors.ForbiddenError: Outcome("forbidden", 403, 6),
     errors.UnverifiedError: Outcome("unverified", 422, 7),

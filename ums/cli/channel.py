@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from ums.cli.rollout import status_text
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -26,9 +26,9 @@ def channel() -> None:
 @channel.command("list")
 @output_option
 @service_options
-def list_channels(client: ServiceClient, output: str) -> None:
+def list_channels(client: Client, output: str) -> None:
     """List channels: what feeds each, what each has, and who follows."""
-    data = client.get("/channels")
+    data = client.get_channels()
 
     def table() -> None:
         rows = [
@@ -51,7 +51,7 @@ def list_channels(client: ServiceClient, output: str) -> None:
 @click.option("--policy", "policy_text", is_flag=True, help="Print policy.yaml as it is in force, and nothing else.")
 @output_option
 @service_options
-def show(client: ServiceClient, name: str, policy_text: bool, output: str) -> None:
+def show(client: Client, name: str, policy_text: bool, output: str) -> None:
     """Show a channel: its policy in short, heads, rollouts, and the promotions that wait.
 
     \b
@@ -59,7 +59,7 @@ def show(client: ServiceClient, name: str, policy_text: bool, output: str) -> No
       ums channel show stable
       ums channel show stable --policy > policy.yaml
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get(_path(name))
+    data = client.get_channel(name)
     if policy_text:
         click.echo(data["policyText"], nl=False)
         return
@@ -71,7 +71,7 @@ def show(client: ServiceClient, name: str, policy_text: bool, output: str) -> No
 @click.argument("file", required=False, type=_FILE)
 @output_option
 @service_options
-def lint(client: ServiceClient, name: str, file: Path | None, output: str) -> int:
+def lint(client: Client, name: str, file: Path | None, output: str) -> int:
     """Say what is wrong with a channel's policy, or with FILE if it were its policy. Exit code 2: something is.
 
     \b
@@ -81,9 +81,9 @@ def lint(client: ServiceClient, name: str, file: Path | None, output: str) -> in
     from ums.domain.errors import InvalidInputError
 
     if file is None:
-        problems = client.get(_path(name))["problems"]
+        problems = client.get_channel(name)["problems"]
     else:
-        found = client.post(_path(name) + "/policy/lint", {"policy": _read(file)})["problems"]
+        found = client.lint_policy(name, policy=_read(file))["problems"]
         problems = [each.replace(f"channels/{name}/policy.yaml", str(file)) for each in found]
 
     def table() -> None:
@@ -101,7 +101,7 @@ def lint(client: ServiceClient, name: str, file: Path | None, output: str) -> in
 @click.argument("file", type=_FILE)
 @output_option
 @service_options
-def diff(client: ServiceClient, name: str, file: Path, output: str) -> None:
+def diff(client: Client, name: str, file: Path, output: str) -> None:
     """Compare the policy in force with FILE.
 
     \b
@@ -110,7 +110,7 @@ def diff(client: ServiceClient, name: str, file: Path, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import difflib
 
-    before, after = client.get(_path(name))["policyText"], _read(file)
+    before, after = client.get_channel(name)["policyText"], _read(file)
     lines = list(
         difflib.unified_diff(before.splitlines(), after.splitlines(), f"{name} (in force)", str(file), lineterm="")
     )
@@ -131,7 +131,7 @@ def diff(client: ServiceClient, name: str, file: Path, output: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Check it, and show who would move; record nothing.")
 @output_option
 @service_options
-def set_policy(client: ServiceClient, name: str, file: Path, reason: str, dry_run: bool, output: str) -> None:
+def set_policy(client: Client, name: str, file: Path, reason: str, dry_run: bool, output: str) -> None:
     """Make FILE the policy of a channel, which need not exist yet.
 
     A rollout that runs goes on as it started; approvals given under the old policy count no longer.
@@ -140,15 +140,8 @@ def set_policy(client: ServiceClient, name: str, file: Path, reason: str, dry_ru
     Example:
       ums channel set stable policy.yaml --reason "soak for two days"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    body = {"policy": _read(file), "reason": reason, "dryRun": dry_run}
-    data = client.post(_path(name) + "/policy", body)
+    data = client.set_policy(name, policy=_read(file), reason=reason, dryRun=dry_run)
     emit(data, output, lambda: print_outcome(data, f"{name}: policy set", dry_run=dry_run))
-
-
-def _path(name: str) -> str:
-    from ums.domain.names import check_name
-
-    return f"/channels/{check_name(name, 'channel name')}"
 
 
 def _read(file: Path) -> str:
@@ -160,7 +153,7 @@ def _read(file: Path) -> str:
         raise InvalidInputError(f"{file} is not text in UTF-8") from error
 
 
-def _print_channel(data: dict[str, Any]) -> None:
+def _print_channel(data: shapes.ChannelInFull) -> None:
     click.secho(f"{data['channel']}  {data['description']}", bold=True)
     for problem in data["problems"]:
         click.secho(f"  ✗ {problem}", fg="red")
@@ -178,7 +171,7 @@ def _print_channel(data: dict[str, Any]) -> None:
         _print_request(each)
 
 
-def _policy_rows(policy: dict[str, Any]) -> list[tuple[str, str]]:
+def _policy_rows(policy: shapes.Policy) -> list[tuple[str, str]]:
     gates, rollout, expedite = policy["gates"], policy["rollout"], policy["expedite"]
     asked = [f"soak {gates['soak']}"] if gates["soak"] != "0s" else []
     if gates["adoption"]:
@@ -207,23 +200,23 @@ def _policy_rows(policy: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _approvals_text(rule: dict[str, Any]) -> str:
+def _approvals_text(rule: shapes.ApprovalRule) -> str:
     return f"{rule['required']} approval{'s' if rule['required'] > 1 else ''} of {' or '.join(rule['groups'])}"
 
 
-def _window_text(window: dict[str, Any]) -> str:
+def _window_text(window: shapes.Windows) -> str:
     now, then = ("open", "closes") if window["open"] else ("closed", "opens")
     return now + (f", {then} {at(window['nextChange'])}" if window["nextChange"] else "")
 
 
-def _rollout_text(rollout: dict[str, Any] | None) -> str:
+def _rollout_text(rollout: shapes.RolloutSummary | None) -> str:
     if rollout is None:
         return "–"
     wave = f", wave {rollout['wave']}" if rollout["status"] != "finished" else ""
     return f"{status_text(rollout['status'])}{wave}"
 
 
-def _print_request(data: dict[str, Any]) -> None:
+def _print_request(data: shapes.Request) -> None:
     wanted = (
         f"wanted by {data['wanted']['by']}, {ago(data['wanted']['since'])}" if data["wanted"] else "not asked for yet"
     )

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
-def make_client(server: str | None, token: str | None, token_file: Path | None) -> ServiceClient:
+def make_client(server: str | None, token: str | None, token_file: Path | None) -> Client:
     """Return a client of the service.
 
     Raises:
         UsageError: no server or no token was given.
 
     """
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
     if not server:
         raise click.UsageError("which service? Set UMS_SERVER, or give --server https://…")
@@ -28,7 +28,7 @@ def make_client(server: str | None, token: str | None, token_file: Path | None) 
         token = token_file.read_text().strip()
     if not token:
         raise click.UsageError("no token. Set UMS_TOKEN, or give --token-file; ums init printed the first one")
-    return ServiceClient(server, token)
+    return Client(server, token)
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:

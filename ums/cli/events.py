@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +11,7 @@ from ums.cli.client import service_options
 from ums.cli.output import output_option
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 _EVERY_SECONDS = 2
 _COLOURS = {"halted": "red", "rolled-back": "red", "rejected": "red", "yanked": "red", "recalled": "red"}
@@ -24,7 +24,7 @@ _COLOURS |= {"finished": "green", "done": "green", "approved": "green", "publish
 @click.option("--kind", "kinds", multiple=True, help="Only these: rollout, rollout.halted; may be repeated.")
 @output_option
 @service_options
-def events(client: ServiceClient, after: str, follow: bool, kinds: tuple[str, ...], output: str) -> None:
+def events(client: Client, after: str, follow: bool, kinds: tuple[str, ...], output: str) -> None:
     """Show what happened since a commit, oldest first: releases, promotions, waves, halts, holds, freezes.
 
     With -o json each line is one CloudEvent; the same commit tells the same events with the same ids, so that a
@@ -38,7 +38,7 @@ def events(client: ServiceClient, after: str, follow: bool, kinds: tuple[str, ..
     if output == "yaml":
         raise click.UsageError("events are a table or lines of JSON")
     while True:
-        data = client.get("/events", {"after": after})
+        data = client.get_events(after=after)
         is_new = data["after"] != after
         after = data["after"]
         for event in data["items"]:
@@ -51,7 +51,7 @@ def events(client: ServiceClient, after: str, follow: bool, kinds: tuple[str, ..
             time.sleep(_EVERY_SECONDS)
 
 
-def _print(event: dict[str, Any], kind: str, *, as_json: bool) -> None:
+def _print(event: shapes.Event, kind: str, *, as_json: bool) -> None:
     if as_json:
         import json
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import emit, output_option, print_reason
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 _MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "magenta")}
 
@@ -19,7 +19,7 @@ _MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "
 @click.argument("name", metavar="ORG/PDP")
 @output_option
 @service_options
-def explain(client: ServiceClient, name: str, output: str) -> None:
+def explain(client: Client, name: str, output: str) -> None:
     """Say why a data plane is where it is: every check, and one sentence for each of its bundles.
 
     \b
@@ -28,7 +28,8 @@ def explain(client: ServiceClient, name: str, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.domain.names import PDPName
 
-    data = client.get(f"/pdps/{PDPName.parse(name)}/explanation")
+    plane = PDPName.parse(name)
+    data = client.get_explanation(plane.org, plane.pdp)
 
     def table() -> None:
         for index, each in enumerate(data["items"]):
@@ -38,7 +39,7 @@ def explain(client: ServiceClient, name: str, output: str) -> None:
     emit(data, output, table)
 
 
-def _print_explanation(pdp: str, data: dict[str, Any]) -> None:
+def _print_explanation(pdp: str, data: shapes.Explanation) -> None:
     where = data["running"] or f"nothing of {data['bundle']} yet"
     goal = f"its channel has {data['target']}" if data["target"] else "its channel has none"
     click.secho(f"{pdp}: {where}; {goal}", bold=True)

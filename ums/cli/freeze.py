@@ -11,7 +11,7 @@ from ums.cli.client import service_options, until_text
 from ums.cli.output import ago, emit, output_option, planes_text, print_outcome, print_recorded
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 @click.command()
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what it covers; record nothing.")
 @output_option
 @service_options
-def freeze(client: ServiceClient, name: str | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def freeze(client: Client, name: str | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Stop promotions and moves, now: of everything, or of what the options narrow it to.
 
     NAME is how ums thaw lifts it; without one it follows from the scope: everything, channel-stable. Holds,
@@ -39,7 +39,7 @@ def freeze(client: ServiceClient, name: str | None, dry_run: bool, output: str, 
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     until = until_text(options.pop("until"), options.pop("duration"))
     body = {"name": name, **options, "until": until, "dryRun": dry_run}
-    data = client.post("/freezes", body)
+    data = client.freeze(**body)
 
     def table() -> None:
         print_recorded(data, f"{data['covers']}: frozen", dry_run=dry_run)
@@ -57,14 +57,14 @@ def freeze(client: ServiceClient, name: str | None, dry_run: bool, output: str, 
 @click.option("--dry-run", is_flag=True, help="Show who would move then; record nothing.")
 @output_option
 @service_options
-def thaw(client: ServiceClient, name: str, reason: str, dry_run: bool, output: str) -> None:
+def thaw(client: Client, name: str, reason: str, dry_run: bool, output: str) -> None:
     """Lift the freeze NAME: what it stopped goes on.
 
     \b
     Example:
       ums thaw everything --reason "incident 4711 is over"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.post("/thaws", {"name": name, "reason": reason, "dryRun": dry_run})
+    data = client.thaw(name=name, reason=reason, dryRun=dry_run)
     emit(data, output, lambda: print_outcome(data, f"{name}: thawed", dry_run=dry_run))
 
 

@@ -11,7 +11,7 @@ from ums.cli.output import emit, output_option, print_gates, print_recorded
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 
 @click.command()
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--expedite", is_flag=True, help="By the channel's fast path.")
 @output_option
 @service_options
-def gates(client: ServiceClient, release: str, channel: str, expedite: bool, output: str) -> int:
+def gates(client: Client, release: str, channel: str, expedite: bool, output: str) -> int:
     """Show what stands between RELEASE (bundle@version) and a channel: every gate, until when, who can change it.
 
     Exit code 3: a gate is closed.
@@ -31,8 +31,7 @@ def gates(client: ServiceClient, release: str, channel: str, expedite: bool, out
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.domain.errors import RefusedError
 
-    query = {"release": release, "expedite": "true" if expedite else None}
-    data = client.get(f"/channels/{channel}/gates", query)
+    data = client.get_gates(channel, release=release, expedite=expedite)
     emit(data, output, lambda: _print_asked(data))
     return 0 if data["open"] else OUTCOMES[RefusedError].exit_code
 
@@ -44,7 +43,7 @@ def gates(client: ServiceClient, release: str, channel: str, expedite: bool, out
 @click.option("--dry-run", is_flag=True, help="Show what it would open; record nothing.")
 @output_option
 @service_options
-def approve(client: ServiceClient, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
+def approve(client: Client, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
     """Agree that RELEASE (bundle@version) goes to a channel.
 
     It counts for this very release under the channel's policy of today, and only if you are not its author.
@@ -63,7 +62,7 @@ def approve(client: ServiceClient, release: str, channel: str, output: str, **bo
 @click.option("--dry-run", is_flag=True, help="Show what it would close; record nothing.")
 @output_option
 @service_options
-def reject(client: ServiceClient, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
+def reject(client: Client, release: str, channel: str, output: str, **body: Any) -> None:  # noqa: ANN401
     """Say no to RELEASE (bundle@version) in a channel; a later ums approve of yours takes it back.
 
     \b
@@ -73,9 +72,9 @@ def reject(client: ServiceClient, release: str, channel: str, output: str, **bod
     _answer(client, release, channel, output, {**body, "rejects": True})
 
 
-def _answer(client: ServiceClient, release: str, channel: str, output: str, body: dict[str, Any]) -> None:
+def _answer(client: Client, release: str, channel: str, output: str, body: dict[str, Any]) -> None:
     dry_run = body.pop("dry_run")
-    data = client.post(f"/channels/{channel}/approvals", {"release": release, "dryRun": dry_run, **body})
+    data = client.approve(channel, release=release, dryRun=dry_run, **body)
     done = f"{release} to {channel}: {'rejected' if body.get('rejects') else 'approved'}"
 
     def table() -> None:
@@ -87,7 +86,7 @@ def _answer(client: ServiceClient, release: str, channel: str, output: str, body
     emit(data, output, table)
 
 
-def _print_asked(data: dict[str, Any]) -> None:
+def _print_asked(data: shapes.Gates) -> None:
     closed = sum(gate["verdict"] not in {"passed", "skipped"} for gate in data["gates"])
     verdict = f"{closed} of {len(data['gates'])} gates closed" if closed else "all gates are open"
     click.secho(f"{data['release']} to {data['channel']}: {verdict}", bold=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import emit, output_option, print_table
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
@@ -27,7 +27,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 )
 @output_option
 @service_options
-def insights(client: ServiceClient, channel: str | None, since: str, share: int, output: str) -> None:
+def insights(client: Client, channel: str | None, since: str, share: int, output: str) -> None:
     """Show how well delivery goes, by channel: how often, how fast, how safely, and how soon mended.
 
     These are the four figures of DORA, from what the release repo records; -o json also says what is approximate.
@@ -36,7 +36,7 @@ def insights(client: ServiceClient, channel: str | None, since: str, share: int,
     Example:
       ums insights --channel stable --since 30d
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get("/insights", {"channel": channel, "since": since, "share": str(share)})
+    data = client.get_insights(channel=channel, since=since, share=share)
 
     def table() -> None:
         rows = [_row(each) for each in data["items"]]
@@ -46,7 +46,7 @@ def insights(client: ServiceClient, channel: str | None, since: str, share: int,
     emit(data, output, table)
 
 
-def _row(each: dict[str, Any]) -> tuple[str, ...]:
+def _row(each: shapes.ChannelInsights) -> tuple[str, ...]:
     rate, open_failures = each["changeFailureRate"], each["unrestored"]
     restored = _times(each["restoreTime"])
     return (
@@ -60,13 +60,15 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _times(times: dict[str, Any]) -> str:
+def _times(times: shapes.Times) -> str:
     if not times["count"]:
         return "–"
     return f"{_span(times['medianSeconds'])} (90%: {_span(times['p90Seconds'])})"
 
 
-def _span(seconds: int) -> str:
+def _span(seconds: int | None) -> str:
+    if seconds is None:
+        return "–"
     for unit, size in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.1f}{unit}"

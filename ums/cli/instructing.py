@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,8 @@ from ums.cli.output import emit, output_option, print_outcome
 from ums.cli.waiting import wait_for, wait_options
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
+    from ums.client.shapes import Recorded
 
 
 def instruction(*, ends: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -37,8 +39,8 @@ def instruction(*, ends: bool) -> Callable[[Callable[..., Any]], Callable[..., A
 
 
 def send(
-    client: ServiceClient,
-    path: str,
+    client: Client,
+    give: Callable[..., Recorded],
     body: dict[str, Any],
     *,
     done: str,
@@ -47,15 +49,14 @@ def send(
     """Send an instruction, print what it does, and wait if asked; return the exit code."""
     dry_run = bool(options["dry_run"])
     until = until_text(options.get("until"), options.get("duration"))
-    data = client.post(path, {**body, "reason": options["reason"], "until": until, "dryRun": dry_run})
+    data = give(**body, reason=options["reason"], until=until, dryRun=dry_run)
     emit(data, options["output"], lambda: print_outcome(data, done, dry_run=dry_run))
     return wait_for(client, data["serials"], options["timeout"]) if options["wait"] and not dry_run else 0
 
 
-def target_path(target: str, verb: str) -> str:
-    """Return the route for a target: ``org/pdp``, or a channel's name."""
-    from ums.domain.names import PDPName, check_name
+def to_plane(give: Callable[..., Recorded], name: str) -> Callable[..., Recorded]:
+    """Return an operation on the data plane ``org/pdp``."""
+    from ums.domain.names import PDPName
 
-    if "/" in target:
-        return f"/pdps/{PDPName.parse(target)}/{verb}"
-    return f"/channels/{check_name(target, 'channel name')}/{verb}"
+    plane = PDPName.parse(name)
+    return partial(give, plane.org, plane.pdp)

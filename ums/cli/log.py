@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import ago, emit, output_option, print_table
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 @click.command()
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.option("--path", default=None, help="Only decisions about this path, e.g. channels/stable or fleet/acme/prod.")
 @output_option
 @service_options
-def log(client: ServiceClient, limit: int, path: str | None, output: str) -> None:
+def log(client: Client, limit: int, path: str | None, output: str) -> None:
     """Show recorded decisions, newest first."""
-    data = client.get("/log", {"limit": str(limit), "path": path})
+    data = client.get_log(limit=limit, path=path)
 
     def table() -> None:
         rows = [

@@ -22,7 +22,9 @@ from ums.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from collections.abc import Sequence
+
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -78,7 +80,7 @@ def _registration_body(options: dict[str, Any], labels: dict[str, str | None]) -
 @output_option
 @service_options
 def add(
-    client: ServiceClient,
+    client: Client,
     name: str,
     channel: str,
     dry_run: bool,
@@ -99,7 +101,7 @@ def add(
         "dryRun": dry_run,
         **_registration_body(options, {**pairs(options["labels"])}),
     }
-    data = client.post("/pdps", body)
+    data = client.add_plane(**body)
     emit(data, output, lambda: print_outcome(data, f"{name} follows {channel}", dry_run=dry_run))
 
 
@@ -115,7 +117,7 @@ def add(
 @output_option
 @service_options
 def set_plane(
-    client: ServiceClient,
+    client: Client,
     name: str,
     reason: str,
     dry_run: bool,
@@ -137,18 +139,18 @@ def set_plane(
     from ums.domain.names import PDPName
 
     labels = {**pairs(options["labels"]), **dict.fromkeys(options["unlabels"])}
-    path, channel = f"/pdps/{PDPName.parse(name)}/registration", options["channel"]
+    plane, channel = PDPName.parse(name), options["channel"]
     body = {"channel": channel, "bundles": list(options["bundles"]) or None, "reason": reason, "dryRun": dry_run}
     body |= _registration_body(options, labels)
     done = f"{name} follows {channel}" if channel else f"{name} changed"
     if channel and not yes and not dry_run and output == "table" and sys.stdin.isatty():
-        _print_switch(client.post(path, {**body, "dryRun": True}), done, dry_run=True)
+        _print_switch(client.change_plane(plane.org, plane.pdp, **{**body, "dryRun": True}), done, dry_run=True)
         click.confirm("do it?", abort=True)
-    data = client.post(path, body)
+    data = client.change_plane(plane.org, plane.pdp, **body)
     emit(data, output, lambda: _print_switch(data, done, dry_run=dry_run))
 
 
-def _print_switch(data: dict[str, Any], done: str, *, dry_run: bool) -> None:
+def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
     print_recorded(data, done, dry_run=dry_run)
     for move in data["moves"]:
         before = move["before"]["release"] if move["before"] else "nothing"
@@ -165,9 +167,11 @@ def _print_switch(data: dict[str, Any], done: str, *, dry_run: bool) -> None:
 @click.option("--channel", default=None, help="Only those that follow this channel.")
 @output_option
 @service_options
-def list_planes(client: ServiceClient, channel: str | None, output: str) -> None:
+def list_planes(client: Client, channel: str | None, output: str) -> None:
     """List data planes: what they should run, and how they say they are."""
-    data = client.get("/pdps", {"channel": channel})
+    from ums.client import items_of
+
+    data = {"items": list(items_of(client.get_planes, channel=channel))}
 
     def table() -> None:
         rows = [
@@ -191,11 +195,12 @@ def list_planes(client: ServiceClient, channel: str | None, output: str) -> None
 @click.argument("name", metavar="ORG/PDP")
 @output_option
 @service_options
-def show(client: ServiceClient, name: str, output: str) -> None:
+def show(client: Client, name: str, output: str) -> None:
     """Show a data plane: desired and reported state, pins, holds, and why it does not move."""
     from ums.domain.names import PDPName
 
-    data = client.get(f"/pdps/{PDPName.parse(name)}")
+    plane = PDPName.parse(name)
+    data = client.get_plane(plane.org, plane.pdp)
     emit(data, output, lambda: _print_plane(data))
 
 
@@ -210,7 +215,7 @@ def show(client: ServiceClient, name: str, output: str) -> None:
 )
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead. It contains secrets.")
 @service_options
-def bootstrap(client: ServiceClient, name: str, path: Path | None, to_stdout: bool) -> None:
+def bootstrap(client: Client, name: str, path: Path | None, to_stdout: bool) -> None:
     """Write the one YAML that connects a cluster: kubectl apply -f it there, once.
 
     It holds the data plane's credentials, the public keys it trusts, the current state, the guard that keeps
@@ -221,7 +226,7 @@ def bootstrap(client: ServiceClient, name: str, path: Path | None, to_stdout: bo
     from ums.domain.names import PDPName
 
     plane = PDPName.parse(name)
-    objects = client.get(f"/pdps/{plane}/bootstrap")["objects"]
+    objects = client.get_bootstrap(plane.org, plane.pdp)["objects"]
     text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout:
         click.echo(text, nl=False)
@@ -256,7 +261,7 @@ def _desired(plane: dict[str, Any]) -> str:
     return ", ".join(f"{bundle}@{state['release']}" for bundle, state in bundles.items()) or "nothing yet"
 
 
-def _print_plane(data: dict[str, Any]) -> None:
+def _print_plane(data: shapes.PlaneInFull) -> None:
     click.secho(f"{data['pdp']}  {health_text(data['health'])}", bold=True)
     click.echo(f"  follows     {data['channel']}: {', '.join(data['bundles'])}  ({data['management']}-managed)")
     desired, reported = data["desired"], data["reported"]
@@ -270,7 +275,7 @@ def _print_plane(data: dict[str, Any]) -> None:
         click.echo("  reported    nothing yet: was ums pdp bootstrap applied in its cluster?")
     rows = [
         (f"{bundle}/{component}", version, "other than the bundle's" if version != state["release"] else "")
-        for bundle, state in (desired or {}).get("bundles", {}).items()
+        for bundle, state in (desired["bundles"] if desired else {}).items()
         for component, version in state["components"].items()
     ]
     print_table(("component", "from release", ""), rows, empty="  Nothing is offered to it yet.")
@@ -282,17 +287,18 @@ def _print_plane(data: dict[str, Any]) -> None:
         click.echo(f"  ums explain {data['pdp']} shows every check")
 
 
-def _print_decisions(data: dict[str, Any]) -> None:
+def _print_decisions(data: shapes.PlaneInFull) -> None:
     if data["ask"]:
         standing = f", but not for {' and '.join(data['standingConsent'])}" if data["standingConsent"] else ""
         click.echo(f"  its owner is asked before each release{standing}")
-    for each in data["consents"]:
-        click.echo(f"  consent to {each['bundle']}@{each['release']}: {each['reason']} ({each['by']})")
-    for each in data["acceptedRisks"]:
-        click.echo(f"  takes risk {each['risk']}: {each['reason']} ({each['by']})")
-    for kind in ("pins", "holds"):
-        for each in data[kind]:
+    for consent in data["consents"]:
+        click.echo(f"  consent to {consent['bundle']}@{consent['release']}: {consent['reason']} ({consent['by']})")
+    for risk in data["acceptedRisks"]:
+        click.echo(f"  takes risk {risk['risk']}: {risk['reason']} ({risk['by']})")
+    kept: dict[str, Sequence[shapes.PlanePin | shapes.PlaneHold]] = {"pin": data["pins"], "hold": data["holds"]}
+    for kind, found in kept.items():
+        for each in found:
             what = each["bundle"] + (f"/{each['component']}" if each["component"] else "")
             until = f" until {each['until']}{', soon' if each['endsSoon'] else ''}" if each["until"] else ""
             where = each.get("versions") or each.get("release")
-            click.echo(f"  {kind[:-1]} {what} {where}{until}: {each['reason']} ({each['by']})")
+            click.echo(f"  {kind} {what} {where}{until}: {each['reason']} ({each['by']})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +11,7 @@ from ums.cli.output import at, emit, output_option, planes_text, print_reason, p
 from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 _MANY = 20
 
@@ -20,18 +20,23 @@ _MANY = 20
 @click.option("--channel", default=None, help="Only this channel.")
 @output_option
 @service_options
-def plan(client: ServiceClient, channel: str | None, output: str) -> None:
+def plan(client: Client, channel: str | None, output: str) -> None:
     """Show who moves now, which waves come next, and why the others do not move.
 
     \b
     Example:
       ums plan --channel stable
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get("/plan", {"channel": channel})
+    data = client.get_plan(channel=channel)
 
     def table() -> None:
         rows = [
-            (move["pdp"], move["bundle"], (move["before"] or {}).get("release", "–"), move["after"]["release"])
+            (
+                move["pdp"],
+                move["bundle"],
+                move["before"]["release"] if move["before"] else "–",
+                move["after"]["release"],
+            )
             for move in data["moves"]
         ]
         print_table(("pdp", "bundle", "from", "to"), rows[:_MANY], empty="Nobody has to move now.")
@@ -43,7 +48,7 @@ def plan(client: ServiceClient, channel: str | None, output: str) -> None:
     emit(data, output, table)
 
 
-def _print_rollouts(rollouts: list[dict[str, Any]]) -> None:
+def _print_rollouts(rollouts: list[shapes.Rollout]) -> None:
     for each in rollouts:
         click.secho(f"\n{each['channel']}  {each['release']}  {status_text(each['status'])}", bold=True)
         if each["status"] != "running":
@@ -56,7 +61,7 @@ def _print_rollouts(rollouts: list[dict[str, Any]]) -> None:
             click.echo(f"  wave {wave['name']}: {wave['state']}{count}{through}")
 
 
-def _print_reasons(reasons: list[dict[str, Any]]) -> None:
+def _print_reasons(reasons: list[shapes.SharedReason]) -> None:
     if reasons:
         click.secho("\nwithheld", bold=True)
     for each in reasons:

@@ -21,7 +21,7 @@ from ums.cli.output import (
 from ums.cli.waiting import rollout_wait_options, wait_for_rollout
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 
 @click.command()
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @output_option
 @service_options
 def promote(
-    client: ServiceClient,
+    client: Client,
     release: str,
     channel: str,
     output: str,
@@ -58,23 +58,22 @@ def promote(
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     dry_run = options["dry_run"]
     if options["cancel"]:
-        body = {"release": release, "reason": options["reason"], "dryRun": dry_run}
-        data = client.post(f"/channels/{channel}/cancellations", body)
+        data = client.cancel_promotion(channel, release=release, reason=options["reason"], dryRun=dry_run)
         emit(data, output, lambda: print_recorded(data, f"{release} no longer waits for {channel}", dry_run=dry_run))
         return 0
-    body = {
-        "release": release,
-        "reason": options["reason"],
-        "expedite": options["expedite"],
-        "whenReady": options["when_ready"],
-        "dryRun": dry_run,
-    }
-    data = client.post(f"/channels/{channel}/promotions", body)
+    data = client.promote(
+        channel,
+        release=release,
+        reason=options["reason"],
+        expedite=options["expedite"],
+        whenReady=options["when_ready"],
+        dryRun=dry_run,
+    )
     emit(data, output, lambda: _print_promotion(data, dry_run=dry_run))
     return wait_for_rollout(client, channel, data["to"], options["timeout"]) if options["wait"] and not dry_run else 0
 
 
-def _print_promotion(data: dict[str, Any], *, dry_run: bool) -> None:
+def _print_promotion(data: shapes.Promotion, *, dry_run: bool) -> None:
     channel, release = data["channel"], data["to"]
     click.secho(f"{channel}: {data['from'] or 'nothing'} -> {release}  ({data['class']})", bold=True)
     print_changes(data["components"])
@@ -96,7 +95,7 @@ def _print_promotion(data: dict[str, Any], *, dry_run: bool) -> None:
         click.echo(f"  {what} shows how it goes")
 
 
-def _waves_text(waves: list[dict[str, Any]]) -> str:
+def _waves_text(waves: list[shapes.Wave]) -> str:
     return " -> ".join(
         wave["name"]
         + (f" ({wave['targets']})" if "targets" in wave else f" ({wave['share']})" if wave["share"] else "")

@@ -16,7 +16,7 @@ from ums.cli.keys import read_password
 from ums.cli.output import emit, output_option
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
     from ums.domain.oci import Repository
     from ums.ports import Progress, Signer
     from ums.publisher import Publisher
@@ -124,7 +124,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     emit(data, output, lambda: _print_published(data))
 
 
-def _registry(client: ServiceClient | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
+def _registry(client: Client | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
     """Return prefix, whether it is plain HTTP, and the login: our token, if the registry is the service's own."""
     from urllib.parse import urlsplit
 
@@ -133,7 +133,7 @@ def _registry(client: ServiceClient | None, options: dict[str, Any]) -> tuple[Re
     if options["registry"] is not None:
         return Repository.parse(options["registry"]), options["plain_http"], None
     assert client is not None  # noqa: S101 - made whenever there is no --registry
-    info = client.get("/info")
+    info = client.get_info()
     prefix = Repository.parse(info["registry"])
     embedded = prefix.registry == urlsplit(info["url"]).netloc
     return prefix, info["plainHttp"], ("token", client.token) if embedded else None

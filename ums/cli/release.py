@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import ago, emit, output_option, planes_text, print_changes, print_table, short_digest
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -22,9 +22,9 @@ def release() -> None:
 @click.argument("bundle", required=False)
 @output_option
 @service_options
-def list_releases(client: ServiceClient, bundle: str | None, output: str) -> None:
+def list_releases(client: Client, bundle: str | None, output: str) -> None:
     """List the releases of BUNDLE, or of all, newest version first."""
-    data = client.get("/releases", {"bundle": bundle})
+    data = client.get_releases(bundle=bundle)
 
     def table() -> None:
         rows = [
@@ -49,14 +49,14 @@ def list_releases(client: ServiceClient, bundle: str | None, output: str) -> Non
 @click.argument("name", metavar="RELEASE")
 @output_option
 @service_options
-def show(client: ServiceClient, name: str, output: str) -> None:
+def show(client: Client, name: str, output: str) -> None:
     """Show RELEASE (bundle@version): components, digests, signers; whether it was withdrawn, and who has it.
 
     \b
     Example:
       ums release show platform@1.1.0
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get(_path(name))
+    data = client.get_release(*_parse(name))
 
     def table() -> None:
         click.secho(f"{data['release']}  {data['class']}", bold=True)
@@ -72,8 +72,9 @@ def show(client: ServiceClient, name: str, output: str) -> None:
             ("on", planes_text(data["exposed"])),
         ):
             click.echo(f"  {label:<11} {value}")
-        for each in data["promotions"]:
-            click.echo(f"  promoted    to {each['channel']} {ago(each['since'])} by {each['by']}{_gates(each)}")
+        for promoted in data["promotions"]:
+            where, when, who = promoted["channel"], ago(promoted["since"]), promoted["by"]
+            click.echo(f"  promoted    to {where} {when} by {who}{_gates(promoted)}")
         for each in data["skipped"]:
             text = f"  skipped     {', '.join(each['gates'])} into {each['channel']}, by {each['by']}: {each['reason']}"
             click.secho(text, fg="yellow")
@@ -98,9 +99,9 @@ def show(client: ServiceClient, name: str, output: str) -> None:
 @click.argument("after", metavar="TO")
 @output_option
 @service_options
-def diff(client: ServiceClient, before: str, after: str, output: str) -> None:
+def diff(client: Client, before: str, after: str, output: str) -> None:
     """Compare two releases of a bundle: FROM and TO are bundle@version."""
-    data = client.get(f"{_path(after)}/diff", {"from": before.partition("@")[2] or before})
+    data = client.get_diff(*_parse(after), **{"from": before.partition("@")[2] or before})
 
     def table() -> None:
         click.secho(f"{data['from']} -> {data['to']}", bold=True)
@@ -109,7 +110,7 @@ def diff(client: ServiceClient, before: str, after: str, output: str) -> None:
     emit(data, output, table)
 
 
-def _print_withdrawn(data: dict[str, Any]) -> None:
+def _print_withdrawn(data: shapes.ReleaseInFull) -> None:
     recall, bundle = data["recall"], data["bundle"]
     if recall:
         click.secho(
@@ -121,17 +122,17 @@ def _print_withdrawn(data: dict[str, Any]) -> None:
         click.secho(f"  {planes_text(data['exposed'])} still exposed", fg="red")
 
 
-def _gates(promotion: dict[str, Any]) -> str:
+def _gates(promotion: shapes.ExecutedIn) -> str:
     passed = [gate["gate"] for gate in promotion["gates"] if gate["verdict"] == "passed"]
     return f", past {', '.join(passed)}" if passed else ""
 
 
-def _withdrawn(data: dict[str, Any]) -> str:
+def _withdrawn(data: shapes.Release) -> str:
     return "✗ recalled" if data["recall"] else "✗ yanked" if data["yanked"] else ""
 
 
-def _path(name: str) -> str:
+def _parse(name: str) -> tuple[str, str]:
     from ums.domain.release import ReleaseName
 
     parsed = ReleaseName.parse(name)
-    return f"/releases/{parsed.bundle}/{parsed.version}"
+    return parsed.bundle, str(parsed.version)

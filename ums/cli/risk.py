@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import pairs, service_options, until_text
-from ums.cli.instructing import instruction, send
+from ums.cli.instructing import instruction, send, to_plane
 from ums.cli.output import ago, emit, output_option, print_outcome, print_table
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -42,7 +42,7 @@ def risk() -> None:
 @click.option("--dry-run", is_flag=True, help="Show whom it concerns; record nothing.")
 @output_option
 @service_options
-def declare(client: ServiceClient, name: str, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def declare(client: Client, name: str, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Declare the risk NAME: releases it concerns are not recommended where every condition holds.
 
     Where a condition is not known to hold or not, nobody is moved either, and ums explain says unknown. An
@@ -62,7 +62,7 @@ def declare(client: ServiceClient, name: str, dry_run: bool, output: str, **opti
         "until": until_text(options["until"], options["duration"]),
         "dryRun": dry_run,
     }
-    data = client.post("/risks", body)
+    data = client.declare_risk(**body)
     done = f"risk {name}: {options['bundle']} {options['releases']} is not recommended where it applies"
     emit(data, output, lambda: print_outcome(data, done, dry_run=dry_run))
 
@@ -70,9 +70,9 @@ def declare(client: ServiceClient, name: str, dry_run: bool, output: str, **opti
 @risk.command("list")
 @output_option
 @service_options
-def list_risks(client: ServiceClient, output: str) -> None:
+def list_risks(client: Client, output: str) -> None:
     """List declared risks: which releases, for whom, and how many owners took them."""
-    data = client.get("/risks")
+    data = client.get_risks()
 
     def table() -> None:
         rows = [
@@ -98,12 +98,9 @@ def list_risks(client: ServiceClient, output: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Show who would move then; record nothing.")
 @output_option
 @service_options
-def retract(client: ServiceClient, name: str, reason: str, dry_run: bool, output: str) -> None:
+def retract(client: Client, name: str, reason: str, dry_run: bool, output: str) -> None:
     """Take the risk NAME back."""
-    from ums.domain.names import check_name
-
-    path = f"/risks/{check_name(name, 'risk name')}/retract"
-    data = client.post(path, {"reason": reason, "dryRun": dry_run})
+    data = client.retract_risk(name, reason=reason, dryRun=dry_run)
     emit(data, output, lambda: print_outcome(data, f"risk {name}: retracted", dry_run=dry_run))
 
 
@@ -111,20 +108,12 @@ def retract(client: ServiceClient, name: str, reason: str, dry_run: bool, output
 @click.argument("pdp", metavar="ORG/PDP")
 @click.argument("name")
 @instruction(ends=True)
-def accept(client: ServiceClient, pdp: str, name: str, **options: Any) -> int:  # noqa: ANN401 - click's options
+def accept(client: Client, pdp: str, name: str, **options: Any) -> int:  # noqa: ANN401 - click's options
     """Take the risk NAME for a data plane: it gets what is not recommended to it."""
-    from ums.domain.names import PDPName
-
-    return send(
-        client,
-        f"/pdps/{PDPName.parse(pdp)}/accepted-risks",
-        {"risk": name},
-        done=f"{pdp}: takes {name}",
-        options=options,
-    )
+    return send(client, to_plane(client.accept_risk, pdp), {"risk": name}, done=f"{pdp}: takes {name}", options=options)
 
 
-def _condition(data: dict[str, Any]) -> str:
+def _condition(data: shapes.Risk) -> str:
     parts = [f"{key}={value}" for key, value in data["labels"].items()]
     parts += [f"{kind} {data[kind]}" for kind in ("kubernetes", "flux") if data[kind]]
     parts += [f"{name} {versions}" for name, versions in data["components"].items()]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.instructing import instruction, send, target_path
+from ums.cli.instructing import instruction, send, to_plane
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 @click.command()
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="BUNDLE[/COMPONENT]")
 @click.option("--to", "release", required=True, metavar="RELEASE", help="The version to go back to.")
 @instruction(ends=True)
-def rollback(client: ServiceClient, target: str, what: str, release: str, **options: Any) -> int:  # noqa: ANN401 - click's options
+def rollback(client: Client, target: str, what: str, release: str, **options: Any) -> int:  # noqa: ANN401 - click's options
     """Take PDP (org/name), or every data plane of CHANNEL, back to an earlier release, and hold it there.
 
     It stays there, although the channel's head is newer, until the hold ends (14 days unless --for or
@@ -25,4 +26,5 @@ def rollback(client: ServiceClient, target: str, what: str, release: str, **opti
     """
     body = {"subject": what, "release": release}
     done = f"{target}: {what} goes back to {release}, and is held there"
-    return send(client, target_path(target, "rollbacks"), body, done=done, options=options)
+    give = to_plane(client.roll_back, target) if "/" in target else partial(client.roll_back_channel, target)
+    return send(client, give, body, done=done, options=options)

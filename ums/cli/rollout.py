@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -11,7 +11,7 @@ from ums.cli.client import service_options
 from ums.cli.output import ago, at, emit, output_option, planes_text, print_outcome, print_reason, print_table, some
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 STATUS_STYLES = {
     "running": ("↻", "blue"),
@@ -40,10 +40,10 @@ def rollout() -> None:
 @click.argument("bundle", required=False)
 @output_option
 @service_options
-def status(client: ServiceClient, channel: str | None, bundle: str | None, output: str) -> None:
+def status(client: Client, channel: str | None, bundle: str | None, output: str) -> None:
     """Show the rollouts of CHANNEL, or of all: each wave with its counts, and how soon it can be through."""
-    names = [channel] if channel else [each["channel"] for each in client.get("/channels")["items"]]
-    items = [each for name in names for each in client.get(f"/channels/{name}/rollouts", {"bundle": bundle})["items"]]
+    names = [channel] if channel else [each["channel"] for each in client.get_channels()["items"]]
+    items = [each for name in names for each in client.get_rollouts(name, bundle=bundle)["items"]]
     data = {"items": items}
 
     def table() -> None:
@@ -62,7 +62,7 @@ def status_text(name: str) -> str:
     return click.style(f"{mark} {name}", fg=colour)
 
 
-def print_rollout(data: dict[str, Any]) -> None:
+def print_rollout(data: shapes.Rollout) -> None:
     """Print a rollout: its status and why, and its waves as a table."""
     click.secho(f"{data['channel']}  {data['release']}  {status_text(data['status'])}", bold=True)
     click.echo(f"  {data['reason'] or 'no reason given'} ({data['by']}, {ago(data['since'])})")
@@ -77,12 +77,13 @@ def print_rollout(data: dict[str, Any]) -> None:
     rows = [
         (
             wave["name"] + (f" ({wave['share']})" if wave["share"] else ""),
-            *(str(wave[name]) if name in wave else "–" for name in _COUNTS),
+            *(str(counts.get(name, "–")) for name in _COUNTS),
             wave["state"],
             wave["soak"],
             at(wave["earliest"]),
         )
         for wave in data["waves"]
+        for counts in [cast("dict[str, object]", wave)]
     ]
     if data["status"] in {"paused", "halted", "rolled-back"}:
         steps = "resume" if data["status"] == "paused" else "retry, resume"
@@ -93,9 +94,8 @@ def print_rollout(data: dict[str, Any]) -> None:
 def _step(name: str, text: str, done: str) -> None:
     @service_options
     @output_option
-    def act(client: ServiceClient, channel: str, bundle: str, reason: str, dry_run: bool, output: str) -> None:
-        body = {"reason": reason, "dryRun": dry_run}
-        data = client.post(f"/channels/{channel}/rollouts/{bundle}/{name}", body)
+    def act(client: Client, channel: str, bundle: str, reason: str, dry_run: bool, output: str) -> None:
+        data = client.steer_rollout(channel, bundle, name, reason=reason, dryRun=dry_run)
 
         def table() -> None:
             print_outcome(data, f"{data['rollout']['release']} in {channel}: {done}", dry_run=dry_run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,21 +11,21 @@ from ums.cli.output import ago, emit, health_text, output_option, print_table
 from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client, shapes
 
 
 @click.command()
 @output_option
 @service_options
-def status(client: ServiceClient, output: str) -> None:
+def status(client: Client, output: str) -> None:
     """Show channels, their heads and rollouts, the fleet's health, what is frozen, and what ends soon."""
     from ums.cli.freeze import print_freeze
 
-    data = client.get("/status")
+    data = client.get_status()
 
     def table() -> None:
-        for each in data["freezes"]:
-            print_freeze(each)
+        for freeze in data["freezes"]:
+            print_freeze(freeze)
         rows = [
             (
                 channel["channel"],
@@ -37,8 +37,7 @@ def status(client: ServiceClient, output: str) -> None:
                 str(channel["dataPlanes"]),
             )
             for channel in data["channels"]
-            for bundle, head in (channel["bundles"] or {"–": None}).items()
-            if head
+            for bundle, head in channel["bundles"].items()
         ]
         rows += [
             (
@@ -69,7 +68,7 @@ def status(client: ServiceClient, output: str) -> None:
     emit(data, output, table)
 
 
-def _rollout(channel: dict[str, Any], bundle: str) -> str:
+def _rollout(channel: shapes.Channel, bundle: str) -> str:
     rollout = channel["rollouts"].get(bundle)
     if rollout is None:
         return "–"
@@ -79,7 +78,7 @@ def _rollout(channel: dict[str, Any], bundle: str) -> str:
     return f"{text}, wave {rollout['wave']} ({rollout['waves'].index(rollout['wave']) + 1} of {len(rollout['waves'])})"
 
 
-def _held(channel: dict[str, object], bundle: str) -> str:
+def _held(channel: shapes.Channel, bundle: str) -> str:
     holds = channel["holds"]
     assert isinstance(holds, list)  # noqa: S101 - the service's own view
     held = [hold["release"] for hold in holds if hold["bundle"] == bundle]

@@ -10,7 +10,7 @@ from ums.cli.client import service_options, until_text
 from ums.cli.output import ago, emit, output_option, print_table
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 @click.group()
@@ -34,7 +34,7 @@ def token() -> None:
 @output_option
 @service_options
 def create(
-    client: ServiceClient,
+    client: Client,
     subject: str,
     groups: tuple[str, ...],
     duration: str,
@@ -51,22 +51,23 @@ def create(
       ums token create sam --group viewer --group security
       ums token create olga --group operator --org acme
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    body = {
-        "subject": subject,
-        "groups": list(groups),
-        **{kind: list(names) for kind, names in limits.items()},
-        "expires": until_text(None, duration),
-    }
-    data = client.post("/tokens", body)
+    data = client.issue_token(
+        subject=subject,
+        groups=list(groups),
+        expires=until_text(None, duration),
+        bundles=list(limits["bundles"]),
+        channels=list(limits["channels"]),
+        orgs=list(limits["orgs"]),
+    )
     emit(data, output, lambda: click.echo(data["token"]))
 
 
 @token.command("list")
 @output_option
 @service_options
-def list_tokens(client: ServiceClient, output: str) -> None:
+def list_tokens(client: Client, output: str) -> None:
     """List tokens: whose they are, what they may, when they end, when they were last used. Never the tokens."""
-    data = client.get("/tokens")
+    data = client.get_tokens()
 
     def table() -> None:
         rows = [
@@ -89,7 +90,7 @@ def list_tokens(client: ServiceClient, output: str) -> None:
 @click.argument("token_id", metavar="ID")
 @output_option
 @service_options
-def revoke(client: ServiceClient, token_id: str, output: str) -> None:
+def revoke(client: Client, token_id: str, output: str) -> None:
     """End the token of an ID, at once; ums token list shows the ids."""
-    data = client.post(f"/tokens/{token_id}/revoke", {})
+    data = client.revoke_token(token_id)
     emit(data, output, lambda: click.echo(f"{token_id} is revoked"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +12,7 @@ from ums.cli.client import make_client
 from ums.cli.output import emit, output_option, print_table, short_digest
 
 if TYPE_CHECKING:
+    from ums.client import Client
     from ums.domain.trust import TrustPolicy
 
 
@@ -57,12 +58,12 @@ def verify(
     if registry is None or not keys:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
     if registry is None and client is not None:
-        info = client.get("/info")
+        info = client.get_info()
         registry, plain_http = info["registry"], info["plainHttp"]
         if Repository.parse(info["registry"]).registry == urlsplit(info["url"]).netloc:
             login = ("token", client.token)
     prefix = Repository.parse(registry or "")
-    trust = _trust_of_keys(keys) if keys else _trust_of_service(client.get("/trust") if client else {})
+    trust = _trust_of_keys(keys) if keys else _trust_of_service(client)
     verifying = make_verify(login=login, plain_http=plain_http)
     descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)
     if descriptor is None:
@@ -89,15 +90,17 @@ def _trust_of_keys(keys: tuple[Path, ...]) -> TrustPolicy:
     return TrustPolicy({name: KeySigner(name, key) for name, key in signers.items()}, {"*": rule})
 
 
-def _trust_of_service(data: dict[str, Any]) -> TrustPolicy:
+def _trust_of_service(client: Client | None) -> TrustPolicy:
     from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 
+    assert client is not None  # noqa: S101 - made whenever there are no keys
+    data = client.get_trust()
     return TrustPolicy(
         {
             name: KeySigner(name, each["key"])
             if "key" in each
             else KeylessSigner(name, each["identity"], each["issuer"])
-            for name, each in data["signers"].items()
+            for name, each in cast("dict[str, dict[str, str]]", data["signers"]).items()
         },
         {name: SigningRule(tuple(rule["signers"]), rule["threshold"]) for name, rule in data["bundles"].items()},
     )

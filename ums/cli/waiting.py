@@ -12,7 +12,7 @@ from ums.cli.output import health_text, some
 from ums.outcomes import NOT_HEALTHY, TIMED_OUT
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 _POLL_SECONDS = 1.0
 _ENDED = {"finished": 0, "halted": NOT_HEALTHY, "rolled-back": NOT_HEALTHY, "cancelled": NOT_HEALTHY}
@@ -40,12 +40,14 @@ def pause() -> None:
     time.sleep(_POLL_SECONDS)
 
 
-def wait_for(client: ServiceClient, serials: Mapping[str, int], timeout: str) -> int:
+def wait_for(client: Client, serials: Mapping[str, int], timeout: str) -> int:
     """Wait until each data plane reported on its serial; return the exit code."""
+    from ums.client import items_of
+
     deadline = _deadline(timeout)
     waiting, failed = dict(serials), 0
     while waiting:
-        for plane in client.get("/pdps")["items"]:
+        for plane in items_of(client.get_planes):
             serial, reported = waiting.get(plane["pdp"]), plane["reported"]
             if serial is None or reported is None or reported["serial"] < serial:
                 continue
@@ -65,12 +67,12 @@ def wait_for(client: ServiceClient, serials: Mapping[str, int], timeout: str) ->
     return NOT_HEALTHY if failed else 0
 
 
-def wait_for_rollout(client: ServiceClient, channel: str, release: str, timeout: str) -> int:
+def wait_for_rollout(client: Client, channel: str, release: str, timeout: str) -> int:
     """Wait until the rollout of a release in a channel has ended, and say how it goes; return the exit code."""
     deadline, bundle = _deadline(timeout), release.partition("@")[0]
     said, begun = "", False
     while True:
-        items = client.get(f"/channels/{channel}/rollouts", {"bundle": bundle})["items"]
+        items = client.get_rollouts(channel, bundle=bundle)["items"]
         rollout = next((each for each in items if each["release"] == release), None)
         if rollout is None and begun:
             click.echo(f"another release of {bundle} was promoted to {channel} meanwhile", err=True)

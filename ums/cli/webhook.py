@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import emit, output_option, print_table
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 @click.group()
@@ -28,7 +28,7 @@ def webhook() -> None:
 @output_option
 @service_options
 def add(
-    client: ServiceClient,
+    client: Client,
     name: str,
     url: str,
     kinds: tuple[str, ...],
@@ -47,17 +47,23 @@ def add(
       ums webhook add chat --url https://hooks.slack.com/services/… --slack --kind rollout --channel stable
       ums webhook add audit --url https://events.example.com/ums
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    body = {"name": name, "url": url, "kinds": list(kinds), "channels": list(channels), "private": private}
-    data = client.post("/webhooks", {**body, "form": "slack" if slack else "cloudevents"})
+    data = client.add_webhook(
+        name=name,
+        url=url,
+        kinds=list(kinds),
+        channels=list(channels),
+        private=private,
+        form="slack" if slack else "cloudevents",
+    )
     emit(data, output, lambda: click.echo(f"{name} is told from now on\n  secret  {data['secret']}  (shown once)"))
 
 
 @webhook.command("list")
 @output_option
 @service_options
-def list_webhooks(client: ServiceClient, output: str) -> None:
+def list_webhooks(client: Client, output: str) -> None:
     """List webhooks, without their URLs and secrets."""
-    data = client.get("/webhooks")
+    data = client.get_webhooks()
 
     def table() -> None:
         rows = [
@@ -73,9 +79,9 @@ def list_webhooks(client: ServiceClient, output: str) -> None:
 @click.argument("name")
 @output_option
 @service_options
-def remove(client: ServiceClient, name: str, output: str) -> None:
+def remove(client: Client, name: str, output: str) -> None:
     """Remove a webhook, and drop what is on its way."""
-    data = client.post(f"/webhooks/{name}/remove", {})
+    data = client.remove_webhook(name)
     emit(data, output, lambda: click.echo(f"{name} is removed"))
 
 
@@ -84,9 +90,9 @@ def remove(client: ServiceClient, name: str, output: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
 @output_option
 @service_options
-def deliveries(client: ServiceClient, name: str, limit: int, output: str) -> None:
+def deliveries(client: Client, name: str, limit: int, output: str) -> None:
     """Show what was sent to a webhook, newest first, and what became of it. Kept for 14 days."""
-    data = client.get(f"/webhooks/{name}/deliveries", {"limit": str(limit)})
+    data = client.get_deliveries(name, limit=limit)
 
     def table() -> None:
         rows = [
@@ -110,7 +116,7 @@ def deliveries(client: ServiceClient, name: str, limit: int, output: str) -> Non
 @click.argument("delivery", type=int)
 @output_option
 @service_options
-def replay(client: ServiceClient, delivery: int, output: str) -> None:
+def replay(client: Client, delivery: int, output: str) -> None:
     """Send a DELIVERY once more, with the same id; ums webhook deliveries shows their numbers."""
-    data = client.post(f"/deliveries/{delivery}/replay", {})
+    data = client.replay_delivery(str(delivery))
     emit(data, output, lambda: click.echo(f"delivery {delivery} is sent again"))

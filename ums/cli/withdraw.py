@@ -11,7 +11,7 @@ from ums.cli.client import service_options
 from ums.cli.output import emit, output_option, planes_text, print_outcome, some
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
 
 
 def _withdrawal(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,7 +28,7 @@ def _withdrawal(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("release")
 @_withdrawal
-def yank(client: ServiceClient, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def yank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Give RELEASE (bundle@version) to nobody new. Who has it keeps it; ums unyank takes it back.
 
     \b
@@ -41,7 +41,7 @@ def yank(client: ServiceClient, release: str, **options: Any) -> None:  # noqa: 
 @click.command()
 @click.argument("release")
 @_withdrawal
-def unyank(client: ServiceClient, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def unyank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Take the yank, or the recall, of RELEASE (bundle@version) back.
 
     \b
@@ -57,7 +57,7 @@ def unyank(client: ServiceClient, release: str, **options: Any) -> None:  # noqa
     "--to", default=None, metavar="VERSION", help="Where to move them.  [default: the newest release after it]"
 )
 @_withdrawal
-def recall(client: ServiceClient, release: str, to: str | None, **options: Any) -> None:  # noqa: ANN401 - click's options
+def recall(client: Client, release: str, to: str | None, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Yank RELEASE (bundle@version), and move everybody who has it to another release.
 
     Forward to a fixed one unless --to says otherwise; back only where no irreversible release lies between.
@@ -70,12 +70,12 @@ def recall(client: ServiceClient, release: str, to: str | None, **options: Any) 
     _send(client, release, "recall", {"to": to}, options)
 
 
-def _send(client: ServiceClient, release: str, verb: str, body: dict[str, Any], options: dict[str, Any]) -> None:
+def _send(client: Client, release: str, verb: str, body: dict[str, Any], options: dict[str, Any]) -> None:
     from ums.domain.release import ReleaseName
 
     name, dry_run = ReleaseName.parse(release), options["dry_run"]
-    path = f"/releases/{name.bundle}/{name.version}/{verb}"
-    data = client.post(path, {**body, "reason": options["reason"], "dryRun": dry_run})
+    send = getattr(client, verb)
+    data = send(name.bundle, str(name.version), reason=options["reason"], dryRun=dry_run, **body)
     to = f" to {data['recalledTo']}" if verb == "recall" else ""
 
     def table() -> None:

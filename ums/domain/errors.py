@@ -112,6 +112,10 @@ class ConflictError(UmsError):
     """The named thing exists with other content, or moved while we looked."""
 
 
+class InProgressError(ConflictError):
+    """The same was asked for already, and is under way."""
+
+
 class RefusedError(UmsError):
     """A rule of the release process says no. Every rule was asked: all reasons are there."""
 

@@ -671,7 +671,7 @@ class ExpediteRule(Answer):
 
     classes: list[ReleaseClass]
     skip: list[GateName]
-    approvals: ApprovalRule | None
+    approvals: ApprovalRule
 
 
 class Policy(Answer):

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, g, request
 
 from ums.domain.answers import Kept
-from ums.domain.errors import ConflictError, InvalidInputError, StorageError, UnavailableError
+from ums.domain.errors import ConflictError, InProgressError, InvalidInputError, StorageError, UnavailableError
 from ums.domain.identity import Identity
 from ums.usecases.answer_once import AnswerOnce, Claim
 from ums.web.errors import problem
@@ -34,7 +34,8 @@ def begin(answer_once: AnswerOnce, by: Identity) -> Response | None:
 
     Raises:
         InvalidInputError: the key is none.
-        ConflictError: the first request is not through, or had an answer that was not kept.
+        InProgressError: the first request is not through.
+        ConflictError: it had an answer that was not kept.
 
     """
     key = request.headers.get(HEADER)
@@ -51,7 +52,7 @@ def begin(answer_once: AnswerOnce, by: Identity) -> Response | None:
         title = f"{HEADER}: this key was given with another body"
         return problem(_UNPROCESSABLE, "key-reused", title, hint="choose a new key for each request")
     if not kept.status:
-        raise ConflictError("the first request with this key is not through", hint="try again in a moment")
+        raise InProgressError("the first request with this key is not through", hint="try again in a moment")
     if kept.body == _SECRET:
         raise ConflictError("this was done, and its answer held a secret, which nobody keeps", hint="make a new one")
     return Response(kept.body, kept.status, mimetype="application/json", headers={"Idempotency-Replayed": "true"})

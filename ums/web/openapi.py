@@ -24,6 +24,7 @@ from ums import __version__
 from ums.domain.errors import (
     ConflictError,
     ForbiddenError,
+    InProgressError,
     IntegrityError,
     InvalidInputError,
     NotFoundError,
@@ -59,7 +60,7 @@ _SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
 _UNCHANGED: dict[str, Any] = {"description": "It is what the given ETag stands for."}
 _ANYWHERE = (InvalidInputError, UnavailableError)
 _READING = (*_ANYWHERE, UnauthenticatedError, ForbiddenError, NotFoundError, IntegrityError, StorageError)
-_CHANGING = (*_READING, RefusedError, ConflictError, UnverifiedError)
+_CHANGING = (*_READING, RefusedError, ConflictError, InProgressError, UnverifiedError)
 _TOO_LARGE = int(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 

@@ -494,7 +494,7 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("pin", "acme/prod", "platform", *WHY, *LATER, "--for", "1d"), 2, "not both"),
         (("hold", "acme/prod", "platform", "--reason", " "), 2, "a reason is missing"),
         (("rollback", "acme/prod", "platform", "--to", "1.1.0", *WHY), 2, "not earlier"),
-        (("rollback", "Nonsense!", "platform", "--to", "1.0.0", *WHY), 2, "channel name"),
+        (("rollback", "Nonsense!", "platform", "--to", "1.0.0", *WHY), 4, "channels: edge, stable"),
         (("log", "-n", "501"), 2, "501"),
         (("promote", "platform@1.1.0", "--to", "edge", "--expedite"), 2, "a reason is missing"),
         (("approve", "platform@1.1.0", "--to", "stable"), 2, "asks for no approvals"),

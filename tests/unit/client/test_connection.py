@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from tests.processes import free_port
-from ums.adapters import service_client
-from ums.adapters.service_client import ServiceClient
+from ums.client import Client, connection, items_of
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, Reason, RefusedError, UmsError, UnavailableError
 from ums.domain.release import ReleaseName
@@ -97,9 +96,10 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[ServiceClient]:
+def client(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Give a client of it."""
-    made = ServiceClient(service.url + "/", "ums_secret")
+    monkeypatch.setattr(connection, "_DELAYS", (0.0, 0.0))
+    made = Client(service.url + "/", "ums_secret")
     yield made
     made._session.close()
 
@@ -109,7 +109,7 @@ def problem(code: str, **fields: object) -> bytes:
     return json.dumps({"type": f"urn:ums:error:{code}", "title": "no", "hint": "wait", **fields}).encode()
 
 
-def test_what_is_asked_goes_to_the_api_with_the_token(service: Service, client: ServiceClient) -> None:
+def test_what_is_asked_goes_to_the_api_with_the_token(service: Service, client: Client) -> None:
     """Nothing that was not given is sent."""
     service.say(Answer(body=b'{"items": [1]}'))
     assert client.get("/releases", {"bundle": "platform", "channel": None}) == {"items": [1]}
@@ -120,7 +120,7 @@ def test_what_is_asked_goes_to_the_api_with_the_token(service: Service, client: 
     assert json.loads(body) == {"pdp": "acme/prod", "dryRun": False}
 
 
-def test_a_release_is_told_by_name_and_digest(service: Service, client: ServiceClient) -> None:
+def test_a_release_is_told_by_name_and_digest(service: Service, client: Client) -> None:
     """As the port ``Registrar`` wants it."""
     digest = Digest.of(b"x")
     client.register(ReleaseName.parse("platform@1.0.0"), digest)
@@ -130,7 +130,7 @@ def test_a_release_is_told_by_name_and_digest(service: Service, client: ServiceC
 
 @pytest.mark.parametrize("kind", OUTCOMES)
 def test_each_error_of_the_service_comes_out_as_it_went_in(
-    service: Service, client: ServiceClient, kind: type[UmsError]
+    service: Service, client: Client, kind: type[UmsError]
 ) -> None:
     """The class by its name on the wire, message and hint as they were."""
     service.say(Answer(OUTCOMES[kind].status, problem(OUTCOMES[kind].code)))
@@ -139,7 +139,7 @@ def test_each_error_of_the_service_comes_out_as_it_went_in(
     assert (type(caught.value), caught.value.message, caught.value.hint) == (kind, "no", "wait")
 
 
-def test_a_refusal_brings_every_reason(service: Service, client: ServiceClient) -> None:
+def test_a_refusal_brings_every_reason(service: Service, client: Client) -> None:
     """With its end, and whom to ask."""
     reasons = (Reason("held", "because", "2026-12-01T00:00:00Z", "ops"), Reason("yanked", "bad"))
     service.say(Answer(409, problem("refused", blockedBy=[each.to_dict() for each in reasons])))
@@ -171,7 +171,7 @@ def test_a_refusal_brings_every_reason(service: Service, client: ServiceClient) 
     ids=lambda each: str(each)[:60] if isinstance(each, Answer) else each.__name__,
 )
 def test_whatever_comes_back_is_an_answer_or_an_error_of_ours(
-    service: Service, client: ServiceClient, answer: Answer, kind: type[UmsError]
+    service: Service, client: Client, answer: Answer, kind: type[UmsError]
 ) -> None:
     """A proxy's page, half an answer, a redirect, a newer service: never a stack trace, never a success."""
     service.say(answer)
@@ -180,7 +180,7 @@ def test_whatever_comes_back_is_an_answer_or_an_error_of_ours(
     assert type(caught.value) is kind
 
 
-def test_a_redirect_is_not_followed(service: Service, client: ServiceClient) -> None:
+def test_a_redirect_is_not_followed(service: Service, client: Client) -> None:
     """The token would go wherever it points."""
     service.say(Answer(302, b"{}", {"Location": f"{service.url}/elsewhere"}), Answer())
     with pytest.raises(UnavailableError, match="302"):
@@ -190,34 +190,56 @@ def test_a_redirect_is_not_followed(service: Service, client: ServiceClient) -> 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_an_answer_without_end_is_cut_off(
-    service: Service, client: ServiceClient, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+    service: Service, client: Client, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:
     """Counted after it was unpacked."""
-    monkeypatch.setattr(service_client, "_MAX_ANSWER", 1000)
+    monkeypatch.setattr(connection, "_MAX_ANSWER", 1000)
     encoding = {} if pack is bytes else {"Content-Encoding": "gzip"}
     service.say(Answer(200, pack(b'"' + b"x" * 1_000_000 + b'"'), encoding))
     with pytest.raises(UnavailableError, match="more than 1000 bytes"):
         client.get("/plan")
 
 
-def test_reading_is_tried_again_when_the_connection_breaks(service: Service, client: ServiceClient) -> None:
+def test_reading_is_tried_again_when_the_connection_breaks(service: Service, client: Client) -> None:
     """A service that was just restarted is asked again."""
     service.say(Answer(cut_off=True), Answer(body=b'{"ok": true}'))
     assert client.get("/status") == {"ok": True}
 
 
-def test_a_decision_is_not_sent_twice(service: Service, client: ServiceClient) -> None:
-    """When the connection broke after it was sent, it may have been recorded."""
-    service.say(Answer(cut_off=True), Answer())
+def test_a_change_whose_answer_was_lost_is_sent_again_as_the_same(service: Service, client: Client) -> None:
+    """It may have been made: by its key the service knows it again. Another change has another key."""
+    service.say(Answer(cut_off=True), Answer(409, problem("in-progress")), Answer(body=b'{"ok": true}'))
+    assert client.post("/channels/stable/rollbacks", {}) == {"ok": True}
+    client.post("/channels/stable/rollbacks", {})
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in service.asked]
+    assert [keys.index(key) for key in keys] == [0, 0, 0, 3]
+
+
+def test_what_was_answered_is_not_asked_again(service: Service, client: Client) -> None:
+    """A no stays a no."""
+    service.say(Answer(503, problem("unavailable")), Answer())
     with pytest.raises(UnavailableError):
         client.post("/channels/stable/rollbacks", {})
     assert len(service.asked) == 1
 
 
+def test_names_stay_names_in_paths() -> None:
+    """Whatever is in them."""
+    assert connection.path("/a/{x}/b/{y}", "../up", "1.0.0+k3s?") == "/a/..%2Fup/b/1.0.0%2Bk3s%3F"
+
+
+def test_a_list_is_read_page_by_page(service: Service, client: Client) -> None:
+    """To its end, with what was asked for."""
+    service.say(Answer(body=b'{"items": [1, 2], "next": "n"}'), Answer(body=b'{"items": [3], "next": null}'))
+    assert list(items_of(client.get_planes, channel="stable", org=None)) == [1, 2, 3]
+    paths = [path for _, path, _, _ in service.asked]
+    assert paths == [f"/api/v1/pdps?channel=stable&limit=500{cursor}" for cursor in ("", "&cursor=n")]
+
+
 @pytest.mark.parametrize("ask", [lambda it: it.get("/status"), lambda it: it.post("/pdps", {})], ids=["get", "post"])
-def test_nobody_there_is_unavailable(ask: Callable[[ServiceClient], Any]) -> None:
+def test_nobody_there_is_unavailable(ask: Callable[[Client], Any]) -> None:
     """With what to look at, and without the token."""
-    client = ServiceClient(f"http://127.0.0.1:{free_port()}", "ums_secret")
+    client = Client(f"http://127.0.0.1:{free_port()}", "ums_secret")
     with pytest.raises(UnavailableError, match="does not answer") as caught:
         ask(client)
     assert "UMS_SERVER" in caught.value.hint
@@ -228,5 +250,5 @@ def test_nobody_there_is_unavailable(ask: Callable[[ServiceClient], Any]) -> Non
 def test_an_address_that_is_none_is_an_error_of_ours(url: str) -> None:
     """Somebody mistyped ``UMS_SERVER``."""
     with pytest.raises(UmsError) as caught:
-        ServiceClient(url, "t").get("/status")
+        Client(url, "t").get("/status")
     assert not isinstance(caught.value, ConflictError)

@@ -1,25 +1,31 @@
-"""The service's API, as the command line and the publisher use it."""
+"""How the API is spoken: requests, errors, and trying again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote
 
 import requests
 
 from ums.domain.digest import Digest
-from ums.domain.errors import Reason, RefusedError, UmsError, UnavailableError
+from ums.domain.errors import InProgressError, Reason, RefusedError, UmsError, UnavailableError
 from ums.domain.release import ReleaseName
 from ums.outcomes import error_of
 
 _TIMEOUT = (5.0, 60.0)
 _MAX_ANSWER = 64 << 20
-_TRIES = 3
+_DELAYS = (0.2, 1.0)
+"""Seconds before each further try: a service that is restarted, or another that takes over, is there by then."""
+_PAGE = 500
 _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
 
 
-class ServiceClient:
+class Connection:
     """Speaks ``/api/v1``; implements ``ports.Registrar``. Errors of the service are raised as their own class.
 
     Attributes:
@@ -33,46 +39,53 @@ class ServiceClient:
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def get(self, path: str, query: Mapping[str, str | None] | None = None) -> Any:  # noqa: ANN401 - any JSON value
-        """Return the answer to a GET.
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the answer to a GET; parameters that are ``None`` are not sent.
 
         Raises:
             UmsError: what the service said, or that it does not answer.
 
         """
-        return self._send("GET", path, params={key: value for key, value in (query or {}).items() if value is not None})
+        given = {key: _text(value) for key, value in (query or {}).items() if value is not None}
+        return self._send("GET", path, params=given)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    def post(self, path: str, body: Mapping[str, object]) -> Any:  # noqa: ANN401 - any JSON value
         """Return the answer to a POST; members that are ``None`` are not sent.
 
         Raises:
             UmsError: what the service said, or that it does not answer.
 
         """
-        return self._send("POST", path, json={key: value for key, value in body.items() if value is not None})
+        given = {key: value for key, value in body.items() if value is not None}
+        # An answer that is lost leaves open whether the change was made: with a key, asking again tells.
+        return self._send("POST", path, json=given, headers={"Idempotency-Key": uuid.uuid4().hex})
 
     def register(self, name: ReleaseName, digest: Digest) -> None:
         """Tell the service of a release."""
         self.post("/releases", {"release": str(name), "digest": str(digest)})
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
-        # Only what changes nothing is safe to try again: the answer was lost, not necessarily the request.
-        tries = _TRIES if method == "GET" else 1
-        for attempt in range(1, tries + 1):
+        for delay in _DELAYS:
             try:
-                response = self._session.request(
-                    method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, stream=True, **kwargs
-                )
-                with response:
-                    content = _bounded(response)
-            except (requests.RequestException, OSError) as error:
-                if isinstance(error, requests.ConnectionError) and attempt < tries:
-                    continue
-                raise UnavailableError(
-                    f"{self._url} does not answer: {error}", hint="is ums serve running, and UMS_SERVER right?"
-                ) from error
-            return self._read(response, content)
-        raise AssertionError  # the last attempt returned or raised
+                return self._try(method, path, **kwargs)
+            except (UnavailableError, InProgressError) as error:
+                if not isinstance(error, InProgressError) and not isinstance(error.__cause__, requests.ConnectionError):
+                    raise
+                time.sleep(delay)
+        return self._try(method, path, **kwargs)
+
+    def _try(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
+        try:
+            response = self._session.request(
+                method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, stream=True, **kwargs
+            )
+            with response:
+                content = _bounded(response)
+        except (requests.RequestException, OSError) as error:
+            raise UnavailableError(
+                f"{self._url} does not answer: {error}", hint="is ums serve running, and UMS_SERVER right?"
+            ) from error
+        return self._read(response, content)
 
     def _read(self, response: requests.Response, content: bytes) -> Any:  # noqa: ANN401 - any JSON value
         try:
@@ -87,6 +100,30 @@ class ServiceClient:
         if response.status_code < _REDIRECT:
             return data
         raise _error(response.status_code, data)
+
+
+def path(template: str, *names: str) -> str:
+    """Return a path with names in the places of its parameters."""
+    parts = iter(names)
+    return re.sub(r"{\w+}", lambda _: quote(next(parts), safe=""), template)
+
+
+def items_of(operation: Callable[..., Any], **query: object) -> Iterator[Any]:
+    """Yield what a list has, page by page: ``items_of(client.get_planes, channel="stable")``.
+
+    Raises:
+        UmsError: as the operation does, while it goes on.
+
+    """
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = operation(**query, limit=_PAGE, **({"cursor": cursor} if cursor else {}))
+        yield from answer["items"]
+        cursor = cast("str | None", answer["next"])
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _bounded(response: requests.Response) -> bytes:

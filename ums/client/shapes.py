@@ -1,0 +1,1410 @@
+"""What the API takes and answers. Made by ``make client`` from the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+
+class Info(TypedDict):
+    """What a client needs to know of the service."""
+
+    version: str
+    url: str
+    registry: str
+    plainHttp: bool
+
+
+class IdentityOfSigner(TypedDict):
+    """A signer that an issuer vouches for."""
+
+    identity: str
+    issuer: str
+
+
+class KeyOfSigner(TypedDict):
+    """A signer with a key."""
+
+    key: str
+
+
+class SigningRule(TypedDict):
+    """How many of whom must sign."""
+
+    signers: list[str]
+    threshold: int
+
+
+class BundleState(TypedDict):
+    """A bundle on a data plane."""
+
+    release: str
+    components: dict[str, str]
+    removing: list[str]
+    since: int
+    origins: list[str]
+
+
+class Move(TypedDict):
+    """A data plane gets another release."""
+
+    pdp: str
+    bundle: str
+    before: BundleState | None
+    after: BundleState
+    road: Literal["ordered", "due", "follow"]
+
+
+RolloutStatus: TypeAlias = Literal["running", "paused", "halted", "rolled-back", "cancelled", "finished"]
+
+
+class SharedReason(TypedDict):
+    """A reason that keeps several data planes."""
+
+    code: str
+    message: str
+    until: str | None
+    who_can_override: str | None
+    channel: str
+    bundle: str
+    count: int
+    examples: list[str]
+
+
+class Wave(TypedDict):
+    """A part of a rollout; counts are there once its data planes are known."""
+
+    name: str
+    labels: dict[str, str]
+    share: str | None
+    over: str
+    soak: str
+    state: str
+    earliest: str | None
+    targets: NotRequired[int]
+    waiting: NotRequired[int]
+    updating: NotRequired[int]
+    succeeded: NotRequired[int]
+    failed: NotRequired[int]
+    offline: NotRequired[int]
+
+
+class Why(TypedDict):
+    """One reason why something does not happen."""
+
+    code: str
+    message: str
+    until: str | None
+    who_can_override: str | None
+
+
+class Withheld(TypedDict):
+    """A data plane does not get what its channel has, and why."""
+
+    pdp: str
+    bundle: str
+    reasons: list[Why]
+
+
+class Expiring(TypedDict):
+    """An instruction that ends soon."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    kind: str
+    target: str
+    what: str
+    then: str
+
+
+class Hold(TypedDict):
+    """Stay on a release."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    bundle: str
+    component: str | None
+    release: str
+
+
+class Promoted(TypedDict):
+    """A release in the history of a channel."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    release: str
+    stopped: NotRequired[str]
+
+
+class RolloutSummary(TypedDict):
+    """Where a rollout stands."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    release: str
+    status: RolloutStatus
+    wave: str
+    waves: list[str]
+    soakingUntil: str | None
+
+
+class Scope(TypedDict):
+    """What a freeze covers; without members: everything."""
+
+    channel: NotRequired[str]
+    bundle: NotRequired[str]
+    org: NotRequired[str]
+    pdp: NotRequired[str]
+
+
+class Track(TypedDict):
+    """One bundle in one channel."""
+
+    release: str
+    revision: int
+    since: str
+    by: str
+    history: list[Promoted]
+
+
+class LogEntry(TypedDict):
+    """A recorded decision."""
+
+    commit: str
+    at: str
+    subject: str
+    actor: str
+    action: str
+    reason: str
+
+
+class Recall(TypedDict):
+    """A release is withdrawn: whoever has it moves off it."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    to: str
+
+
+ReleaseClass: TypeAlias = Literal["security", "bugfix", "feature"]
+
+
+class Approval(TypedDict):
+    """A yes, or a no, to a promotion."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    groups: list[str]
+    policy: str
+    release: str
+    rejects: bool
+
+
+ComponentKind: TypeAlias = Literal["chart", "manifests"]
+
+
+GateName: TypeAlias = Literal[
+    "feeder",
+    "class",
+    "yanked",
+    "order",
+    "freeze",
+    "signatures",
+    "evidence",
+    "dependencies",
+    "stranding",
+    "soak",
+    "adoption",
+    "risk",
+    "window",
+    "approvals",
+    "expedite",
+]
+
+
+class Requires(TypedDict):
+    """What must be there before a release may be installed."""
+
+    kubernetes: str | None
+    flux: str | None
+    bundles: dict[str, str]
+
+
+class Skipped(TypedDict):
+    """Gates that an expedited promotion went past."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    channel: str
+    gates: list[str]
+
+
+UpgradeRules = TypedDict(
+    "UpgradeRules",
+    {
+        "from": str | None,
+        "barrier": str,
+        "irreversible": bool,
+    },
+)
+
+
+Verdict: TypeAlias = Literal["passed", "pending", "failed", "unknown", "skipped"]
+
+
+class Workload(TypedDict):
+    """An object whose health is the component's health."""
+
+    apiVersion: str
+    kind: str
+    namespace: str
+    name: str
+
+
+class RegisterBody(TypedDict):
+    """A published release."""
+
+    release: str
+    digest: str
+
+
+class ComponentVersion(TypedDict):
+    """A component in one release."""
+
+    version: str
+    digest: str
+
+
+class Exposed(TypedDict):
+    """How many data planes have a release, or may have it, and some of them."""
+
+    release: str
+    exposed: int
+    examples: list[str]
+
+
+class Withdrawn(TypedDict):
+    """What withdrawing a release did."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    release: str
+    exposed: int
+    examples: list[str]
+    yanked: str
+    recalledTo: str | None
+
+
+class ReasonBody(TypedDict):
+    """What every change may say: why, and that it is only tried."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+
+
+class RecallBody(TypedDict):
+    """A recall; without a release to go to, the newest one is meant."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    to: NotRequired[str | None]
+
+
+AdoptionRule = TypedDict(
+    "AdoptionRule",
+    {
+        "healthy": str,
+        "for": str,
+        "maxFailed": str,
+    },
+)
+
+
+class ApprovalRule(TypedDict):
+    """How many of whom must agree."""
+
+    required: int
+    groups: list[str]
+
+
+class ExpediteRule(TypedDict):
+    """The fast path."""
+
+    classes: list[ReleaseClass]
+    skip: list[GateName]
+    approvals: ApprovalRule
+
+
+class Given(TypedDict):
+    """Who gave an instruction, when, why, and when it ends by itself."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+
+
+Management: TypeAlias = Literal["vendor", "vendor-in-customer-cloud", "customer"]
+
+
+OnHalt: TypeAlias = Literal["pause", "rollback"]
+
+
+class WaveRule(TypedDict):
+    """A wave, as people write it."""
+
+    name: str
+    labels: NotRequired[dict[str, str]]
+    share: NotRequired[str]
+    over: NotRequired[str]
+    soak: NotRequired[str]
+    maxFailed: NotRequired[str]
+
+
+class Windows(TypedDict):
+    """Whether windows are open, and until when."""
+
+    open: bool
+    nextChange: str | None
+
+
+class Recorded(TypedDict):
+    """What a decision did, or would do."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+
+
+class PolicyBody(TypedDict):
+    """A channel's policy, as people write it."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    policy: str
+
+
+class Linted(TypedDict):
+    """What is wrong with a policy."""
+
+    channel: str
+    problems: list[str]
+
+
+class PromoteBody(TypedDict):
+    """A promotion: at once, by the fast path, or as soon as all gates are open."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    release: str
+    expedite: NotRequired[bool | None]
+    whenReady: NotRequired[bool | None]
+
+
+class CancelBody(TypedDict):
+    """The end of a wish for a promotion."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    release: str
+
+
+class ApprovalBody(TypedDict):
+    """A yes, or a no, to a promotion."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    release: str
+    rejects: NotRequired[bool | None]
+
+
+class InstructBody(TypedDict):
+    """A pin, a hold, a rollback, or the end of one."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    until: NotRequired[str | None]
+    subject: str
+    versions: NotRequired[str | None]
+    release: NotRequired[str | None]
+
+
+class AcceptedRisk(TypedDict):
+    """A risk that an owner takes."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    risk: str
+
+
+class Consent(TypedDict):
+    """An owner's yes to a release."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    bundle: str
+    release: str
+
+
+class Desired(TypedDict):
+    """What a data plane was offered last."""
+
+    serial: int
+    issued: str
+    expires: str
+    bundles: dict[str, BundleState]
+
+
+class Facts(TypedDict):
+    """What is known of a cluster."""
+
+    kubernetes: str | None
+    flux: str | None
+
+
+Health: TypeAlias = Literal["healthy", "updating", "failed", "stale", "unknown"]
+
+
+class PlaneHold(TypedDict):
+    """Stay on a release."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    bundle: str
+    component: str | None
+    release: str
+    endsSoon: bool
+
+
+class PlanePin(TypedDict):
+    """Only these versions."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    bundle: str
+    component: str | None
+    versions: str
+    endsSoon: bool
+
+
+class Reported(TypedDict):
+    """What a data plane said of itself last."""
+
+    serial: int
+    health: Health
+    component: str
+    message: str
+    heard: str
+
+
+Bundle: TypeAlias = str
+
+
+class PlaneBody(TypedDict):
+    """A data plane to register."""
+
+    pdp: str
+    channel: str
+    bundles: list[Bundle]
+    labels: NotRequired[dict[str, str] | None]
+    management: NotRequired[Management | None]
+    kubernetes: NotRequired[str | None]
+    flux: NotRequired[str | None]
+    wariness: NotRequired[float | None]
+    volunteer: NotRequired[bool | None]
+    ask: NotRequired[bool | None]
+    standingConsent: NotRequired[list[ReleaseClass] | None]
+    dryRun: NotRequired[bool | None]
+
+
+class PlaneInFull(TypedDict):
+    """A data plane, and why it does not move."""
+
+    pdp: str
+    channel: str
+    bundles: list[str]
+    labels: dict[str, str]
+    management: Management
+    ask: bool
+    standingConsent: list[ReleaseClass]
+    wariness: float | None
+    volunteer: bool
+    facts: Facts
+    health: Health
+    desired: Desired | None
+    reported: Reported | None
+    pins: list[PlanePin]
+    holds: list[PlaneHold]
+    consents: list[Consent]
+    acceptedRisks: list[AcceptedRisk]
+    withheld: list[Withheld]
+
+
+class PlaneChangeBody(TypedDict):
+    """What changes in a data plane's registration; what is not there stays. A label without a value goes."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    channel: NotRequired[str | None]
+    bundles: NotRequired[list[Bundle] | None]
+    labels: NotRequired[dict[str, str | None] | None]
+    management: NotRequired[Management | None]
+    kubernetes: NotRequired[str | None]
+    flux: NotRequired[str | None]
+    wariness: NotRequired[float | None]
+    volunteer: NotRequired[bool | None]
+    ask: NotRequired[bool | None]
+    standingConsent: NotRequired[list[ReleaseClass] | None]
+
+
+class Check(TypedDict):
+    """One thing that must be so before a data plane moves."""
+
+    check: str
+    verdict: Literal["ok", "waits", "unknown"]
+    message: str
+    until: str | None
+    who_can_override: str | None
+
+
+class Explanation(TypedDict):
+    """Where a data plane is with one bundle, and why it is not further."""
+
+    bundle: str
+    running: str | None
+    target: str | None
+    checks: list[Check]
+    sentence: str
+
+
+class Bootstrap(TypedDict):
+    """Objects to apply in a cluster; secrets are among them."""
+
+    objects: list[dict[str, Any]]
+
+
+class ConsentBody(TypedDict):
+    """An owner's yes to a release."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    until: NotRequired[str | None]
+    release: str
+
+
+class AcceptBody(TypedDict):
+    """A risk that an owner takes."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    until: NotRequired[str | None]
+    risk: str
+
+
+class Frozen(TypedDict):
+    """What a freeze did."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    name: str
+    scope: Scope
+    covers: str
+    dataPlanes: int
+
+
+class FreezeBody(TypedDict):
+    """A freeze: of everything, narrowed by each part that is given; its name follows from these."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    until: NotRequired[str | None]
+    name: NotRequired[str | None]
+    channel: NotRequired[str | None]
+    bundle: NotRequired[str | None]
+    org: NotRequired[str | None]
+    pdp: NotRequired[str | None]
+
+
+class Named(TypedDict):
+    """What a decision about something with a name did."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    name: str
+
+
+class ThawBody(TypedDict):
+    """The end of a freeze."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    name: str
+
+
+Risk = TypedDict(
+    "Risk",
+    {
+        "by": str,
+        "reason": str,
+        "since": str,
+        "until": str | None,
+        "name": str,
+        "bundle": str,
+        "releases": str,
+        "from": str | None,
+        "message": str,
+        "url": str,
+        "labels": dict[str, str],
+        "kubernetes": str | None,
+        "flux": str | None,
+        "components": dict[str, str],
+        "acceptedBy": int,
+    },
+)
+
+
+RiskBody = TypedDict(
+    "RiskBody",
+    {
+        "reason": NotRequired[str | None],
+        "dryRun": NotRequired[bool | None],
+        "until": NotRequired[str | None],
+        "name": str,
+        "bundle": str,
+        "releases": str,
+        "message": str,
+        "from": NotRequired[str | None],
+        "labels": NotRequired[dict[str, str] | None],
+        "kubernetes": NotRequired[str | None],
+        "flux": NotRequired[str | None],
+        "components": NotRequired[dict[str, str] | None],
+        "url": NotRequired[str | None],
+    },
+)
+
+
+class Event(TypedDict):
+    """What happened, as a CloudEvent."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: dict[str, Any]
+
+
+class Times(TypedDict):
+    """How long something took, in all cases."""
+
+    count: int
+    medianSeconds: int | None
+    p90Seconds: int | None
+
+
+Format: TypeAlias = Literal["cloudevents", "slack"]
+
+
+class Webhook(TypedDict):
+    """Who is told what; never where, nor the secret."""
+
+    name: str
+    kinds: list[str]
+    channels: list[str]
+    form: Format
+    private: bool
+
+
+class AddedWebhook(TypedDict):
+    """A new webhook; its secret is shown this once."""
+
+    name: str
+    kinds: list[str]
+    channels: list[str]
+    form: Format
+    private: bool
+    secret: str
+
+
+Kind: TypeAlias = str
+
+
+Channel1: TypeAlias = str
+
+
+class WebhookBody(TypedDict):
+    """A webhook to add."""
+
+    name: str
+    url: str
+    kinds: NotRequired[list[Kind] | None]
+    channels: NotRequired[list[Channel1] | None]
+    form: NotRequired[Format | None]
+    private: NotRequired[bool | None]
+
+
+class Removed(TypedDict):
+    """A webhook that is gone."""
+
+    name: str
+    removed: Literal[True]
+
+
+class RevokeBody(TypedDict):
+    """Nothing: the path says it all."""
+
+
+class Delivery(TypedDict):
+    """What became of telling a receiver."""
+
+    id: int
+    kind: str
+    subject: str
+    status: str
+    attempts: int
+    due: str | None
+    error: str
+
+
+class Replayed(TypedDict):
+    """A delivery that is due again."""
+
+    id: str
+    replayed: Literal[True]
+
+
+class Token(TypedDict):
+    """What is known of a token."""
+
+    id: str
+    subject: str
+    groups: list[str]
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+    issuedBy: str
+    issued: str | None
+    expires: str | None
+    lastUsed: str | None
+
+
+class Revoked(TypedDict):
+    """A token that counts no more."""
+
+    id: str
+    revoked: Literal[True]
+
+
+class IssuedToken(TypedDict):
+    """A new token; it is shown this once."""
+
+    subject: str
+    token: str
+    expires: str | None
+
+
+Group: TypeAlias = str
+
+
+class TokenBody(TypedDict):
+    """A token to issue."""
+
+    subject: str
+    groups: list[Group]
+    bundles: NotRequired[list[str] | None]
+    channels: NotRequired[list[str] | None]
+    orgs: NotRequired[list[str] | None]
+    expires: NotRequired[str | None]
+
+
+class Heard(TypedDict):
+    """Whether an event changed what is known."""
+
+    recorded: bool
+
+
+class Document(TypedDict):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+
+
+class Checked(TypedDict):
+    """One thing that was looked at."""
+
+    name: str
+    status: str
+    message: str
+
+
+class Problem(TypedDict):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    hint: str
+    blockedBy: list[Why]
+
+
+class GetPlanQuery(TypedDict):
+    """Parameters of ``getPlan``."""
+
+    channel: NotRequired[str | None]
+
+
+class GetLogQuery(TypedDict):
+    """Parameters of ``getLog``."""
+
+    limit: NotRequired[int | None]
+    cursor: NotRequired[str | None]
+    path: NotRequired[str | None]
+
+
+class GetReleasesQuery(TypedDict):
+    """Parameters of ``getReleases``."""
+
+    limit: NotRequired[int | None]
+    cursor: NotRequired[str | None]
+    bundle: NotRequired[str | None]
+
+
+GetDiffQuery = TypedDict(
+    "GetDiffQuery",
+    {"from": NotRequired[str | None]},
+)
+
+
+class GetGatesQuery(TypedDict):
+    """Parameters of ``getGates``."""
+
+    release: str
+    expedite: NotRequired[bool | None]
+
+
+class GetRolloutsQuery(TypedDict):
+    """Parameters of ``getRollouts``."""
+
+    bundle: NotRequired[str | None]
+
+
+class GetPlanesQuery(TypedDict):
+    """Parameters of ``getPlanes``."""
+
+    limit: NotRequired[int | None]
+    cursor: NotRequired[str | None]
+    channel: NotRequired[str | None]
+    org: NotRequired[str | None]
+    bundle: NotRequired[str | None]
+    health: NotRequired[Health | None]
+
+
+class GetEventsQuery(TypedDict):
+    """Parameters of ``getEvents``."""
+
+    after: NotRequired[str | None]
+    limit: NotRequired[int | None]
+
+
+class GetInsightsQuery(TypedDict):
+    """Parameters of ``getInsights``."""
+
+    since: NotRequired[str | None]
+    share: NotRequired[int | None]
+    channel: NotRequired[str | None]
+
+
+class GetDeliveriesQuery(TypedDict):
+    """Parameters of ``getDeliveries``."""
+
+    limit: NotRequired[int | None]
+
+
+class Trust(TypedDict):
+    """Whose signatures count."""
+
+    signers: dict[str, KeyOfSigner | IdentityOfSigner]
+    bundles: dict[str, SigningRule]
+    stateKeys: list[str]
+
+
+class Rollout(TypedDict):
+    """A rollout, and what became of each of its waves."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    channel: str
+    bundle: str
+    release: str
+    status: RolloutStatus
+    started: str
+    wave: str
+    waves: list[Wave]
+    earliest: str | None
+    dataPlanes: int
+    offered: int
+    failed: list[str]
+    stoppedBy: list[Why]
+
+
+class Channel(TypedDict):
+    """A channel and what was promoted to it."""
+
+    channel: str
+    feeder: str | None
+    description: str
+    bundles: dict[str, Track]
+    rollouts: dict[str, RolloutSummary]
+    holds: list[Hold]
+    dataPlanes: int
+
+
+class Freeze(TypedDict):
+    """A freeze in force."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    name: str
+    scope: Scope
+    covers: str
+    dataPlanes: int
+
+
+class Log(TypedDict):
+    """Recorded decisions, newest first."""
+
+    items: list[LogEntry]
+    next: str | None
+
+
+Release = TypedDict(
+    "Release",
+    {
+        "release": str,
+        "bundle": str,
+        "version": str,
+        "class": ReleaseClass,
+        "fixes": list[str],
+        "digest": str,
+        "signedBy": list[str],
+        "registeredAt": str,
+        "registeredBy": str,
+        "imageLock": Literal["required", "relaxed"],
+        "yanked": str,
+        "recall": Recall | None,
+        "channels": list[str],
+    },
+)
+
+
+class Component(TypedDict):
+    """One deployable thing, by digest."""
+
+    name: str
+    kind: ComponentKind
+    version: str
+    digest: str
+    contentDigest: str
+    namespace: str
+    releaseName: str
+    storageNamespace: str
+    needs: list[str]
+    images: list[str]
+    workloads: list[Workload]
+    timeoutSeconds: int
+
+
+class Gate(TypedDict):
+    """What a gate says."""
+
+    gate: GateName
+    verdict: Verdict
+    message: str
+    until: str | None
+    who_can_override: str | None
+
+
+class ComponentChange(TypedDict):
+    """How a component differs between two releases."""
+
+    component: str
+    change: Literal["added", "removed", "changed", "same"]
+    before: ComponentVersion | None
+    after: ComponentVersion | None
+
+
+class Channels(TypedDict):
+    """All channels."""
+
+    items: list[Channel]
+
+
+class Counting(TypedDict):
+    """Whose reports count."""
+
+    organizations: int
+    management: NotRequired[list[Management]]
+
+
+class Executed(TypedDict):
+    """A promotion that was executed, and what each gate said then."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    gates: list[Gate]
+
+
+class GateRules(TypedDict):
+    """What is asked before a release enters a channel."""
+
+    soak: str
+    adoption: AdoptionRule | None
+    approvals: ApprovalRule | None
+    windows: Windows | None
+    evidence: dict[str, list[str]]
+    undeclaredRisk: bool
+
+
+class Request(TypedDict):
+    """A promotion that somebody wants, or that people agree to."""
+
+    bundle: str
+    release: str
+    wanted: Given | None
+    expedite: bool
+    approvals: list[Approval]
+    executed: Executed | None
+    waitsFor: list[Gate]
+
+
+class Strategy(TypedDict):
+    """How a release is given to the data planes of a channel."""
+
+    waves: list[WaveRule]
+    maxUpdating: str
+    healthyFor: str
+    timeout: str
+    offlineGrace: str
+    maxFailed: str
+    onHalt: OnHalt
+    counting: Counting
+
+
+Promotion = TypedDict(
+    "Promotion",
+    {
+        "moves": list[Move],
+        "withheld": list[Withheld],
+        "recorded": bool,
+        "commit": str | None,
+        "serials": dict[str, int],
+        "channel": str,
+        "from": str | None,
+        "to": str,
+        "promoted": bool,
+        "class": ReleaseClass,
+        "fixes": list[str],
+        "components": list[ComponentChange],
+        "gates": list[Gate],
+        "dataPlanes": int,
+        "waves": list[Wave],
+        "first": list[str],
+        "earliest": str | None,
+    },
+)
+
+
+class Gates(TypedDict):
+    """What every gate says to a promotion."""
+
+    channel: str
+    release: str
+    open: bool
+    gates: list[Gate]
+
+
+class Approved(TypedDict):
+    """What the gates say after a yes or a no."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    channel: str
+    release: str
+    open: bool
+    gates: list[Gate]
+
+
+class Rollouts(TypedDict):
+    """Rollouts of a channel."""
+
+    items: list[Rollout]
+
+
+class Steered(TypedDict):
+    """What a step did to a rollout."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    rollout: Rollout
+
+
+class Plane(TypedDict):
+    """A data plane: what it should run, what it reported, and how it is."""
+
+    pdp: str
+    channel: str
+    bundles: list[str]
+    labels: dict[str, str]
+    management: Management
+    ask: bool
+    standingConsent: list[ReleaseClass]
+    wariness: float | None
+    volunteer: bool
+    facts: Facts
+    health: Health
+    desired: Desired | None
+    reported: Reported | None
+    pins: list[PlanePin]
+    holds: list[PlaneHold]
+    consents: list[Consent]
+    acceptedRisks: list[AcceptedRisk]
+
+
+class Explanations(TypedDict):
+    """Why a data plane is where it is."""
+
+    items: list[Explanation]
+    pdp: str
+
+
+class Freezes(TypedDict):
+    """Freezes in force."""
+
+    items: list[Freeze]
+
+
+class Risks(TypedDict):
+    """Declared risks."""
+
+    items: list[Risk]
+
+
+class Feed(TypedDict):
+    """What happened, oldest first."""
+
+    items: list[Event]
+    after: str
+
+
+class ChannelInsights(TypedDict):
+    """The figures of a channel."""
+
+    channel: str
+    promotions: int
+    promotionsPerWeek: float
+    leadTime: Times
+    failed: int
+    changeFailureRate: float | None
+    restoreTime: Times
+    unrestored: int
+
+
+class Webhooks(TypedDict):
+    """All webhooks."""
+
+    items: list[Webhook]
+
+
+class Deliveries(TypedDict):
+    """Deliveries, newest first."""
+
+    items: list[Delivery]
+
+
+class Tokens(TypedDict):
+    """All tokens, newest first."""
+
+    items: list[Token]
+
+
+class ServiceHealth(TypedDict):
+    """How the service itself is."""
+
+    status: Literal["ok", "fail"]
+    checks: list[Checked]
+
+
+class Plan(TypedDict):
+    """What would be done now."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    rollouts: list[Rollout]
+    reasons: list[SharedReason]
+
+
+class Status(TypedDict):
+    """How everything is."""
+
+    channels: list[Channel]
+    health: dict[str, int]
+    dataPlanes: int
+    freezes: list[Freeze]
+    expiring: list[Expiring]
+    problems: list[str]
+
+
+class Releases(TypedDict):
+    """Releases, by bundle, newest first."""
+
+    items: list[Release]
+    next: str | None
+
+
+class ExecutedIn(TypedDict):
+    """A promotion of a release."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    gates: list[Gate]
+    channel: str
+    approvals: list[Approval]
+
+
+Diff = TypedDict(
+    "Diff",
+    {
+        "from": str | None,
+        "to": str,
+        "components": list[ComponentChange],
+    },
+)
+
+
+class Policy(TypedDict):
+    """A channel's policy, with what its windows mean now."""
+
+    feeder: str | None
+    automatic: bool
+    classes: list[ReleaseClass]
+    gates: GateRules
+    rollout: Strategy
+    windows: Windows | None
+    expedite: ExpediteRule | None
+    deadlines: dict[str, str]
+    digest: str
+
+
+class Planes(TypedDict):
+    """Data planes, by name."""
+
+    items: list[Plane]
+    next: str | None
+
+
+class Insights(TypedDict):
+    """How well delivery goes."""
+
+    items: list[ChannelInsights]
+    since: str
+    until: str
+    share: int
+    approximations: list[str]
+
+
+ReleaseInFull = TypedDict(
+    "ReleaseInFull",
+    {
+        "release": str,
+        "bundle": str,
+        "version": str,
+        "class": ReleaseClass,
+        "fixes": list[str],
+        "digest": str,
+        "signedBy": list[str],
+        "registeredAt": str,
+        "registeredBy": str,
+        "imageLock": Literal["required", "relaxed"],
+        "yanked": str,
+        "recall": Recall | None,
+        "channels": list[str],
+        "components": list[Component],
+        "removes": list[str],
+        "requires": Requires,
+        "upgrade": UpgradeRules,
+        "promotions": list[ExecutedIn],
+        "skipped": list[Skipped],
+        "evidence": dict[str, list[str]],
+        "exposed": int,
+    },
+)
+
+
+class ChannelInFull(TypedDict):
+    """A channel with its policy and what waits for its gates."""
+
+    channel: str
+    feeder: str | None
+    description: str
+    bundles: dict[str, Track]
+    rollouts: dict[str, RolloutSummary]
+    holds: list[Hold]
+    dataPlanes: int
+    policy: Policy
+    policyText: str
+    problems: list[str]
+    requests: list[Request]
