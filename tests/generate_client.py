@@ -43,7 +43,7 @@ def generate() -> dict[str, str]:
     """Return the files, by name."""
     found = copy.deepcopy(document())
     found["paths"] = {
-        where: {method: each for method, each in path.items() if each.get("security") == BEARER}
+        where: {method: each for method, each in path.items() if each.get("security") == BEARER and not _goes_on(each)}
         for where, path in found["paths"].items()
     }
     for _, _, operation in _operations(found):
@@ -53,6 +53,10 @@ def generate() -> dict[str, str]:
         if name.endswith(("Body", "Query")):
             _let_be_none(schema)
     return {"operations.py": _operations_text(found), "shapes.py": _shapes_text(found)}
+
+
+def _goes_on(operation: dict[str, Any]) -> bool:
+    return "text/event-stream" in operation["responses"].get("200", {}).get("content", {})
 
 
 def _let_be_none(schema: dict[str, Any]) -> None:

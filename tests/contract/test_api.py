@@ -79,6 +79,8 @@ def test_every_answer_is_described(api: BaseSchema) -> None:
     for found in api.get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
+        if operation.path == "/api/v1/stream":
+            continue  # it goes on for as long as it is asked to
         _ask(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
         with contextlib.suppress(Unsatisfiable):  # where nothing can be given, nothing can be wrong
             _ask(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))

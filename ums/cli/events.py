@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -44,20 +45,19 @@ def events(client: Client, after: str, follow: bool, kinds: tuple[str, ...], out
         for event in data["items"]:
             kind = event["type"].removeprefix("dev.ums.")
             if not kinds or any(f"{kind}.".startswith(f"{each}.") for each in kinds):
-                _print(event, kind, as_json=output == "json")
+                if output == "json":
+                    click.echo(json.dumps(event))
+                else:
+                    print_event(event)
         if not is_new and not follow:
             return
         if not is_new or not data["items"]:
             time.sleep(_EVERY_SECONDS)
 
 
-def _print(event: shapes.Event, kind: str, *, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        click.echo(json.dumps(event))
-        return
-    data = event["data"]
+def print_event(event: shapes.Event) -> None:
+    """Print one event, for people."""
+    data, kind = event["data"], event["type"].removeprefix("dev.ums.")
     what = "".join(f"  {data[name]}" for name in ("channel", "what", "to", "message") if data.get(name))
     why = f"{data['by']}: {data['reason']}" if data["reason"] else data["by"]
     colour = _COLOURS.get(kind.partition(".")[2])

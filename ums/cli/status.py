@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
 from ums.cli.client import service_options
+from ums.cli.events import print_event
 from ums.cli.output import ago, emit, health_text, output_option, print_table
 from ums.cli.rollout import status_text
 
@@ -14,14 +16,42 @@ if TYPE_CHECKING:
     from ums.client import Client, shapes
 
 
+_HAPPENED = 10
+"""How much of what happened is shown below the status."""
+
+
 @click.command()
+@click.option("-w", "--watch", is_flag=True, help="Show it anew whenever it changes, until interrupted.")
 @output_option
 @service_options
-def status(client: Client, output: str) -> None:
-    """Show channels, their heads and rollouts, the fleet's health, what is frozen, and what ends soon."""
-    from ums.cli.freeze import print_freeze
+def status(client: Client, watch: bool, output: str) -> None:
+    """Show channels, their heads and rollouts, the fleet's health, what is frozen, and what ends soon.
 
-    data = client.get_status()
+    With --watch also what happens meanwhile; -o json then prints each new status on a line.
+    """
+    if not watch:
+        _show(client.get_status(), output)
+        return
+    if output == "yaml":
+        raise click.UsageError("--watch shows a table, or lines of JSON")
+    happened: list[shapes.Event] = []
+    for name, data in client.follow():
+        if name == "problem":
+            click.secho(data, fg="red", err=True)
+        elif name == "happened":
+            happened = [*happened, data][-_HAPPENED:]
+        elif output == "json":
+            click.echo(json.dumps(data))
+        else:
+            click.clear()
+            _show(data, output)
+            click.echo()
+            for event in happened:
+                print_event(event)
+
+
+def _show(data: shapes.Status, output: str) -> None:
+    from ums.cli.freeze import print_freeze
 
     def table() -> None:
         for freeze in data["freezes"]:

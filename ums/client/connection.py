@@ -7,7 +7,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import requests
@@ -22,6 +23,8 @@ _MAX_ANSWER = 64 << 20
 _DELAYS = (0.2, 1.0)
 """Seconds before each further try: a service that is restarted, or another that takes over, is there by then."""
 _PAGE = 500
+_OK = 200
+T = TypeVar("T")
 _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
 
 
@@ -64,28 +67,83 @@ class Connection:
         """Tell the service of a release."""
         self.post("/releases", {"release": str(name), "digest": str(digest)})
 
+    def follow(self, after: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield what the stream tells, as it does: ``status``, ``happened`` or ``problem``, and the data.
+
+        Goes on where it was broken off, until the caller has enough.
+
+        Args:
+            after: the commit to begin at; the newest unless given.
+
+        Raises:
+            UmsError: what the service said, or that it no longer answers.
+
+        """
+        while True:
+            for name, data in self._stream(after):
+                if name == "id":
+                    after = data
+                else:
+                    yield name, json.loads(data)
+            time.sleep(_DELAYS[-1])
+
+    def _stream(self, after: str) -> Iterator[tuple[str, str]]:
+        response = self._retrying(self._open, "GET", "/stream", params={"after": after})
+        with response:
+            if response.status_code != _OK:
+                self._read(response, self._bounded(response))
+            event = ""
+            try:
+                for line in response.iter_lines(decode_unicode=True):
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        event = value
+                    elif field in {"id", "data"}:
+                        yield event if field == "data" else field, value
+            except requests.RequestException:
+                return  # asked for again
+
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
+        return self._retrying(self._try, method, path, **kwargs)
+
+    def _retrying(self, ask: Callable[..., T], method: str, path: str, **kwargs: Any) -> T:  # noqa: ANN401 - requests'
         for delay in _DELAYS:
             try:
-                return self._try(method, path, **kwargs)
+                return ask(method, path, **kwargs)
             except (UnavailableError, InProgressError) as error:
                 if not isinstance(error, InProgressError) and not isinstance(error.__cause__, requests.ConnectionError):
                     raise
                 time.sleep(delay)
-        return self._try(method, path, **kwargs)
+        return ask(method, path, **kwargs)
 
     def _try(self, method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401 - any JSON value
-        try:
-            response = self._session.request(
+        with self._open(method, path, **kwargs) as response:
+            return self._read(response, self._bounded(response))
+
+    def _open(self, method: str, path: str, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests'
+        with self._reached():
+            return self._session.request(
                 method, self._url + path, timeout=_TIMEOUT, allow_redirects=False, stream=True, **kwargs
             )
-            with response:
-                content = _bounded(response)
+
+    def _bounded(self, response: requests.Response) -> bytes:
+        """Return the body, or its beginning when it is too long."""
+        content = bytearray()
+        with self._reached():
+            for chunk in response.iter_content(1 << 16):
+                content += chunk
+                if len(content) > _MAX_ANSWER:
+                    break
+        return bytes(content)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
         except (requests.RequestException, OSError) as error:
             raise UnavailableError(
                 f"{self._url} does not answer: {error}", hint="is ums serve running, and UMS_SERVER right?"
             ) from error
-        return self._read(response, content)
 
     def _read(self, response: requests.Response, content: bytes) -> Any:  # noqa: ANN401 - any JSON value
         try:
@@ -124,16 +182,6 @@ def items_of(operation: Callable[..., Any], **query: object) -> Iterator[Any]:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _bounded(response: requests.Response) -> bytes:
-    """Return the body, or its beginning when it is too long."""
-    content = bytearray()
-    for chunk in response.iter_content(1 << 16):
-        content += chunk
-        if len(content) > _MAX_ANSWER:
-            break
-    return bytes(content)
 
 
 def _error(status: int, data: Any) -> UmsError:  # noqa: ANN401 - any JSON value

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from flask import Response, jsonify
 
 from ums import __version__
-from ums.domain.expiring import find_expiring
 from ums.domain.rollouts import RolloutStatus
 from ums.domain.trust import KeySigner
 from ums.services import Services
 from ums.web import answers
 from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
-from ums.web.freezes import active_freezes, add_freeze_routes
+from ums.web.freezes import add_freeze_routes
 from ums.web.insights import add_insights_route
 from ums.web.openapi import Area, Areas, reads
 from ums.web.paging import page, start_of
@@ -24,8 +23,10 @@ from ums.web.releases import add_release_routes
 from ums.web.requests import ChannelQuery, LogQuery
 from ums.web.risks import add_risk_routes
 from ums.web.rollouts import channel_plan, rollout_view
+from ums.web.status import status_view
+from ums.web.stream import add_stream_route
 from ums.web.tokens import add_token_routes
-from ums.web.views import channel_view, log_view, plan_view, problems_view, reasons_view
+from ums.web.views import log_view, plan_view, reasons_view
 from ums.web.webhooks import add_webhook_routes
 
 _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
@@ -35,6 +36,7 @@ _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
     "freezes": ("Bans on promotions and moves.", add_freeze_routes),
     "risks": ("Declared risks.", add_risk_routes),
     "feed": ("What happened.", add_feed_route),
+    "stream": ("What happens, as it does.", add_stream_route),
     "insights": ("How well delivery goes.", add_insights_route),
     "webhooks": ("Who is told of what happened.", add_webhook_routes),
     "tokens": ("Who may ask.", add_token_routes),
@@ -101,21 +103,7 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/status", responses=reads(answers.Status))
     def status() -> Response:
         """Show how everything is."""
-        world, now = services.record.world(), services.clock.now()
-        counts: dict[str, int] = {}
-        for plane in world.planes.values():
-            health = plane.health(now).value
-            counts[health] = counts.get(health, 0) + 1
-        return jsonify(
-            {
-                "channels": [channel_view(each, world) for each in world.channels.values()],
-                "health": counts,
-                "dataPlanes": len(world.planes),
-                "freezes": active_freezes(world, now),
-                "expiring": [each.to_dict() for each in find_expiring(world, now)],
-                "problems": problems_view(world, now),
-            }
-        )
+        return jsonify(status_view(services.record.world(), services.clock.now()))
 
     @api.get("/log", responses=reads(answers.Log))
     def log(query: LogQuery) -> Response:

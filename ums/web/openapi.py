@@ -184,6 +184,12 @@ def reads(answer: type[BaseModel]) -> ResponseDict:
     return {200: answer, 304: _UNCHANGED, **_problems(*_READING)}
 
 
+def streams() -> ResponseDict:
+    """Return the answers of a route that goes on telling."""
+    told = {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    return {200: told, **_problems(*_READING)}
+
+
 def changes(answer: type[BaseModel], *statuses: int) -> ResponseDict:
     """Return the answers of a route that takes a body."""
     too_large: ResponseDict = {_TOO_LARGE: _problem("The body is too large.")}

@@ -315,6 +315,13 @@ class FeedQuery(Query):
     limit: Annotated[int, Field(ge=1, le=1000, description="How many commits to look at.")] = 100
 
 
+class StreamQuery(Query):
+    """From where, and for how long."""
+
+    after: Annotated[Name, Field(description="A commit; unless given, the newest. `Last-Event-ID` counts more.")] = ""
+    seconds: Annotated[int, Field(ge=0, le=300, description="How long to go on.")] = 300
+
+
 class InsightsQuery(Query):
     """Of which time and channel, and when a release counts as arrived."""
 

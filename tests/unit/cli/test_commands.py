@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from ums import __version__
 from ums.cli import waiting
 from ums.cli.root import COMMANDS, main
 from ums.domain.fleet import Health, Report
+from ums.domain.freezes import Scope
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.usecases.instruct import Why
@@ -714,3 +717,33 @@ def test_a_webhook_is_added_told_and_shown_without_its_secrets(stage: Stage, ums
     assert "whsec_" not in shown
     assert "is removed" in ums("webhook", "remove", "chat").out
     assert ums("webhook", "add", "chat", "--url", "http://10.0.0.1/x").code == 2
+
+
+def test_status_is_watched(ums: Run, stage: Stage) -> None:
+    """Each change is a line at once, until somebody has seen enough."""
+    assert ums("status", "--watch", "-o", "yaml").code == 2
+    command = [sys.executable, "-m", "ums", "status", "--watch", "-o", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        try:
+            assert json.loads(watching.stdout.readline())["freezes"] == []
+            stage.services.freeze_fleet.freeze("everything", Scope(), Why(ADMIN, "incident"))
+            assert [each["reason"] for each in json.loads(watching.stdout.readline())["freezes"]] == ["incident"]
+        finally:
+            watching.kill()
+
+
+@pytest.mark.usefixtures("ums")
+def test_watching_shows_what_happens_below_the_status(stage: Stage) -> None:
+    """For people: the picture anew, and the last events."""
+    command = [sys.executable, "-m", "ums", "status", "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        try:
+            assert "CHANNEL" in watching.stdout.readline()
+            stage.services.freeze_fleet.freeze("everything", Scope(), Why(ADMIN, "incident"))
+            while "freeze.set" not in (line := watching.stdout.readline()):
+                assert line, "it ended"
+        finally:
+            watching.kill()
+    assert "(ada: incident)" in line

@@ -1,0 +1,85 @@
+"""The route of the stream: how everything is, and what happens, as it does (server-sent events, WHATWG HTML § 9.2)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from threading import BoundedSemaphore
+
+from flask import Response, request
+
+from ums.domain.errors import UmsError, UnavailableError
+from ums.domain.identity import Identity
+from ums.services import Services
+from ums.web.feed import visible
+from ums.web.openapi import Area, asker, streams
+from ums.web.requests import StreamQuery
+from ums.web.status import status_view
+
+PLACES = 8
+"""Each stream keeps a thread of the server busy."""
+EVERY_SECONDS = 1.0
+_BEAT_SECONDS = 15.0
+"""Proxies close what is silent for longer."""
+_RETRY_MILLISECONDS = 2000
+
+
+def add_stream_route(api: Area, services: Services) -> None:
+    """Add the route."""
+    places = BoundedSemaphore(PLACES)
+
+    @api.get("/stream", responses=streams())
+    def stream(query: StreamQuery) -> Response:
+        """Tell how everything is whenever that changes, and what happens, as server-sent events.
+
+        `status` is what `/status` answers, sent first and at each change; `happened` is a CloudEvent of `/events`;
+        `problem` is a problem's title, and ends the stream, as time does: whoever goes on reading asks again with the
+        `Last-Event-ID`, as browsers do by themselves, and misses nothing. Whoever's token ended is refused then.
+        """
+        by, after = asker(), request.headers.get("Last-Event-ID", "") or query.after
+        # Asked before anything is told: where nobody can go on from there, that is still an error.
+        _, after = services.read_feed(after=after, limit=0)
+        if not places.acquire(blocking=False):
+            raise UnavailableError(f"{PLACES} streams are open already", hint="ask for /status now and then instead")
+        response = Response(_follow(services, by, after, query.seconds), mimetype="text/event-stream")
+        response.call_on_close(places.release)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"  # nginx would keep it until it is long
+        return response
+
+
+def _follow(services: Services, by: Identity, after: str, seconds: int) -> Iterator[str]:
+    yield f"retry: {_RETRY_MILLISECONDS}\nid: {after}\n\n"
+    said = time.monotonic()
+    end, status = said + seconds, ""
+    while True:
+        try:
+            told, after = _told(services, by, after)
+            now = _block("status", status_view(services.record.world(), services.clock.now()))
+        except UmsError as error:
+            yield _block("problem", error.message)
+            return
+        if now != status:
+            told, status = told + now, now
+        if not told and time.monotonic() >= said + _BEAT_SECONDS:
+            told = ":\n\n"
+        if told:
+            said = time.monotonic()
+            yield told
+        if time.monotonic() + EVERY_SECONDS > end:
+            return
+        time.sleep(EVERY_SECONDS)
+
+
+def _told(services: Services, by: Identity, after: str) -> tuple[str, str]:
+    if services.release_repo.read().base.main == after:
+        return "", after
+    found, now = services.read_feed(after=after)
+    told = "".join(_block("happened", each) for each in visible(services, by, found))
+    # By itself, at the end: who breaks off in between is told all of it again.
+    return f"{told}id: {now}\n\n", now
+
+
+def _block(event: str, data: object) -> str:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
