@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.doubles.memory_release_repo import MemoryReleaseRepo
 from tests.policies import accepted
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
-from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError, StorageError
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError, StorageError, UnavailableError
 from ums.domain.names import PDPName
 from ums.domain.world import Base, Content, CopyOf, Decision, Document, Edited, Raw
 from ums.ports import ReleaseRepo
@@ -509,3 +510,30 @@ def test_what_changed_is_told_commit_by_commit(repo: ReleaseRepo) -> None:
     for nowhere in ("0" * 40, "--all", "main", ""):
         with pytest.raises(NotFoundError):
             repo.since(nowhere, limit=1)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an-empty-folder"])
+def test_no_other_repository_answers_for_one_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """A disk was not mounted: neither the repository around it, nor where the process runs, is the fleet's."""
+    git_repo(tmp_path).commit(decide(SEED), base=Base())
+    theirs = {**os.environ, "GIT_DIR": str(tmp_path / ".git")}
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    fetch = ["git", "fetch", "--quiet", str(tmp_path / "repo.git"), "+refs/heads/*:refs/heads/*"]
+    subprocess.run(fetch, env=theirs, check=True)
+    repo = git_repo(tmp_path)
+    base = repo.read().base
+    shutil.rmtree(tmp_path / "repo.git")
+    if left == "an-empty-folder":
+        (tmp_path / "repo.git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked: tuple[Callable[[], object], ...] = (
+        repo.read,
+        lambda: repo.commit(decide(), base=base),
+        lambda: repo.log(limit=1),
+    )
+    for ask in asked:
+        with pytest.raises(UnavailableError) as caught:
+            ask()
+        assert str(tmp_path) not in caught.value.message

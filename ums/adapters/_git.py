@@ -34,7 +34,11 @@ class Git:
 
     def __init__(self, path: Path, *, timeout: float = _TIMEOUT_SECONDS, **environment: str) -> None:
         self._git = git.Git(path)
-        self._git.update_environment(**_ENVIRONMENT, **environment)
+        # Where the folder is gone, or the disk that should be mounted there, no other repository may answer: neither
+        # that of the folder we run in, which is what GitPython falls back to, nor one that lies around ours.
+        self._in = ("-C", str(path))
+        self._path = path
+        self._git.update_environment(GIT_CEILING_DIRECTORIES=str(path.absolute().parent), **_ENVIRONMENT, **environment)
         self._timeout = timeout
 
     def log(self, *arguments: str) -> list[LogEntry]:
@@ -64,7 +68,7 @@ class Git:
         try:
             # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
             running = self._git.execute(
-                ["git", *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
+                ["git", *self._in, *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
             )
             process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for
@@ -82,7 +86,7 @@ class Git:
                 raise StorageError("the disk is full; nothing was recorded") from error
             raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
         if process.returncode:
-            text = problems.decode(errors="replace").strip()[-400:]
+            text = problems.decode(errors="replace").strip()[-400:].replace(str(self._path), self._path.name)
             if any(sign in text for sign in _DISK_REFUSED):
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
             raise UnavailableError(f"git {arguments[0]} failed: {text}")
