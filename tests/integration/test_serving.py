@@ -98,6 +98,8 @@ def test_a_service_on_postgresql_with_tls(site: Site) -> None:
     with site.serve() as process:
         process.wait_until(lambda: site.get("/healthz"))
         assert json.loads(site.get("/api/v1/channels", **bearer))["items"]
+        make_certificate(site.data)
+        assert site.get("/healthz"), "a renewed certificate is served to whoever connects from now on"
         name = settings.database.partition("@/")[2].partition("?")[0]
         with site.postgres.connect() as admin:
             admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
