@@ -537,3 +537,12 @@ def test_no_other_repository_answers_for_one_that_is_gone(
         with pytest.raises(UnavailableError) as caught:
             ask()
         assert str(tmp_path) not in caught.value.message
+
+
+def test_a_repository_may_be_named_from_where_the_process_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``ums serve data`` does."""
+    monkeypatch.chdir(tmp_path)
+    GitReleaseRepo.create(Path("repo.git"))
+    repo = git_repo(Path())
+    base = repo.commit(decide(SEED), base=Base())
+    assert git_repo(tmp_path).read().base == base

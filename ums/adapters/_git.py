@@ -33,12 +33,13 @@ class Git:
     """Runs Git in a repository, without the configuration of the machine or of its users."""
 
     def __init__(self, path: Path, *, timeout: float = _TIMEOUT_SECONDS, **environment: str) -> None:
+        path = path.absolute()
         self._git = git.Git(path)
         # Where the folder is gone, or the disk that should be mounted there, no other repository may answer: neither
         # that of the folder we run in, which is what GitPython falls back to, nor one that lies around ours.
         self._in = ("-C", str(path))
         self._path = path
-        self._git.update_environment(GIT_CEILING_DIRECTORIES=str(path.absolute().parent), **_ENVIRONMENT, **environment)
+        self._git.update_environment(GIT_CEILING_DIRECTORIES=str(path.parent), **_ENVIRONMENT, **environment)
         self._timeout = timeout
 
     def log(self, *arguments: str) -> list[LogEntry]:
