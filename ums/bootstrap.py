@@ -44,6 +44,7 @@ from ums.outcomes import outcome_of
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
+from ums.usecases.reindex import Reindex, Reindexed
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 from ums.web.app import create_app
@@ -285,6 +286,21 @@ def restore_data(settings: Settings, source: Path) -> Backup:
 
     """
     return restore(source, _parts(settings), last=settings.state_key.name)
+
+
+def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
+    """Bring the database in line with the release repo; a database that is gone is made.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        UnavailableError, StorageError: the database or the release repo cannot be used.
+
+    """
+    if not settings.state_key.exists():
+        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    with closing(_open_store(settings)) as store:
+        return Reindex(repo, store, SqlWebhooks(store.database), SystemClock())(dry_run=dry_run)
 
 
 def _parts(settings: Settings) -> Parts:

@@ -24,6 +24,14 @@ class Place:
         """Open the store."""
         return SqlStore(self.url, password=self.password)
 
+    def lose(self) -> None:
+        """Lose all that is there."""
+        if self.url.startswith("sqlite:///"):
+            for path in Path(self.url.removeprefix("sqlite:///")).parent.glob("ums.db*"):
+                path.unlink()
+        else:
+            self.run("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
     def run(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements past the store; return the rows of the last."""
         database = Database(self.url, password=self.password)

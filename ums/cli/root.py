@@ -59,6 +59,7 @@ GROUPS = {
         "serve": ("serve", "serve", "Run the service."),
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),
+        "reindex": ("reindex", "reindex", "Bring the database in line with the release repo."),
         "token": ("token", "token", "Issue, list and revoke API tokens."),
         "webhook": ("webhook", "webhook", "Tell other systems what happens."),
         "version": ("version", "version", "Show the version."),
