@@ -27,6 +27,7 @@ from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.prometheus_meter import PrometheusMeter
+from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.adapters.ssh_signature import SSHStateSigner
@@ -36,6 +37,7 @@ from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
 from ums.domain.instants import to_text
+from ums.domain.security_log import Kind
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
@@ -45,10 +47,11 @@ from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
 from ums.usecases.reindex import Reindex, Reindexed
+from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 from ums.web.app import create_app
-from ums.web.observing import Observed, note
+from ums.web.observing import Observed, note, origin
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -86,7 +89,9 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
     clock = SystemClock()
     store = _open_store(settings)
-    repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    security = SecurityEvents(SqlSecurityLog(store.database), clock, origin)
+    signer = SSHStateSigner.load(settings.state_key)
+    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR, anchor=security.anchor)
     meter = PrometheusMeter(__version__)
     release_repo = MeteredReleaseRepo(repo, meter)
     credentials = DerivedCredentials(settings.master_key.read_bytes())
@@ -106,6 +111,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         webhooks=SqlWebhooks(store.database),
         sender=WebhookSender(),
         meter=meter,
+        security=security,
         disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),
         history_retention=settings.history_retention,
         wake=wake,
@@ -167,17 +173,19 @@ def _may_pull(services: Services, settings: Settings, header: str | None) -> boo
     if user == _SERVICE_USER:
         right = hmac.compare_digest(password.encode(), _service_password(settings).encode())
         note(subject=user if right else "")
+        if not right:
+            services.security.note(Kind.AUTHENTICATION_FAILED, claims=_SERVICE_USER)
         return right
     if services.authenticate_plane.by_password(user, password) is not None:
         note(subject=user)
         return True
-    identity = _holder(services, password)
+    identity = _holder(services, user, password)
     return identity is not None and identity.may(Permission.READ)
 
 
-def _holder(services: Services, token: str) -> Identity | None:
+def _holder(services: Services, user: str, token: str) -> Identity | None:
     try:
-        identity = services.authenticate(token)
+        identity = services.authenticate(token, user=user)
     except UnauthenticatedError:
         return None
     note(subject=identity.subject)
@@ -193,18 +201,21 @@ def _registry_access(
         return Challenge.UNAUTHENTICATED
     if not write:
         return None if _may_pull(services, settings, header) else Challenge.UNAUTHENTICATED
-    identity = _holder(services, login[1])
+    plane = services.authenticate_plane.by_password(*login)
+    if plane is not None:
+        services.security.note(Kind.PERMISSION_DENIED, subject=str(plane), request=f"push to {repository}")
+        return Challenge.FORBIDDEN
+    identity = _holder(services, *login)
     if identity is None:
-        return (
-            Challenge.UNAUTHENTICATED
-            if services.authenticate_plane.by_password(*login) is None
-            else Challenge.FORBIDDEN
-        )
+        return Challenge.UNAUTHENTICATED
     prefix = services.record.world().settings.registry.path
     bundle = repository.removeprefix(f"{prefix}/").partition("/")[0]
     try:
         identity.require(Permission.PUBLISH, bundle=bundle)
-    except ForbiddenError:
+    except ForbiddenError as error:
+        services.security.note(
+            Kind.PERMISSION_DENIED, subject=identity.subject, request=f"push to {repository}", message=error.message
+        )
         return Challenge.FORBIDDEN
     return None
 
@@ -252,7 +263,9 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
         seed = replace(seed, state_keys=keys)
         Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
         admin = Identity("admin", frozenset({"admin"}))
-        token = IssueToken(store, SystemClock())(admin, expires=None, by=admin)
+        clock = SystemClock()
+        security = SecurityEvents(SqlSecurityLog(store.database), clock)
+        token = IssueToken(store, clock, security)(admin, expires=None, by=Identity("ums init", admin.groups))
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)
 

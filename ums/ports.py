@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
     from ums.domain.fleet import HealthChange, Report
-    from ums.domain.identity import Identity, Token
+    from ums.domain.identity import Token
     from ums.domain.measuring import Measurement
+    from ums.domain.security_log import Anchor, Entry, Kind, SecurityEvent
     from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -196,6 +197,10 @@ class ReleaseRepo(Protocol):
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one.
 
+        Args:
+            commit_id: empty for those from the very first on.
+            limit: how many.
+
         Raises:
             NotFoundError: no such commit leads to the head.
 
@@ -303,8 +308,50 @@ class Store(Protocol):
         """Keep the answer to a claim, or drop the claim."""
         ...
 
-    def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:
-        """Return who an unexpired token stands for, or ``None``."""
+    def find_token(self, token_hash: str, *, now: datetime) -> Token | None:
+        """Return what is known of a token, expired or not; of one that is valid it is noted that it is used.
+
+        ``last_used`` is as it was before.
+        """
+        ...
+
+
+class SecurityLog(Protocol):
+    """The chain of security events: rows are added at its end, and never changed or taken away.
+
+    All methods raise ``UnavailableError`` when the database does not answer in time, and ``StorageError`` when it
+    refuses.
+    """
+
+    def append(self, event: SecurityEvent) -> Entry:
+        """Add an event behind the newest entry, whoever else adds one meanwhile; it outlives a loss of power."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make one of all that this thread writes to the same database inside: all of it is kept, or nothing."""
+        ...
+
+    def read(self, *, after: int, limit: int) -> Sequence[Entry]:
+        """Return the first entries behind one, oldest first; 0 is before all."""
+        ...
+
+    def newest(
+        self, *, limit: int, before: int | None = None, kind: Kind | None = None, subject: str = "", since: str = ""
+    ) -> Sequence[Entry]:
+        """Return the newest entries, newest first.
+
+        Args:
+            limit: how many.
+            before: only those before this one.
+            kind: only those of it.
+            subject: only those of it.
+            since: only those from this time on, in the form of entries.
+
+        """
+        ...
+
+    def head(self) -> Anchor | None:
+        """Return which entry is the newest, or ``None`` if there is none."""
         ...
 
 

@@ -24,12 +24,14 @@ from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.promote import Promote
 from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
+from ums.usecases.read_audit import ReadAudit
 from ums.usecases.read_feed import ReadFeed
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
 from ums.usecases.risks import DeclareRisk
+from ums.usecases.security_events import SecurityEvents
 from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
@@ -66,6 +68,8 @@ class Services:
     record_event: RecordEvent
     reconcile: Reconcile
     read_feed: ReadFeed
+    read_audit: ReadAudit
+    security: SecurityEvents
     manage_webhooks: ManageWebhooks
     deliver_webhooks: DeliverWebhooks
     prune_history: PruneHistory
@@ -86,6 +90,7 @@ class Services:
         webhooks: WebhookQueue,
         sender: Sender,
         meter: Meter,
+        security: SecurityEvents,
         disk: Disk | None = None,
         history_retention: timedelta = DEFAULT_RETENTION,
         wake: Callable[[], None] = lambda: None,
@@ -99,10 +104,10 @@ class Services:
             release_repo=release_repo,
             record=record,
             answer_once=AnswerOnce(store, clock),
-            authenticate=Authenticate(store, clock),
-            authenticate_plane=AuthenticatePlane(release_repo, credentials),
-            issue_token=IssueToken(store, clock),
-            manage_tokens=ManageTokens(store),
+            authenticate=Authenticate(store, clock, security),
+            authenticate_plane=AuthenticatePlane(release_repo, credentials, security),
+            issue_token=IssueToken(store, clock, security),
+            manage_tokens=ManageTokens(store, security),
             register_release=RegisterRelease(record, verify),
             promote=promote,
             cancel_promotion=CancelPromotion(record),
@@ -115,11 +120,13 @@ class Services:
             instruct=Instruct(record),
             add_data_plane=AddDataPlane(record),
             change_data_plane=ChangeDataPlane(record),
-            bootstrap_data_plane=BootstrapDataPlane(record, credentials),
+            bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
             record_event=RecordEvent(release_repo, store, clock),
             reconcile=Reconcile(record, promote),
             read_feed=ReadFeed(release_repo),
-            manage_webhooks=ManageWebhooks(webhooks, release_repo, clock),
+            read_audit=ReadAudit(security.log, release_repo),
+            security=security,
+            manage_webhooks=ManageWebhooks(webhooks, release_repo, clock, security),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
             prune_history=PruneHistory(store, clock, history_retention),
             health=CheckHealth(release_repo, store, clock, pulse, disk),

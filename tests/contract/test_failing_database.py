@@ -173,7 +173,7 @@ def test_all_connections_in_use_is_unavailable(tmp_path: Path) -> None:
     pool._timeout = 0  # type: ignore[attr-defined]  # of QueuePool: ten seconds else
     held = [store._database.engine.connect() for _ in range(32)]
     with pytest.raises(UnavailableError, match="busy"):
-        store.find_identity("", now=NOW)
+        store.find_token("", now=NOW)
     for connection in held:
         connection.close()
     store.add_token("x", Token(Identity("ci"), expires=NOW + timedelta(days=1)))

@@ -90,7 +90,8 @@ def test_a_database_from_before_migrations_is_adopted(place: Place, missing: tup
     heard = datetime.fromtimestamp(AT.timestamp() + 9, UTC)
     begun = datetime.fromtimestamp(since, UTC)
     assert store.reports() == {PROD: Report(2**40, Health.HEALTHY, "Zürich – ✓", "", AT, heard, begun, applied=True)}
-    assert store.find_identity(TOKEN, now=AT) == Identity("ci", frozenset({"viewer"}), frozenset({"platform"}))
+    (token,) = store.tokens()
+    assert token.identity == Identity("ci", frozenset({"viewer"}), frozenset({"platform"}))
     assert [(each.health, each.since) for each in store.list_health_changes(PROD, limit=9)] == [(Health.HEALTHY, begun)]
     store.close()
     test_migrations_make_the_tables_of_the_metadata(place)

@@ -507,7 +507,9 @@ def test_what_changed_is_told_commit_by_commit(repo: ReleaseRepo) -> None:
     assert not repo.since(third.main, limit=10)
     assert repo.documents(first.main, second.main) == {path: ({"a": 1}, {"a": 2}), "new.yaml": (None, {})}
     assert repo.documents(second.main, third.main) == {path: ({"a": 2}, None)}
-    for nowhere in ("0" * 40, "--all", "main", ""):
+    assert not repo.since("", limit=0)
+    assert [each.commit_id for each in repo.since("", limit=2)] == [first.main, second.main]
+    for nowhere in ("0" * 40, "--all", "main", "HEAD"):
         with pytest.raises(NotFoundError):
             repo.since(nowhere, limit=1)
 

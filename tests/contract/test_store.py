@@ -95,9 +95,9 @@ def test_a_token_stands_for_who_it_was_made_for(store: Store) -> None:
     """With groups and bundles, and for nobody else."""
     identity = Identity("ci", frozenset({"publisher", "viewer"}), frozenset({"platform", "flux"}))
     store.add_token(TOKEN, Token(identity))
-    assert store.find_identity(TOKEN, now=NOW + timedelta(days=9999)) == identity
-    assert store.find_identity(TOKEN.swapcase(), now=NOW) is None
-    assert store.find_identity("", now=NOW) is None
+    assert store.find_token(TOKEN, now=NOW + timedelta(days=9999)) == Token(identity, id=TOKEN[:ID_LENGTH])
+    assert store.find_token(TOKEN.swapcase(), now=NOW) is None
+    assert store.find_token("", now=NOW) is None
 
 
 def test_tokens_are_listed_without_themselves_and_revoked_by_id(store: Store) -> None:
@@ -109,22 +109,30 @@ def test_tokens_are_listed_without_themselves_and_revoked_by_id(store: Store) ->
     (first, second) = store.tokens()
     assert first == replace(token, id=TOKEN[:ID_LENGTH])
     assert (second.id, second.identity.subject) == ("f" * ID_LENGTH, "ci")
+    before = None
     for minutes, used in ((1, 1), (2, 1), (9, 9)):
-        assert store.find_identity(TOKEN, now=NOW + timedelta(minutes=minutes)) == of
-        assert store.tokens()[0].last_used == NOW + timedelta(minutes=used)
+        found = store.find_token(TOKEN, now=NOW + timedelta(minutes=minutes))
+        assert found == replace(token, id=TOKEN[:ID_LENGTH], last_used=before)
+        before = store.tokens()[0].last_used
+        assert before == NOW + timedelta(minutes=used)
     assert not any(
         store.revoke_token(each) for each in ("", "%", "0" * ID_LENGTH, TOKEN, TOKEN[: ID_LENGTH - 1], "%" * 12)
     )
     assert store.revoke_token(TOKEN[:ID_LENGTH])
-    assert store.find_identity(TOKEN, now=NOW) is None
+    assert store.find_token(TOKEN, now=NOW) is None
     assert len(store.tokens()) == 1
 
 
-def test_a_token_ends_at_its_end(store: Store) -> None:
-    """At that very moment, not after it."""
+def test_a_token_that_expired_is_known_and_not_used(store: Store) -> None:
+    """It ends at that very moment, not after it."""
     store.add_token(TOKEN, Token(Identity("ci", frozenset({"viewer"})), expires=NOW))
-    assert store.find_identity(TOKEN, now=NOW - timedelta(milliseconds=1)) is not None
-    assert store.find_identity(TOKEN, now=NOW) is None
+    found = store.find_token(TOKEN, now=NOW)
+    assert found is not None
+    assert found.is_expired(NOW)
+    assert not found.is_expired(NOW - timedelta(milliseconds=1))
+    assert store.tokens()[0].last_used is None
+    store.find_token(TOKEN, now=NOW - timedelta(milliseconds=1))
+    assert store.tokens()[0].last_used == NOW - timedelta(milliseconds=1)
 
 
 def test_what_was_kept_outlives_the_process(place: Place) -> None:
@@ -135,7 +143,7 @@ def test_what_was_kept_outlives_the_process(place: Place) -> None:
     first.close()
     second = place.open()
     assert dict(second.reports()) == {PROD: report()}
-    assert second.find_identity(TOKEN, now=NOW) is not None
+    assert second.find_token(TOKEN, now=NOW) is not None
     second.close()
 
 

@@ -77,10 +77,10 @@ class MemoryReleaseRepo:
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits after one, oldest first."""
-        ids = [entry.commit_id for entry, _ in self._entries]
+        ids = ["", *(entry.commit_id for entry, _ in self._entries)]
         if commit_id not in ids:
             raise NotFoundError(f"{commit_id} is no commit that led to here")
-        start = ids.index(commit_id) + 1
+        start = ids.index(commit_id)
         return [entry for entry, _ in self._entries[start : start + limit]]
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:

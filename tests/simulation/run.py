@@ -14,6 +14,7 @@ from tests.unit.usecases.stage import ADMIN, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.prometheus_meter import PrometheusMeter
+from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain import layout
@@ -29,6 +30,7 @@ from ums.domain.world import Base, Content, Decision, Document, World
 from ums.services import Services
 from ums.usecases.instruct import Subject, Why
 from ums.usecases.record import Outcome
+from ums.usecases.security_events import SecurityEvents
 
 BUNDLE = Subject("platform")
 SECURITY = Identity("sam", frozenset({"security"}))
@@ -129,6 +131,7 @@ class Simulation:
                 webhooks=SqlWebhooks(self.store.database),
                 sender=Outbox(),
                 meter=PrometheusMeter("test"),
+                security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock),
             )
             for repo in (self.repo, self.repo.inner)
         ]

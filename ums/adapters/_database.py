@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import local
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,8 @@ class Database:
             parsed = parsed.set(password=password)
         self.is_memory = _is_memory(parsed)
         self.engine = _make_engine(parsed, pooled=not self.is_memory)
+        self._mine = local()
+        """Of each thread, the ``connection`` in which all that it does is one."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -71,7 +74,7 @@ class Database:
             StorageError: it refused.
 
         """
-        with errors_as_ours(), self.engine.begin() as connection:
+        with errors_as_ours(), self._joined() or self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -84,8 +87,31 @@ class Database:
             InvalidInputError: it cannot hold such a value.
 
         """
-        with errors_as_ours(), self.engine.execution_options(writes=True).begin() as connection:
+        with errors_as_ours(), self._joined() or self.engine.execution_options(writes=True).begin() as connection:
             yield connection
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make one transaction of all that this thread reads and writes inside; it outlives a loss of power.
+
+        Raises:
+            UnavailableError, StorageError, InvalidInputError: as ``writing`` does.
+
+        """
+        if self._joined() is not None:
+            yield
+            return
+        options = self.engine.execution_options(writes=True, durable=True)
+        with errors_as_ours(), options.begin() as connection:
+            self._mine.connection = connection
+            try:
+                yield
+            finally:
+                self._mine.connection = None
+
+    def _joined(self) -> AbstractContextManager[sa.Connection] | None:
+        connection: sa.Connection | None = getattr(self._mine, "connection", None)
+        return nullcontext(connection) if connection is not None else None
 
 
 def check_url(url: str) -> None:
@@ -176,11 +202,15 @@ def _tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a 
     # First: another process may be changing the mode this very moment.
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # Who means to write takes the lock at once: whoever read first would be refused it, without any wait.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("writes", False):
+        # What Git will name must not be gone after a loss of power; the rest may be, and is told again.
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable', False) else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")

@@ -88,3 +88,19 @@ ANSWERS = sa.Table(
     sa.Column("begun", sa.Float, nullable=False),
     sa.Index("answers_by_time", "begun"),
 )
+SECURITY_EVENTS = sa.Table(
+    "security_events",
+    METADATA,
+    # Counted by us, without gaps: a sequence would leave some.
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(20), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("previous", sa.String(80), nullable=False),
+    sa.Column("hash", sa.String(80), nullable=False),
+    sa.Index("security_events_by_kind", "kind", "seq"),
+    sa.Index("security_events_by_subject", "subject", "seq"),
+)

@@ -18,9 +18,11 @@ from ums.domain import layout
 from ums.domain.auditing import Commit
 from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
 from ums.domain.names import PDPName
+from ums.domain.security_log import Anchor
 
 _TIMEOUT_SECONDS = 1800
 _STATE = re.compile(r"pdps/([^/]+)/([^/]+)/state\.yaml")
+_ANCHOR = re.compile(rf"^{layout.ANCHOR}: ([1-9][0-9]{{0,17}} sha256:[0-9a-f]{{64}})$", re.MULTILINE)
 _TRAILER = re.compile(r"^UMS-Decision: ([0-9a-f]{40})$", re.MULTILINE)
 
 
@@ -132,7 +134,8 @@ def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
     payload = b"\n".join(kept) + b"\n\n" + message
     fields = [(name, value.decode(errors="replace")) for name, _, value in (line.partition(b" ") for line in kept)]
     text = message.decode(errors="replace")
-    decisions = _TRAILER.findall(text)
+    trailers = text.partition("\n\n")[2]
+    decisions, anchors = _TRAILER.findall(trailers), _ANCHOR.findall(trailers)
     return Commit(
         id=commit_id,
         parents=tuple(value for name, value in fields if name == b"parent"),
@@ -140,4 +143,5 @@ def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
         subject=text.partition("\n")[0],
         signed_by=verify_ssh_signature(payload, armored, keys) if signature else None,
         decision=decisions[-1] if decisions else "",
+        anchor=Anchor.parse(anchors[-1]) if anchors else None,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
@@ -29,6 +29,7 @@ from ums.domain.errors import (
 )
 from ums.domain.feed import Fields
 from ums.domain.names import PDPName
+from ums.domain.security_log import Anchor
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 
@@ -43,10 +44,16 @@ _OFFERS = ":(glob)pdps/*/*/state.yaml"
 
 
 class GitReleaseRepo:
-    """Implements ``ports.ReleaseRepo``. ``author`` is ``Name <mail>``; ``path`` a bare repository."""
+    """Implements ``ports.ReleaseRepo``.
 
-    def __init__(self, path: Path, signer: StateSigner, *, author: str) -> None:
+    ``author`` is ``Name <mail>``; ``path`` a bare repository; ``anchor`` says which security event commits shall name.
+    """
+
+    def __init__(
+        self, path: Path, signer: StateSigner, *, author: str, anchor: Callable[[], Anchor | None] = lambda: None
+    ) -> None:
         self._git = Git(path)
+        self._anchor = anchor
         self._signer = signer
         self._author = author
         self._lock = Lock()
@@ -105,7 +112,8 @@ class GitReleaseRepo:
             raise ConflictError("the release repo moved since it was read", hint="read it again")
         main_tree, delivery_tree = self._write_trees(base, decision)
         # Where only states are issued, an empty commit on main still says who and why.
-        main = self._write_commit(main_tree, base.main, decision, {})
+        anchor = self._anchor()
+        main = self._write_commit(main_tree, base.main, decision, {layout.ANCHOR: str(anchor)} if anchor else {})
         updates = [(_MAIN_REF, main, base.main)]
         delivery = base.delivery
         if decision.delivery:
@@ -127,10 +135,13 @@ class GitReleaseRepo:
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
         head = self._heads().main
-        self._check_led(commit_id, head)
-        span = f"{commit_id}..{head}"
-        listed = self._git.run("rev-list", "--first-parent", "--reverse", span).decode().split()[:limit]
-        return self._git.log("--first-parent", "--reverse", f"{commit_id}..{listed[-1]}") if listed else ()
+        if not head and not commit_id:
+            return ()
+        if commit_id:
+            self._check_led(commit_id, head)
+        start = [f"^{commit_id}"] if commit_id else []
+        listed = self._git.run("rev-list", "--first-parent", "--reverse", head, *start).decode().split()[:limit]
+        return self._git.log("--first-parent", "--reverse", listed[-1], *start) if listed else ()
 
     def _check_led(self, commit_id: str, head: str) -> None:
         try:

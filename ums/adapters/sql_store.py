@@ -142,18 +142,19 @@ class SqlStore:
                 )
             )
 
-    def find_identity(self, token_hash: str, *, now: datetime) -> Identity | None:
-        """Return who an unexpired token stands for, or ``None``; that it was used is noted, to a few minutes."""
+    def find_token(self, token_hash: str, *, now: datetime) -> Token | None:
+        """Return what is known of a token; of one that is valid it is noted that it is used, to a few minutes."""
         mine = TOKENS.c.hash == token_hash
         with self._database.reading() as connection:
             row = connection.execute(sa.select(TOKENS).where(mine)).first()
-        if row is None or (row.expires is not None and row.expires <= now.timestamp()):
+        if row is None:
             return None
-        if row.last_used is None or now.timestamp() - row.last_used > _USE_SECONDS:
+        token = _token(row)
+        if not token.is_expired(now) and (row.last_used is None or now.timestamp() - row.last_used > _USE_SECONDS):
             # A full disk must lock nobody out.
             with contextlib.suppress(StorageError, UnavailableError), self._database.writing() as connection:
                 connection.execute(sa.update(TOKENS).where(mine).values(last_used=now.timestamp()))
-        return _identity(row)
+        return token
 
     def claim_key(
         self, key: str, claim: Kept, *, at: datetime, done_before: datetime, begun_before: datetime
@@ -186,17 +187,7 @@ class SqlStore:
         """Return all tokens, the newest first."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(TOKENS).order_by(TOKENS.c.issued.desc(), TOKENS.c.hash)).all()
-        return [
-            Token(
-                _identity(row),
-                row.issued_by or "",
-                _time(row.issued),
-                _time(row.expires),
-                _time(row.last_used),
-                row.hash[:ID_LENGTH],
-            )
-            for row in rows
-        ]
+        return [_token(row) for row in rows]
 
     def revoke_token(self, token_id: str) -> bool:
         """Forget the token of an id; return whether there was one."""
@@ -204,6 +195,11 @@ class SqlStore:
             return False
         with self._database.writing() as connection:
             return connection.execute(sa.delete(TOKENS).where(TOKENS.c.hash.startswith(token_id))).rowcount > 0
+
+
+def _token(row: Any) -> Token:  # noqa: ANN401 - a row of TOKENS
+    times = (_time(row.issued), _time(row.expires), _time(row.last_used))
+    return Token(_identity(row), row.issued_by or "", *times, row.hash[:ID_LENGTH])
 
 
 def _identity(row: Any) -> Identity:  # noqa: ANN401 - a row of TOKENS

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ums.domain.names import PDPName
+from ums.domain.security_log import Anchor, Chain
 
 _WRITTEN_BY_UMS = re.compile(
     r"freezes\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/decisions\.yaml"
@@ -27,6 +28,7 @@ class Commit:
     Attributes:
         signed_by: the state key that signed it (OpenSSH form), or ``None``: nobody whose key counts.
         decision: for ``delivery``, the commit on ``main`` that it says it follows from.
+        anchor: for ``main``, the newest security event that there was.
 
     """
 
@@ -36,6 +38,7 @@ class Commit:
     subject: str
     signed_by: str | None
     decision: str = ""
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,18 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was looked at, and what does not hold, oldest first."""
+    """What was looked at, and what does not hold, oldest first. ``security`` is ``None`` if no log was given."""
 
     decisions: int
     by_people: int
     deliveries: int
     flaws: tuple[Flaw, ...]
+    security: Chain | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Return whether all does that was looked at."""
+        return not self.flaws and not (self.security and self.security.broken)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form used in answers."""
@@ -68,6 +77,7 @@ class Audited:
             "byPeople": self.by_people,
             "deliveries": self.deliveries,
             "flaws": [flaw.to_dict() for flaw in self.flaws],
+            "securityEvents": self.security.to_dict() if self.security else None,
         }
 
 

@@ -113,6 +113,10 @@ class Token:
     last_used: datetime | None = None
     id: str = ""
 
+    def is_expired(self, now: datetime) -> bool:
+        """Return whether it stands for nobody any more."""
+        return self.expires is not None and self.expires <= now
+
     def to_dict(self) -> dict[str, Any]:
         """Return the form used in API answers."""
         identity = self.identity

@@ -11,6 +11,9 @@ SCHEMA = 1
 MAIN = "main"
 DELIVERY = "delivery"
 
+ANCHOR = "UMS-Security-Log"
+"""The trailer of commits on ``main`` that names the newest security event."""
+
 SETTINGS = "ums.yaml"
 TRUST = "trust.yaml"
 FREEZES = "freezes.yaml"

@@ -16,6 +16,7 @@ from ums.usecases.record import Outcome
 _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
 _WEBHOOKS_EVERY = timedelta(seconds=5)
+_COUNTED_EVERY = timedelta(seconds=15)
 _LOOP = "reconcile"
 
 
@@ -27,6 +28,7 @@ def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelt
     jobs: dict[str, tuple[Callable[[], object], timedelta]] = {
         _LOOP: (services.reconcile, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
+        "security-log": (services.security.flush, _COUNTED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
     }
     scheduler = BackgroundScheduler(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ums.domain import layout
 from ums.domain.auditing import Audited, Commit, Flaw, fallen, trespasses
+from ums.domain.security_log import Anchored, Entry, fallen_anchors, verify_chain
 from ums.ports import History
 
 _SHOWN = 3
@@ -14,16 +15,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Check both branches, from their first commits on; nothing of the service is asked."""
+    """Check both branches and the security log, from their beginnings on; nothing of the service is asked."""
 
     history: History
 
-    def __call__(self, keys: Sequence[str] = ()) -> Audited:
-        """Walk the history.
+    def __call__(self, keys: Sequence[str] = (), *, log: Iterable[Entry] | None = None) -> Audited:
+        """Walk the history, and the security log if it is given.
 
         Args:
             keys: state keys to trust, in OpenSSH's form; without any, those that ``trust.yaml`` names at the
                 head of ``main`` – then the repository vouches for itself.
+            log: all of its rows, from the first on, read after the release repo or together with it.
 
         Raises:
             NotFoundError: there is no release repo, or nothing in it.
@@ -35,10 +37,16 @@ class Audit:
         trusted = tuple(keys) or self.history.state_keys()
         main = self.history.commits(layout.MAIN, trusted)
         delivery = self.history.commits(layout.DELIVERY, trusted)
-        flaws = (*self._of_main(main), *self._of_delivery(delivery, {each.id: each for each in main}))
-        return Audited(len(main), sum(each.signed_by is None for each in main), len(delivery), flaws)
+        # What people's commits say of the log is said by nobody whose key counts.
+        anchors = [Anchored(each.id, each.anchor) for each in main if each.signed_by and each.anchor]
+        flaws = (
+            *self._of_main(main, dict(fallen_anchors(anchors))),
+            *self._of_delivery(delivery, {each.id: each for each in main}),
+        )
+        chain = None if log is None else verify_chain(log, anchors)
+        return Audited(len(main), sum(each.signed_by is None for each in main), len(delivery), flaws, chain)
 
-    def _of_main(self, commits: Sequence[Commit]) -> Iterator[Flaw]:
+    def _of_main(self, commits: Sequence[Commit], fallen_from: Mapping[str, str]) -> Iterator[Flaw]:
         signed: dict[str, int] = {}
         for each in commits:
             # Of a merge's parents, the one that the service wrote last: what people merged is compared with that.
@@ -47,6 +55,8 @@ class Audit:
             if each.signed_by is not None:
                 if len(each.parents) > 1:
                     yield _flaw(layout.MAIN, each, "is a merge, and the service makes none")
+                if each.id in fallen_from:
+                    yield _flaw(layout.MAIN, each, fallen_from[each.id])
                 continue
             if wrong := trespasses(self.history.changed(before, each.id)):
                 more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from ums.domain.bootstrapping import Credentials
 from ums.domain.errors import InvalidInputError, UnauthenticatedError
 from ums.domain.names import PDPName
+from ums.domain.security_log import Kind
 from ums.ports import CredentialSource, ReleaseRepo
+from ums.usecases.security_events import SecurityEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class AuthenticatePlane:
 
     release_repo: ReleaseRepo
     credentials: CredentialSource
+    security: SecurityEvents
 
     def by_password(self, user: str, password: str) -> PDPName | None:
         """Return the data plane that a user name and password belong to, or ``None``."""
@@ -40,6 +43,7 @@ class AuthenticatePlane:
         key = known.event_key if known else "-"
         right = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(right.encode(), signature.encode()) or known is None:
+            self.security.note(Kind.PLANE_REFUSED, claims=str(pdp), proof="signature")
             raise UnauthenticatedError(
                 f"the event is not signed with the key of {pdp}",
                 hint="apply the output of ums pdp bootstrap again in that cluster",

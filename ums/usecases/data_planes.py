@@ -12,9 +12,11 @@ from ums.domain.errors import ConflictError, NotFoundError
 from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
+from ums.domain.security_log import Kind
 from ums.domain.world import Document, World
 from ums.ports import CredentialSource
 from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.security_events import SecurityEvents
 
 _SCHEMA_HINT = "yaml-language-server: $schema=../../../schemas/registration.schema.json"
 """People edit the file from here on; with this, editors complete it."""
@@ -69,6 +71,7 @@ class BootstrapDataPlane:
 
     record: Record
     credentials: CredentialSource
+    security: SecurityEvents
 
     def __call__(self, pdp: PDPName, *, by: Identity) -> list[dict[str, Any]]:
         """Return the objects, in the order to apply them. They contain secrets.
@@ -76,6 +79,7 @@ class BootstrapDataPlane:
         Raises:
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
+            UnavailableError, StorageError: that they were shown could not be kept, so they are not.
 
         """
         by.require(Permission.REGISTER, org=pdp.org)
@@ -84,4 +88,7 @@ class BootstrapDataPlane:
         if plane.desired is None:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
         generation = plane.registration.credential_generation
-        return render_bootstrap(world, pdp, plane.desired, self.credentials.credentials(pdp, generation=generation))
+        credentials = self.credentials.credentials(pdp, generation=generation)
+        objects = render_bootstrap(world, pdp, plane.desired, credentials)
+        with self.security.recording(Kind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation):
+            return objects

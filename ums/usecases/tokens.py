@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from ums.domain.identity import ALL, ROLES, Identity, Permission, Token
-from ums.domain.names import check_name
+from ums.domain.identity import ALL, ID_LENGTH, ROLES, Identity, Permission, Token
+from ums.domain.instants import to_text
+from ums.domain.names import PDPName, check_name
+from ums.domain.security_log import Kind
 from ums.ports import Clock, Store
+from ums.usecases.security_events import SecurityEvents
 
 _PREFIX = "ums_"
 """Lets secret scanners recognize a token that leaked."""
@@ -29,6 +32,7 @@ class IssueToken:
 
     store: Store
     clock: Clock
+    security: SecurityEvents
 
     def __call__(self, identity: Identity, *, expires: datetime | None, by: Identity) -> str:
         """Return a new token; it is shown once and never again.
@@ -36,6 +40,7 @@ class IssueToken:
         Raises:
             ForbiddenError: only admins issue tokens.
             InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name.
+            UnavailableError, StorageError: that it was issued could not be kept, so it was not.
 
         """
         by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
@@ -45,7 +50,19 @@ class IssueToken:
             given = f"; {', '.join(sorted(identity.groups))} is for approvals alone" if identity.groups else ""
             raise InvalidInputError(f"a token needs a role{given}", hint=f"roles: {', '.join(ROLES)}")
         token = _PREFIX + secrets.token_urlsafe(32)
-        self.store.add_token(_hash(token), Token(identity, by.subject, self.clock.now(), expires))
+        token_hash = _hash(token)
+        with self.security.recording(
+            Kind.TOKEN_ISSUED,
+            subject=by.subject,
+            token=token_hash[:ID_LENGTH],
+            to=identity.subject,
+            groups=sorted(identity.groups),
+            bundles=sorted(identity.bundles),
+            channels=sorted(identity.channels),
+            orgs=sorted(identity.orgs),
+            expires=to_text(expires) if expires else None,
+        ):
+            self.store.add_token(token_hash, Token(identity, by.subject, self.clock.now(), expires))
         return token
 
 
@@ -54,6 +71,7 @@ class ManageTokens:
     """See what tokens there are, and end one."""
 
     store: Store
+    security: SecurityEvents
 
     def list(self, *, by: Identity) -> Sequence[Token]:
         """Return all tokens, the newest first.
@@ -74,8 +92,9 @@ class ManageTokens:
 
         """
         by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
-        if not self.store.revoke_token(token_id):
-            raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
+        with self.security.recording(Kind.TOKEN_REVOKED, subject=by.subject, token=token_id):
+            if not self.store.revoke_token(token_id):
+                raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +103,36 @@ class Authenticate:
 
     store: Store
     clock: Clock
+    security: SecurityEvents
 
-    def __call__(self, token: str) -> Identity:
+    def __call__(self, token: str, *, user: str = "") -> Identity:
         """Return the identity.
+
+        Args:
+            token: what was shown.
+            user: the name that came with it, where one did; the token alone decides.
 
         Raises:
             UnauthenticatedError: nobody does, or it expired.
 
         """
-        identity = self.store.find_identity(_hash(token), now=self.clock.now())
-        if identity is None:
+        now = self.clock.now()
+        known = self.store.find_token(_hash(token), now=now)
+        if known is None or known.is_expired(now):
+            self._note(known, user)
             raise UnauthenticatedError(
                 "the token is unknown or expired", hint="ask an admin for a new one: ums token create"
             )
-        return identity
+        if known.last_used is None:
+            self.security.note(Kind.TOKEN_FIRST_USED, subject=known.identity.subject, token=known.id)
+        return known.identity
+
+    def _note(self, known: Token | None, user: str) -> None:
+        if known is not None:
+            self.security.note(Kind.TOKEN_EXPIRED, subject=known.identity.subject, token=known.id)
+            return
+        try:
+            # A data plane's, that was looked for among them first. Any other name may be a secret in the wrong place.
+            self.security.note(Kind.PLANE_REFUSED, claims=str(PDPName.parse(user)), proof="password")
+        except InvalidInputError:
+            self.security.note(Kind.AUTHENTICATION_FAILED)

@@ -10,9 +10,11 @@ from datetime import timedelta
 
 from ums.domain.errors import ConflictError, NotFoundError, UmsError
 from ums.domain.identity import ALL, Identity, Permission
+from ums.domain.security_log import Kind
 from ums.domain.webhooks import SECRET_PREFIX, Delivery, Status, Webhook, body_of, headers_of, next_attempt
 from ums.ports import Clock, ReleaseRepo, Sender, WebhookQueue
 from ums.usecases.read_feed import ReadFeed
+from ums.usecases.security_events import SecurityEvents
 
 _BATCH = 50
 _COMMITS = 100
@@ -32,6 +34,7 @@ class ManageWebhooks:
     queue: WebhookQueue
     release_repo: ReleaseRepo
     clock: Clock
+    security: SecurityEvents
 
     def add(self, webhook: Webhook, *, by: Identity) -> None:
         """Add a webhook; it is told what happens from now on.
@@ -42,10 +45,14 @@ class ManageWebhooks:
 
         """
         _require_admin(by)
-        if not self.queue.add(webhook, told=self.release_repo.read().base.main):
-            raise ConflictError(
-                f"there is a webhook {webhook.name} already", hint="remove it first, or take another name"
-            )
+        told = self.release_repo.read().base.main
+        with self.security.recording(
+            Kind.WEBHOOK_ADDED, subject=by.subject, webhook=webhook.name, kinds=webhook.kinds, private=webhook.private
+        ):
+            if not self.queue.add(webhook, told=told):
+                raise ConflictError(
+                    f"there is a webhook {webhook.name} already", hint="remove it first, or take another name"
+                )
 
     def list(self, *, by: Identity) -> Sequence[Webhook]:
         """Return all webhooks.
@@ -66,8 +73,9 @@ class ManageWebhooks:
 
         """
         _require_admin(by)
-        if not self.queue.remove(name):
-            raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
+        with self.security.recording(Kind.WEBHOOK_REMOVED, subject=by.subject, webhook=name):
+            if not self.queue.remove(name):
+                raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
 
     def deliveries(self, name: str, *, limit: int, by: Identity) -> Sequence[Delivery]:
         """Return the newest deliveries to a webhook.

@@ -24,7 +24,7 @@ def create_app(services: Services) -> Flask:
     app = _assemble(Areas(services, documented=False), cache(lambda: _describe(services)))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
-    handle_errors(app)
+    handle_errors(app, services.security)
     app.register_blueprint(make_docs())
     add_metrics_route(app, services)
     note_routes(app)

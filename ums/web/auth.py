@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Request
+from flask import Request, g
 
 from ums.domain.errors import UnauthenticatedError
 from ums.domain.identity import Identity, Permission
@@ -22,6 +22,7 @@ def identify(services: Services, request: Request, needed: Permission = Permissi
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("a token is needed", hint="set UMS_TOKEN, or give --token-file")
     identity = services.authenticate(token.strip())
+    g.identity = identity
     note(subject=identity.subject)
     identity.require(needed)
     return identity

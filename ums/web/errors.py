@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ums.domain.errors import UmsError
+from ums.domain.errors import ForbiddenError, UmsError
+from ums.domain.security_log import Kind
 from ums.outcomes import outcome_of
+from ums.usecases.security_events import SecurityEvents
 from ums.web.observing import request_id
 
 _LOG = logging.getLogger(__name__)
@@ -28,12 +30,21 @@ def problem(
     return response
 
 
-def handle_errors(app: Flask) -> None:
-    """Make every error of the app a problem document; what was not foreseen is logged and not shown."""
+def handle_errors(app: Flask, security: SecurityEvents) -> None:
+    """Make every error of the app a problem document; what was not foreseen is logged and not shown.
+
+    What somebody may not do is noted, wherever that was decided.
+    """
 
     @app.errorhandler(UmsError)
     def known(error: UmsError) -> Response:
         outcome = outcome_of(error)
+        if isinstance(error, ForbiddenError):
+            who, rule = g.get("identity"), request.url_rule
+            asked = f"{request.method} {rule.rule if rule else 'unmatched'}"
+            security.note(
+                Kind.PERMISSION_DENIED, subject=who.subject if who else "", request=asked, message=error.message
+            )
         return problem(
             outcome.status,
             outcome.code,

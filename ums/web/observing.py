@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask, request
 
+from ums.domain.security_log import NOWHERE, Origin
 from ums.ports import Meter
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -38,6 +39,7 @@ class _Noted:
     subject: str = ""
     event: str = ""
     status: int = 0
+    origin: Origin = NOWHERE
 
 
 _NOTED: ContextVar[_Noted | None] = ContextVar("noted", default=None)
@@ -48,6 +50,12 @@ def note(**known: str) -> None:
     noted = _NOTED.get()
     for name, value in known.items() if noted is not None else ():
         setattr(noted, name, value)
+
+
+def origin() -> Origin:
+    """Return which request is under way; nowhere if none is, or nobody observes."""
+    noted = _NOTED.get()
+    return noted.origin if noted is not None else NOWHERE
 
 
 def request_id() -> str:
@@ -77,6 +85,7 @@ class Observed:
         start, noted = self._timer(), _Noted()
         given = environ.get("HTTP_X_REQUEST_ID", "")
         environ[_ENVIRON_KEY] = identifier = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        noted.origin = Origin(str(environ.get("REMOTE_ADDR", "")), identifier)
         _NOTED.set(noted)
 
         def start_observed(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's

@@ -124,7 +124,7 @@ class Areas:
 
         @area.before_request
         def who() -> Response | None:
-            g.identity = identify(self.services, request)
+            identify(self.services, request)
             _check_query()
             return once.begin(self.services.answer_once, g.identity) if request.method == "POST" else None
 

@@ -20,6 +20,7 @@ from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.prometheus_meter import PrometheusMeter
+from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.digest import Digest
@@ -38,7 +39,9 @@ from ums.usecases.build import Build, PatchOf
 from ums.usecases.instruct import Why
 from ums.usecases.publish import Publish, Published, ReadBase
 from ums.usecases.register_release import RegisterRelease
+from ums.usecases.security_events import SecurityEvents
 from ums.usecases.verify import Verify
+from ums.web.observing import origin
 
 PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
@@ -125,6 +128,7 @@ class Stage:
             webhooks=SqlWebhooks(self.store.database),
             sender=self.sender,
             meter=self.meter,
+            security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock, origin),
             disk=LocalDisk(folder),
         )
         self.registrar = Registrar(self.services.register_release)

@@ -89,12 +89,12 @@ def test_each_role_may_do_what_its_table_says(
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_every_error_is_a_problem_document(kind: type[errors.UmsError]) -> None:
+def test_every_error_is_a_problem_document(stage: Stage, kind: type[errors.UmsError]) -> None:
     """RFC 9457, with what to do next and every reason."""
     from flask import Flask  # noqa: PLC0415 - an app of its own
 
     app = Flask("x")
-    handle_errors(app)
+    handle_errors(app, stage.services.security)
 
     @app.get("/")
     def fail() -> str:
