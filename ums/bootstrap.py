@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ums import __version__
+from ums.adapters._database import Database
 from ums.adapters._release_files import parse_policy
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
@@ -37,7 +39,7 @@ from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
 from ums.domain.instants import to_text
-from ums.domain.security_log import Kind
+from ums.domain.security_log import Entry, Kind
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
@@ -46,6 +48,7 @@ from ums.outcomes import outcome_of
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
+from ums.usecases.read_audit import all_entries
 from ums.usecases.reindex import Reindex, Reindexed
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
@@ -53,6 +56,7 @@ from ums.usecases.verify import Verify
 from ums.web.app import create_app
 from ums.web.observing import Observed, note, origin
 
+_LOG = logging.getLogger(__name__)
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 EMBEDDED_PREFIX = "/v2"
@@ -286,7 +290,9 @@ def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
         parts = replace(parts, files={name: path for name, path in parts.files.items() if path != settings.file})
     if not registry or not settings.registry.exists():
         parts = replace(parts, registry=None)
-    return back_up(parts, target, at=to_text(SystemClock().now()))
+    made = back_up(parts, target, at=to_text(SystemClock().now()))
+    _note(settings, Kind.BACKUP_MADE, backup=made.at, main=made.heads.get("refs/heads/main", ""))
+    return made
 
 
 def restore_data(settings: Settings, source: Path) -> Backup:
@@ -298,7 +304,40 @@ def restore_data(settings: Settings, source: Path) -> Backup:
         StorageError: the disk refused.
 
     """
-    return restore(source, _parts(settings), last=settings.state_key.name)
+    made = restore(source, _parts(settings), last=settings.state_key.name)
+    _note(settings, Kind.BACKUP_RESTORED, backup=made.at, main=made.heads.get("refs/heads/main", ""))
+    return made
+
+
+def _note(settings: Settings, kind: Kind, **what: object) -> None:
+    """Keep a security event of somebody on this machine, as well as can be: a backup must not need a database."""
+    try:
+        with _security_log(settings) as log:
+            SecurityEvents(log, SystemClock()).note(kind, subject=f"uid {os.getuid()}", **what)
+    except UmsError as error:
+        _LOG.warning("the security log does not tell of this: %s", error.message)
+
+
+def security_entries(settings: Settings) -> Iterator[Entry]:
+    """Yield the security log of a service, oldest first, as its database holds it; it is not brought up to date.
+
+    Raises:
+        NotFoundError: there is no database.
+        UnavailableError, StorageError: it does not answer, or holds no security log.
+
+    """
+    with _security_log(settings) as log:
+        yield from all_entries(log)
+
+
+@contextmanager
+def _security_log(settings: Settings) -> Iterator[SqlSecurityLog]:
+    """Open the security log where it is; unlike a store, this migrates nothing."""
+    file = settings.database_file
+    if file is not None and not file.exists():
+        raise NotFoundError(f"{settings.data} holds no database", hint="is it elsewhere? UMS_DATABASE_URL says where")
+    with closing(Database(settings.database, password=settings.database_password)) as database:
+        yield SqlSecurityLog(database)
 
 
 def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:

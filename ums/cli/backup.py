@@ -30,7 +30,8 @@ def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     """Write all that the service in DATA needs into FILE, also while it runs. It contains secrets.
 
     Keys, release repo, database and embedded registry; not the offline state key, which belongs elsewhere, nor a
-    database on PostgreSQL, which has backups of its own.
+    database on PostgreSQL, which has backups of its own: make one right after this, so that its security log holds all
+    that the release repo names.
 
     \b
     Example:
@@ -38,12 +39,15 @@ def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.bootstrap import back_up_data
 
-    made = back_up_data(_settings(data), file, registry=not without_registry)
-    emit(
-        {"file": str(file), **made.to_dict()},
-        output,
-        lambda: click.echo(f"wrote {file}: {made.files} files, {made.size:,} bytes; it contains secrets"),
-    )
+    settings = _settings(data)
+    made = back_up_data(settings, file, registry=not without_registry)
+
+    def told() -> None:
+        click.echo(f"wrote {file}: {made.files} files, {made.size:,} bytes; it contains secrets")
+        if settings.database_file is None:
+            click.echo("The database is not in it – tokens, webhooks, the security log: back it up now, after this.")
+
+    emit({"file": str(file), **made.to_dict(), "database": settings.database_file is not None}, output, told)
 
 
 @click.command()

@@ -169,6 +169,47 @@ class Feed(Items[Event]):
     after: Annotated[str, Field(description="Where to go on.")]
 
 
+# What auditors read
+
+SECURITY_EVENT: Literal["securityEvent"] = "securityEvent"
+DECISION: Literal["decision"] = "decision"
+_Hash = Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64})?$")]
+
+
+class SecurityEvent(Answer):
+    """A row of the security log. Without `hash` (and `type`), as canonical JSON (RFC 8785), it is what is hashed."""
+
+    seq: Annotated[int, Field(description="From 1 on, without gaps.")]
+    at: Instant
+    kind: str
+    subject: Annotated[str, Field(description="Who did it, or tried to; empty if nobody is proven.")]
+    what: Annotated[dict[str, Any], Field(description="To what. `count` tells how many there were within a minute.")]
+    address: Annotated[str, Field(description="The client's; empty if it came with no request.")]
+    request_id: str
+    previous: Annotated[_Hash, Field(description="The hash of the row before; empty for the first.")]
+    hash: _Hash
+
+
+class SecurityEvents(Page[SecurityEvent]):
+    """Security events, newest first."""
+
+
+class ExportedEvent(SecurityEvent):
+    """A security event among other records."""
+
+    type: Literal["securityEvent"]
+
+
+class ExportedDecision(LogEntry):
+    """A decision among other records."""
+
+    type: Literal["decision"]
+
+
+class AuditRecords(Page[ExportedEvent | ExportedDecision]):
+    """Decisions and security events, oldest first."""
+
+
 # Tokens and webhooks
 
 

@@ -12,6 +12,7 @@ from ums.domain.rollouts import RolloutStatus
 from ums.domain.trust import KeySigner
 from ums.services import Services
 from ums.web import answers
+from ums.web.audit import add_audit_routes
 from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
 from ums.web.freezes import add_freeze_routes
@@ -39,6 +40,7 @@ _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
     "stream": ("What happens, as it does.", add_stream_route),
     "insights": ("How well delivery goes.", add_insights_route),
     "webhooks": ("Who is told of what happened.", add_webhook_routes),
+    "audit": ("What auditors read.", add_audit_routes),
     "tokens": ("Who may ask.", add_token_routes),
 }
 

@@ -18,6 +18,7 @@ from ums.domain.identity import Identity
 from ums.domain.instants import parse_instant
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
+from ums.domain.security_log import Kind
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.usecases.instruct import Why
@@ -281,6 +282,21 @@ class LogQuery(PageQuery):
 
     limit: Annotated[int, Field(ge=1, le=500)] = 50
     path: Annotated[Text, Field(description="Only what changed this file or folder of the release repo.")] = ""
+
+
+class AuditQuery(PageQuery):
+    """Which security events."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    kind: Kind | None = None
+    subject: Annotated[Name, Field(description="Who did it, or tried to.")] = ""
+    since: Annotated[Name, Field(description="Only those from this time on.")] = ""
+
+
+class AuditExportQuery(PageQuery):
+    """Which part of what is kept."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 500
 
 
 class ChannelQuery(Query):
