@@ -22,6 +22,7 @@ from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError, StorageError, UnavailableError
 from ums.domain.names import PDPName
+from ums.domain.security_log import Anchor
 from ums.domain.world import Base, Content, CopyOf, Decision, Document, Edited, Raw
 from ums.ports import ReleaseRepo
 
@@ -48,13 +49,12 @@ data: {pdp: acme/prod, channel: stable, serial: "7", issued: 2026-11-23T12:00:00
 """
 
 
-def git_repo(folder: Path) -> GitReleaseRepo:
+def git_repo(folder: Path, anchor: Callable[[], Anchor | None] = lambda: None) -> GitReleaseRepo:
     """Return the Git release repo in a folder; a new one is empty."""
     if not (folder / "repo.git").exists():
         GitReleaseRepo.create(folder / "repo.git")
-    return GitReleaseRepo(
-        folder / "repo.git", SSHStateSigner.load_or_generate(folder / "state.key"), author="UMS <ums@localhost>"
-    )
+    signer = SSHStateSigner.load_or_generate(folder / "state.key")
+    return GitReleaseRepo(folder / "repo.git", signer, author="UMS <ums@localhost>", anchor=anchor)
 
 
 @pytest.fixture(params=["memory", "git"])

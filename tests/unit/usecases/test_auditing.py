@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.contract.places import Place
 from tests.contract.test_release_repo import git, git_repo
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.adapters.git_history import GitHistory
+from ums.adapters.sql_security_log import SqlSecurityLog
+from ums.adapters.sql_store import SqlStore
 from ums.domain.auditing import Audited
 from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
+from ums.domain.security_log import NOWHERE, Kind, SecurityEvent
+from ums.domain.world import Decision, Raw
 from ums.usecases.audit import Audit
 from ums.usecases.instruct import Subject, Why
+from ums.usecases.read_audit import all_entries
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a release repo in which a data plane went to 1.0.0 and was held there."""
     folder = tmp_path_factory.mktemp("recorded")
-    stage = Stage(folder, release_repo=git_repo(folder))
+    database = f"sqlite:///{folder}/ums.db"
+    store = SqlStore(database)
+    stage = Stage(folder, release_repo=git_repo(folder, SqlSecurityLog(store.database).head), database=database)
+    issue(stage, 2)
     stage.add_plane()
     stage.publish("1.0.0")
+    issue(stage, 3)
     stage.promote("1.0.0")
     stage.services.instruct.hold(PROD, Subject("platform"), None, Why(ADMIN, "audit"))
+    issue(stage, 1)
+    stage.store.close()
+    store.close()
     return folder
+
+
+def issue(stage: Stage, count: int) -> None:
+    """Let a few security events happen."""
+    for _ in range(count):
+        stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
 
 
 @pytest.fixture
@@ -39,7 +62,15 @@ def folder(recorded: Path, tmp_path: Path) -> Path:
 def audit(folder: Path) -> Audited:
     """Walk the history, trusting the service's key alone."""
     key = git_repo(folder)._signer.public_key
-    return Audit(GitHistory(folder / "repo.git"))([key])
+    store = SqlStore(f"sqlite:///{folder}/ums.db")
+    found = Audit(GitHistory(folder / "repo.git"))([key], log=all_entries(SqlSecurityLog(store.database)))
+    store.close()
+    return found
+
+
+def tamper(folder: Path, *statements: str) -> None:
+    """Change the database past the service."""
+    Place(f"sqlite:///{folder}/ums.db").run(*statements)
 
 
 def head(folder: Path, branch: str) -> str:
@@ -66,6 +97,9 @@ def test_what_the_service_recorded_holds(recorded: Path) -> None:
     assert found.flaws == ()
     assert found.decisions > found.deliveries > 1
     assert found.by_people == 0
+    assert found.security is not None
+    assert found.security.to_dict() == {"entries": 6, "anchored": 5, "broken": None}
+    assert found.holds
 
 
 def test_people_change_what_people_write(folder: Path) -> None:
@@ -148,6 +182,92 @@ def test_a_key_that_nobody_trusts_signs_nothing(folder: Path) -> None:
     found = Audit(GitHistory(folder / "repo.git"))([other._signer.public_key])
     assert found.by_people == found.decisions
     assert len(found.flaws) >= found.deliveries
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq", "text"),
+    [
+        ("UPDATE security_events SET subject = 'eve' WHERE seq = 2", 2, "was changed"),
+        ("UPDATE security_events SET seq = 9 WHERE seq = 6", 6, "is missing"),
+        ("DELETE FROM security_events WHERE seq = 1", 1, "is missing"),
+        ("DELETE FROM security_events WHERE seq > 3", 4, "is missing, and so are all after it, up to 5 at least"),
+        ("DELETE FROM security_events", 1, "is missing, and so are all after it, up to 5 at least"),
+    ],
+)
+def test_a_security_event_that_was_tampered_with_is_named(folder: Path, statement: str, seq: int, text: str) -> None:
+    """By its number; every commit holds."""
+    tamper(folder, statement)
+    found = audit(folder)
+    assert found.security is not None
+    assert found.security.broken is not None
+    assert (found.security.broken.seq, found.flaws, found.holds) == (seq, (), False)
+    assert found.security.broken.message.startswith(text)
+
+
+def test_what_is_cut_off_behind_the_last_anchor_is_not_seen(folder: Path) -> None:
+    """Nothing vouched for it yet, which is told."""
+    tamper(folder, "DELETE FROM security_events WHERE seq = 6")
+    found = audit(folder)
+    assert found.holds
+    assert found.security is not None
+    assert (found.security.entries, found.security.anchored) == (5, 5)
+
+
+def test_a_log_that_was_begun_anew_is_not_the_one_that_commits_name(folder: Path) -> None:
+    """Not even where the service goes on with it and names what it has now."""
+    tamper(folder, "DELETE FROM security_events")
+    store = SqlStore(f"sqlite:///{folder}/ums.db")
+    log = SqlSecurityLog(store.database)
+    log.append(SecurityEvent.make(Kind.LOGIN, at=NOW, subject="eve", what={}, origin=NOWHERE))
+    repo = git_repo(folder, log.head)
+    go_on = Decision("ums: Go on", "x", "eve", "x", NOW, {"freezes.yaml": Raw(b"freezes: {}\n")})
+    repo.commit(go_on, base=repo.read().base)
+    store.close()
+    found = audit(folder)
+    assert found.security is not None
+    assert found.security.broken is not None
+    assert (found.security.broken.seq, [flaw.commit for flaw in found.flaws]) == (2, [head(folder, "main")])
+    assert "names security event 1, where" in found.flaws[0].message
+
+
+def renamed(folder: Path, *, signed: bool) -> str:
+    """Let the newest commit name another security event: with its old signature, or a new one by the state key."""
+    raw = git(folder, "cat-file", "commit", "main")
+    start, _, message = raw.partition(b"\n\n")
+    (old,) = re.findall(rb"^UMS-Security-Log: 5 sha256:([0-9a-f]{64})$", message, re.MULTILINE)
+    message = message.replace(old, b"0" * 64)
+    if signed:
+        start = start[: start.index(b"gpgsig ")]
+        signature = git_repo(folder)._signer.sign(start + b"\n" + message).strip().replace("\n", "\n ")
+        start += f"gpgsig {signature}".encode()
+    commit = git(folder, "hash-object", "-t", "commit", "-w", "--stdin", stdin=start + b"\n\n" + message).decode()
+    git(folder, "update-ref", "refs/heads/main", commit.strip())
+    return commit.strip()
+
+
+def test_a_commit_whose_anchor_was_changed_is_named(folder: Path) -> None:
+    """Its signature holds no more, so what it says of the log is nobody's word."""
+    commit = renamed(folder, signed=False)
+    found = audit(folder)
+    assert found.flaws[0].commit == commit
+    assert found.security is not None
+    assert found.security.broken is None
+
+
+def test_an_anchor_that_the_state_key_signed_and_that_does_not_fit_is_named(folder: Path) -> None:
+    """As with a stolen key: a commit before it named the same row, and the chain is of that one."""
+    commit = renamed(folder, signed=True)
+    found = audit(folder)
+    assert found.flaws[0].commit == commit
+    assert "names security event 5, where" in found.flaws[0].message
+    assert found.security is not None
+    assert found.security.broken is None
+
+
+def test_what_people_say_of_the_log_counts_for_nothing(folder: Path) -> None:
+    """Whoever may push to main cannot make it look broken."""
+    write(folder, "main", "README.md", "hello\n", message=f"hi\n\nUMS-Security-Log: 99 sha256:{'0' * 64}")
+    assert audit(folder).holds
 
 
 def spoil(folder: Path) -> None:
