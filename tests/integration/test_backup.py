@@ -14,16 +14,19 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tests.contract.places import Place
 from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD
 from ums.adapters.cosign_bundle import CosignBundleSigner
-from ums.bootstrap import Initialized, back_up_data, initialize, make_services, restore_data
+from ums.adapters.git_history import GitHistory
+from ums.bootstrap import Initialized, back_up_data, initialize, make_services, restore_data, security_entries
 from ums.config import Settings
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, StorageError, UmsError
 from ums.domain.fleet import Registration
 from ums.domain.oci import Repository
 from ums.domain.trust import KeySigner
 from ums.services import Services
+from ums.usecases.audit import Audit
 from ums.usecases.initialize import Seed
 from ums.usecases.instruct import Why
 
@@ -105,6 +108,41 @@ def test_what_is_offered_after_a_restore_is_newer_than_all_that_was_offered_befo
     eventually(lambda: time.time() > newest + 1, timeout=30, what="the clock passes the newest serial")
     relabel(services, "lts")
     assert serial(services) > newest
+
+
+def verified(settings: Settings) -> tuple[int, int]:
+    """Return how many security events a service has, and how many of them its commits name; all hold."""
+    found = Audit(GitHistory(settings.release_repo))(log=security_entries(settings))
+    assert found.holds, found.to_dict()
+    assert found.security is not None
+    return found.security.entries, found.security.anchored
+
+
+def test_the_security_log_comes_back_and_tells_of_it(backed_up: tuple[Settings, Path, str], tmp_path: Path) -> None:
+    """Its chain goes on where it was, also where the service went on before it was lost."""
+    settings, backup, _ = backed_up
+    assert verified(settings) == (2, 1)  # the first token, the backup
+    relabel(make_services(settings), "stable")
+    assert verified(settings) == (2, 2)
+    back = Settings(tmp_path / "back")
+    restore_data(back, backup)
+    kinds = [each.kind for each in security_entries(back)]
+    assert kinds == ["token.issued", "backup.restored"]
+    assert verified(back) == (2, 1)
+    relabel(make_services(back), "stable")
+    assert verified(back) == (2, 2)
+
+
+def test_a_backup_needs_no_security_log(
+    backed_up: tuple[Settings, Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is made before a database is brought up to date, too."""
+    settings, _, _ = backed_up
+    database = Place(settings.database)
+    database.run("DROP TABLE security_events")
+    back_up_data(settings, tmp_path / "second.tar", registry=False)
+    assert (tmp_path / "second.tar").exists()
+    assert "security" in caplog.text
 
 
 def add(backup: Path, name: str, content: bytes) -> None:
