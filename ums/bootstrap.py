@@ -39,7 +39,7 @@ from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
 from ums.domain.identity import Identity, Permission
 from ums.domain.instants import to_text
-from ums.domain.security_log import Entry, Kind
+from ums.domain.security_log import Entry, SecurityKind
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
@@ -178,7 +178,7 @@ def _may_pull(services: Services, settings: Settings, header: str | None) -> boo
         right = hmac.compare_digest(password.encode(), _service_password(settings).encode())
         note(subject=user if right else "")
         if not right:
-            services.security.note(Kind.AUTHENTICATION_FAILED, claims=_SERVICE_USER)
+            services.security.note(SecurityKind.AUTHENTICATION_FAILED, claims=_SERVICE_USER)
         return right
     if services.authenticate_plane.by_password(user, password) is not None:
         note(subject=user)
@@ -207,7 +207,7 @@ def _registry_access(
         return None if _may_pull(services, settings, header) else Challenge.UNAUTHENTICATED
     plane = services.authenticate_plane.by_password(*login)
     if plane is not None:
-        services.security.note(Kind.PERMISSION_DENIED, subject=str(plane), request=f"push to {repository}")
+        services.security.note(SecurityKind.PERMISSION_DENIED, subject=str(plane), request=f"push to {repository}")
         return Challenge.FORBIDDEN
     identity = _holder(services, *login)
     if identity is None:
@@ -218,7 +218,10 @@ def _registry_access(
         identity.require(Permission.PUBLISH, bundle=bundle)
     except ForbiddenError as error:
         services.security.note(
-            Kind.PERMISSION_DENIED, subject=identity.subject, request=f"push to {repository}", message=error.message
+            SecurityKind.PERMISSION_DENIED,
+            subject=identity.subject,
+            request=f"push to {repository}",
+            message=error.message,
         )
         return Challenge.FORBIDDEN
     return None
@@ -291,7 +294,7 @@ def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
     if not registry or not settings.registry.exists():
         parts = replace(parts, registry=None)
     made = back_up(parts, target, at=to_text(SystemClock().now()))
-    _note(settings, Kind.BACKUP_MADE, backup=made.at, main=made.heads.get("refs/heads/main", ""))
+    _note(settings, SecurityKind.BACKUP_MADE, backup=made.at, main=made.heads.get("refs/heads/main", ""))
     return made
 
 
@@ -305,11 +308,11 @@ def restore_data(settings: Settings, source: Path) -> Backup:
 
     """
     made = restore(source, _parts(settings), last=settings.state_key.name)
-    _note(settings, Kind.BACKUP_RESTORED, backup=made.at, main=made.heads.get("refs/heads/main", ""))
+    _note(settings, SecurityKind.BACKUP_RESTORED, backup=made.at, main=made.heads.get("refs/heads/main", ""))
     return made
 
 
-def _note(settings: Settings, kind: Kind, **what: object) -> None:
+def _note(settings: Settings, kind: SecurityKind, **what: object) -> None:
     """Keep a security event of somebody on this machine, as well as can be: a backup must not need a database."""
     try:
         with _security_log(settings) as log:

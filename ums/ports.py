@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ums.domain.fleet import HealthChange, Report
     from ums.domain.identity import Token
     from ums.domain.measuring import Measurement
-    from ums.domain.security_log import Anchor, Entry, Kind, SecurityEvent
+    from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
     from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -336,7 +336,13 @@ class SecurityLog(Protocol):
         ...
 
     def newest(
-        self, *, limit: int, before: int | None = None, kind: Kind | None = None, subject: str = "", since: str = ""
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        kind: SecurityKind | None = None,
+        subject: str = "",
+        since: str = "",
     ) -> Sequence[Entry]:
         """Return the newest entries, newest first.
 

@@ -16,7 +16,7 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import StorageError
 from ums.domain.identity import Identity, Token
-from ums.domain.security_log import NOWHERE, Anchor, Anchored, Entry, Kind, Origin, SecurityEvent, verify_chain
+from ums.domain.security_log import NOWHERE, Anchor, Anchored, Entry, Origin, SecurityEvent, SecurityKind, verify_chain
 from ums.usecases.read_audit import all_entries
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,7 +34,7 @@ store.close()
 
 
 def happening(
-    number: int = 0, kind: Kind = Kind.TOKEN_ISSUED, subject: str = "ada", origin: Origin = NOWHERE
+    number: int = 0, kind: SecurityKind = SecurityKind.TOKEN_ISSUED, subject: str = "ada", origin: Origin = NOWHERE
 ) -> SecurityEvent:
     """Return something that happened."""
     at = NOW + timedelta(seconds=number)
@@ -67,15 +67,15 @@ def test_what_was_added_reads_as_it_was_and_follows_what_was_there(log: SqlSecur
 
 def test_it_is_read_in_pages_from_either_end(log: SqlSecurityLog) -> None:
     """And filtered from the newest on."""
-    kinds = (Kind.TOKEN_ISSUED, Kind.PERMISSION_DENIED)
+    kinds = (SecurityKind.TOKEN_ISSUED, SecurityKind.PERMISSION_DENIED)
     added = [log.append(happening(number, kinds[number % 2], f"u{number % 3}")) for number in range(7)]
     assert [each.seq for each in log.read(after=2, limit=3)] == [3, 4, 5]
     assert list(all_entries(log)) == added
     assert [each.seq for each in log.newest(limit=2)] == [7, 6]
     assert [each.seq for each in log.newest(limit=2, before=4)] == [3, 2]
-    assert [each.seq for each in log.newest(limit=9, kind=Kind.PERMISSION_DENIED)] == [6, 4, 2]
+    assert [each.seq for each in log.newest(limit=9, kind=SecurityKind.PERMISSION_DENIED)] == [6, 4, 2]
     assert [each.seq for each in log.newest(limit=9, subject="u1")] == [5, 2]
-    assert [each.seq for each in log.newest(limit=9, kind=Kind.PERMISSION_DENIED, subject="u1")] == [2]
+    assert [each.seq for each in log.newest(limit=9, kind=SecurityKind.PERMISSION_DENIED, subject="u1")] == [2]
     assert [each.seq for each in log.newest(limit=9, since=added[4].at)] == [7, 6, 5]
 
 

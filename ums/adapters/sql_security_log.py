@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ums.adapters._database import Database
 from ums.adapters._tables import SECURITY_EVENTS
-from ums.domain.security_log import Anchor, Entry, Kind, SecurityEvent
+from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
 
 _LOCK = int.from_bytes(b"ums-secu", "big")
 _COLUMNS = [field.name for field in fields(Entry)]
@@ -45,7 +45,13 @@ class SqlSecurityLog:
         )
 
     def newest(
-        self, *, limit: int, before: int | None = None, kind: Kind | None = None, subject: str = "", since: str = ""
+        self,
+        *,
+        limit: int,
+        before: int | None = None,
+        kind: SecurityKind | None = None,
+        subject: str = "",
+        since: str = "",
     ) -> Sequence[Entry]:
         """Return the newest entries, newest first."""
         wanted = sa.select(SECURITY_EVENTS).order_by(SECURITY_EVENTS.c.seq.desc()).limit(limit)

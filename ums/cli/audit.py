@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,8 @@ from ums.cli.output import ago, emit, output_option, print_table
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from ums.adapters.service_client import ServiceClient
+    from ums.client import Client
+    from ums.client.shapes import SecurityEvent, SecurityKind
     from ums.domain.auditing import Audited
     from ums.domain.security_log import Chain, Entry
 
@@ -75,13 +76,13 @@ def verify(repo: Path, keys: tuple[Path, ...], data: Path | None, export: Path |
 
 @audit.command("log")
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
-@click.option("--kind", default=None, help="Only these, e.g. token.issued, authentication.failed.")
+@click.option("--kind", default=None, help="Only one, e.g. token.issued, authentication.failed.")
 @click.option("--subject", default=None, help="Only what somebody did, or tried to.")
 @click.option("--since", default=None, metavar="TIME", help="Only from then on: 24h, or 2026-12-01T06:00:00Z.")
 @output_option
 @service_options
 def show_log(
-    client: ServiceClient, limit: int, kind: str | None, subject: str | None, since: str | None, output: str
+    client: Client, limit: int, kind: SecurityKind | None, subject: str | None, since: str | None, output: str
 ) -> None:
     """Show security events, newest first: tokens, logins, refusals, secrets shown. Admins only.
 
@@ -90,8 +91,7 @@ def show_log(
       ums audit log --kind authentication.failed --since 24h
       ums audit log --subject ada -o json
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    query = {"limit": str(limit), "kind": kind, "subject": subject, "since": _since(since)}
-    data = client.get("/audit", query)
+    data = client.get_audit(limit=limit, kind=kind, subject=subject, since=_since(since))
 
     def table() -> None:
         rows = [
@@ -107,7 +107,7 @@ def show_log(
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @output_option
 @service_options
-def export(client: ServiceClient, file: Path, output: str) -> None:
+def export(client: Client, file: Path, output: str) -> None:
     """Write all decisions and security events to FILE, a line of JSON each, oldest first. Admins only.
 
     \b
@@ -115,17 +115,10 @@ def export(client: ServiceClient, file: Path, output: str) -> None:
       ums audit export audit.jsonl && ums audit verify release-repo --export audit.jsonl
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.adapters.audit_export import write_export
+    from ums.client import items_of
 
-    count = write_export(file, _records(client))
+    count = write_export(file, items_of(client.get_audit_export))
     emit({"file": str(file), "records": count}, output, lambda: click.echo(f"wrote {file}: {count} records"))
-
-
-def _records(client: ServiceClient) -> Iterator[dict[str, Any]]:
-    cursor: str | None = ""
-    while cursor is not None:
-        data = client.get("/audit/export", {"cursor": cursor})
-        yield from data["items"]
-        cursor = data["next"]
 
 
 def _since(text: str | None) -> str | None:
@@ -142,7 +135,7 @@ def _since(text: str | None) -> str | None:
         return to_text(parse_instant(text))
 
 
-def _words(event: dict[str, Any]) -> str:
+def _words(event: SecurityEvent) -> str:
     return ", ".join(
         f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in event["what"].items()

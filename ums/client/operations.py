@@ -273,6 +273,16 @@ class Client(Connection):
         answer: shapes.Replayed = self.post(path("/deliveries/{delivery}/replay", delivery), dict(body))
         return answer
 
+    def get_audit(self, **query: Unpack[shapes.GetAuditQuery]) -> shapes.SecurityEvents:
+        """List security events, newest first."""
+        answer: shapes.SecurityEvents = self.get("/audit", dict(query))
+        return answer
+
+    def get_audit_export(self, **query: Unpack[shapes.GetAuditExportQuery]) -> shapes.AuditRecords:
+        """List all decisions and security events in one, oldest first."""
+        answer: shapes.AuditRecords = self.get("/audit/export", dict(query))
+        return answer
+
     def get_tokens(self) -> shapes.Tokens:
         """List tokens."""
         answer: shapes.Tokens = self.get("/tokens")

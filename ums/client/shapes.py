@@ -810,6 +810,68 @@ class Replayed(TypedDict):
     replayed: Literal[True]
 
 
+class SecurityEvent(TypedDict):
+    """A row of the security log. Without `hash` (and `type`), as canonical JSON (RFC 8785), it is what is hashed."""
+
+    seq: int
+    at: str
+    kind: str
+    subject: str
+    what: dict[str, Any]
+    address: str
+    requestId: str
+    previous: str
+    hash: str
+
+
+SecurityKind: TypeAlias = Literal[
+    "token.issued",
+    "token.revoked",
+    "token.first-used",
+    "token.expired",
+    "authentication.failed",
+    "permission.denied",
+    "login",
+    "logout",
+    "session.ended",
+    "role.granted",
+    "role.revoked",
+    "data-plane.refused",
+    "data-plane.bootstrapped",
+    "webhook.added",
+    "webhook.removed",
+    "backup.made",
+    "backup.restored",
+]
+
+
+class ExportedDecision(TypedDict):
+    """A decision among other records."""
+
+    commit: str
+    at: str
+    subject: str
+    actor: str
+    action: str
+    reason: str
+    type: Literal["decision"]
+
+
+class ExportedEvent(TypedDict):
+    """A security event among other records."""
+
+    seq: int
+    at: str
+    kind: str
+    subject: str
+    what: dict[str, Any]
+    address: str
+    requestId: str
+    previous: str
+    hash: str
+    type: Literal["securityEvent"]
+
+
 class Token(TypedDict):
     """What is known of a token."""
 
@@ -958,6 +1020,23 @@ class GetDeliveriesQuery(TypedDict):
     """Parameters of ``getDeliveries``."""
 
     limit: NotRequired[int | None]
+
+
+class GetAuditQuery(TypedDict):
+    """Parameters of ``getAudit``."""
+
+    limit: NotRequired[int | None]
+    cursor: NotRequired[str | None]
+    kind: NotRequired[SecurityKind | None]
+    subject: NotRequired[str | None]
+    since: NotRequired[str | None]
+
+
+class GetAuditExportQuery(TypedDict):
+    """Parameters of ``getAuditExport``."""
+
+    limit: NotRequired[int | None]
+    cursor: NotRequired[str | None]
 
 
 class Trust(TypedDict):
@@ -1271,6 +1350,20 @@ class Deliveries(TypedDict):
     """Deliveries, newest first."""
 
     items: list[Delivery]
+
+
+class SecurityEvents(TypedDict):
+    """Security events, newest first."""
+
+    items: list[SecurityEvent]
+    next: str | None
+
+
+class AuditRecords(TypedDict):
+    """Decisions and security events, oldest first."""
+
+    items: list[ExportedEvent | ExportedDecision]
+    next: str | None
 
 
 class Tokens(TypedDict):

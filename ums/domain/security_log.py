@@ -26,7 +26,7 @@ _MAX_ADDRESS = 64
 _MAX_DIGITS = 18
 
 
-class Kind(StrEnum):
+class SecurityKind(StrEnum):
     """What can happen."""
 
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name
@@ -93,13 +93,13 @@ class SecurityEvent:
     """
 
     at: str
-    kind: Kind
+    kind: SecurityKind
     subject: str
     what: str
     origin: Origin = NOWHERE
 
     @classmethod
-    def make(cls, kind: Kind, *, at: datetime, subject: str, what: Mapping[str, Any], origin: Origin) -> Self:
+    def make(cls, kind: SecurityKind, *, at: datetime, subject: str, what: Mapping[str, Any], origin: Origin) -> Self:
         """Return an event; what is too long is cut, since some of it anybody may have sent."""
         return cls(
             to_text(at),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ums.domain.bootstrapping import Credentials
 from ums.domain.errors import InvalidInputError, UnauthenticatedError
 from ums.domain.names import PDPName
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.ports import CredentialSource, ReleaseRepo
 from ums.usecases.security_events import SecurityEvents
 
@@ -43,7 +43,7 @@ class AuthenticatePlane:
         key = known.event_key if known else "-"
         right = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(right.encode(), signature.encode()) or known is None:
-            self.security.note(Kind.PLANE_REFUSED, claims=str(pdp), proof="signature")
+            self.security.note(SecurityKind.PLANE_REFUSED, claims=str(pdp), proof="signature")
             raise UnauthenticatedError(
                 f"the event is not signed with the key of {pdp}",
                 hint="apply the output of ums pdp bootstrap again in that cluster",

@@ -12,7 +12,7 @@ from ums.domain.errors import ConflictError, NotFoundError
 from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.domain.world import Document, World
 from ums.ports import CredentialSource
 from ums.usecases.record import Change, Outcome, Record
@@ -90,5 +90,7 @@ class BootstrapDataPlane:
         generation = plane.registration.credential_generation
         credentials = self.credentials.credentials(pdp, generation=generation)
         objects = render_bootstrap(world, pdp, plane.desired, credentials)
-        with self.security.recording(Kind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation):
+        with self.security.recording(
+            SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation
+        ):
             return objects

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.instants import to_text
-from ums.domain.security_log import Entry, Kind
+from ums.domain.security_log import Entry, SecurityKind
 from ums.domain.world import LogEntry
 from ums.ports import ReleaseRepo, SecurityLog
 
@@ -41,7 +41,7 @@ class ReadAudit:
         limit: int,
         by: Identity,
         before: int | None = None,
-        kind: Kind | None = None,
+        kind: SecurityKind | None = None,
         subject: str = "",
         since: str = "",
     ) -> Sequence[Entry]:

@@ -11,7 +11,7 @@ from threading import Lock
 
 from ums.domain.errors import UmsError
 from ums.domain.instants import to_text
-from ums.domain.security_log import NOWHERE, Anchor, Kind, Origin, SecurityEvent
+from ums.domain.security_log import NOWHERE, Anchor, Origin, SecurityEvent, SecurityKind
 from ums.ports import Clock, SecurityLog
 
 _LOG = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ _WINDOW = timedelta(minutes=1)
 _MAX_SOURCES = 50
 """So many addresses are told apart of a kind and subject at a time; beyond that, all are one."""
 
-_Source = tuple[Kind, str, str]
+_Source = tuple[SecurityKind, str, str]
 """A kind, the client's address, and who it was if that is proven."""
 
 
@@ -44,7 +44,7 @@ class SecurityEvents:
         self._floods: dict[_Source, _Flood] = {}
 
     @contextmanager
-    def recording(self, kind: Kind, *, subject: str, **what: object) -> Iterator[None]:
+    def recording(self, kind: SecurityKind, *, subject: str, **what: object) -> Iterator[None]:
         """Keep an event together with what is written to the database inside: both, or neither.
 
         Args:
@@ -61,7 +61,7 @@ class SecurityEvents:
             yield
             self.log.append(self._event(kind, subject, what, self._origin()))
 
-    def note(self, kind: Kind, *, subject: str = "", **what: object) -> None:
+    def note(self, kind: SecurityKind, *, subject: str = "", **what: object) -> None:
         """Keep an event of something that was refused, or only seen. This raises nothing, and is bounded.
 
         The first from a source is kept at once; of what follows within a minute, one entry tells the latest and how
@@ -116,10 +116,10 @@ class SecurityEvents:
             _LOG.warning("a commit will name no security event: %s", error.message)
             return None
 
-    def _is_crowded(self, kind: Kind, subject: str) -> bool:
+    def _is_crowded(self, kind: SecurityKind, subject: str) -> bool:
         return sum(each[0] is kind and each[2] == subject for each in self._floods) >= _MAX_SOURCES
 
-    def _event(self, kind: Kind, subject: str, what: dict[str, object], origin: Origin) -> SecurityEvent:
+    def _event(self, kind: SecurityKind, subject: str, what: dict[str, object], origin: Origin) -> SecurityEvent:
         return SecurityEvent.make(kind, at=self._clock.now(), subject=subject, what=what, origin=origin)
 
     def _kept(self, event: SecurityEvent) -> bool:

@@ -12,7 +12,7 @@ from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedE
 from ums.domain.identity import ALL, ID_LENGTH, ROLES, Identity, Permission, Token
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName, check_name
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.ports import Clock, Store
 from ums.usecases.security_events import SecurityEvents
 
@@ -52,7 +52,7 @@ class IssueToken:
         token = _PREFIX + secrets.token_urlsafe(32)
         token_hash = _hash(token)
         with self.security.recording(
-            Kind.TOKEN_ISSUED,
+            SecurityKind.TOKEN_ISSUED,
             subject=by.subject,
             token=token_hash[:ID_LENGTH],
             to=identity.subject,
@@ -92,7 +92,7 @@ class ManageTokens:
 
         """
         by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
-        with self.security.recording(Kind.TOKEN_REVOKED, subject=by.subject, token=token_id):
+        with self.security.recording(SecurityKind.TOKEN_REVOKED, subject=by.subject, token=token_id):
             if not self.store.revoke_token(token_id):
                 raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
 
@@ -124,15 +124,15 @@ class Authenticate:
                 "the token is unknown or expired", hint="ask an admin for a new one: ums token create"
             )
         if known.last_used is None:
-            self.security.note(Kind.TOKEN_FIRST_USED, subject=known.identity.subject, token=known.id)
+            self.security.note(SecurityKind.TOKEN_FIRST_USED, subject=known.identity.subject, token=known.id)
         return known.identity
 
     def _note(self, known: Token | None, user: str) -> None:
         if known is not None:
-            self.security.note(Kind.TOKEN_EXPIRED, subject=known.identity.subject, token=known.id)
+            self.security.note(SecurityKind.TOKEN_EXPIRED, subject=known.identity.subject, token=known.id)
             return
         try:
             # A data plane's, that was looked for among them first. Any other name may be a secret in the wrong place.
-            self.security.note(Kind.PLANE_REFUSED, claims=str(PDPName.parse(user)), proof="password")
+            self.security.note(SecurityKind.PLANE_REFUSED, claims=str(PDPName.parse(user)), proof="password")
         except InvalidInputError:
-            self.security.note(Kind.AUTHENTICATION_FAILED)
+            self.security.note(SecurityKind.AUTHENTICATION_FAILED)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from ums.domain.errors import ConflictError, NotFoundError, UmsError
 from ums.domain.identity import ALL, Identity, Permission
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.domain.webhooks import SECRET_PREFIX, Delivery, Status, Webhook, body_of, headers_of, next_attempt
 from ums.ports import Clock, ReleaseRepo, Sender, WebhookQueue
 from ums.usecases.read_feed import ReadFeed
@@ -47,7 +47,11 @@ class ManageWebhooks:
         _require_admin(by)
         told = self.release_repo.read().base.main
         with self.security.recording(
-            Kind.WEBHOOK_ADDED, subject=by.subject, webhook=webhook.name, kinds=webhook.kinds, private=webhook.private
+            SecurityKind.WEBHOOK_ADDED,
+            subject=by.subject,
+            webhook=webhook.name,
+            kinds=webhook.kinds,
+            private=webhook.private,
         ):
             if not self.queue.add(webhook, told=told):
                 raise ConflictError(
@@ -73,7 +77,7 @@ class ManageWebhooks:
 
         """
         _require_admin(by)
-        with self.security.recording(Kind.WEBHOOK_REMOVED, subject=by.subject, webhook=name):
+        with self.security.recording(SecurityKind.WEBHOOK_REMOVED, subject=by.subject, webhook=name):
             if not self.queue.remove(name):
                 raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
 

@@ -8,7 +8,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from ums.domain.errors import ForbiddenError, UmsError
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.outcomes import outcome_of
 from ums.usecases.security_events import SecurityEvents
 from ums.web.observing import request_id
@@ -43,7 +43,7 @@ def handle_errors(app: Flask, security: SecurityEvents) -> None:
             who, rule = g.get("identity"), request.url_rule
             asked = f"{request.method} {rule.rule if rule else 'unmatched'}"
             security.note(
-                Kind.PERMISSION_DENIED, subject=who.subject if who else "", request=asked, message=error.message
+                SecurityKind.PERMISSION_DENIED, subject=who.subject if who else "", request=asked, message=error.message
             )
         return problem(
             outcome.status,

@@ -18,7 +18,7 @@ from ums.domain.identity import Identity
 from ums.domain.instants import parse_instant
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
-from ums.domain.security_log import Kind
+from ums.domain.security_log import SecurityKind
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.usecases.instruct import Why
@@ -288,7 +288,7 @@ class AuditQuery(PageQuery):
     """Which security events."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 50
-    kind: Kind | None = None
+    kind: SecurityKind | None = None
     subject: Annotated[Name, Field(description="Who did it, or tried to.")] = ""
     since: Annotated[Name, Field(description="Only those from this time on.")] = ""
 

@@ -18,9 +18,9 @@ from ums.domain.security_log import (
     Anchor,
     Anchored,
     Entry,
-    Kind,
     Origin,
     SecurityEvent,
+    SecurityKind,
     fallen_anchors,
     hash_of,
     verify_chain,
@@ -33,7 +33,7 @@ def chain(count: int, subject: str = "ada", head: Anchor | None = None) -> list[
     """Return rows, each behind the one before."""
     rows = []
     for number in range(count):
-        event = SecurityEvent.make(Kind.LOGIN, at=NOW, subject=subject, what={"number": number}, origin=NOWHERE)
+        event = SecurityEvent.make(SecurityKind.LOGIN, at=NOW, subject=subject, what={"number": number}, origin=NOWHERE)
         rows.append(event.after(head))
         head = Anchor(rows[-1].seq, rows[-1].hash)
     return rows
@@ -53,7 +53,9 @@ def broken(rows: list[Entry], *named: Anchored) -> tuple[int, str]:
 def test_what_is_hashed_is_written_down_here_once_more() -> None:
     """Anybody can check an export without UMS."""
     origin = Origin("192.0.2.7", "r-1")
-    event = SecurityEvent.make(Kind.TOKEN_ISSUED, at=NOW, subject="zoë", what={"to": "ci", "a": [1]}, origin=origin)
+    event = SecurityEvent.make(
+        SecurityKind.TOKEN_ISSUED, at=NOW, subject="zoë", what={"to": "ci", "a": [1]}, origin=origin
+    )
     row = event.after(Anchor(6, "sha256:" + "0" * 64))
     text = (
         '{"address":"192.0.2.7","at":"2026-11-23T12:00:00Z","kind":"token.issued",'
@@ -66,7 +68,9 @@ def test_what_is_hashed_is_written_down_here_once_more() -> None:
 def test_what_strangers_send_is_one_line_and_not_long() -> None:
     """Whoever reads the log in a terminal reads text."""
     what = {"claims": "a\x1b[31m\nb\x00\udce4" * 99, "many": ["x" * 999] * 99}
-    event = SecurityEvent.make(Kind.LOGIN, at=NOW, subject="s\n" * 999, what=what, origin=Origin("a\t" * 99, "r"))
+    event = SecurityEvent.make(
+        SecurityKind.LOGIN, at=NOW, subject="s\n" * 999, what=what, origin=Origin("a\t" * 99, "r")
+    )
     entry = event.after(None)
     assert len(entry.subject) <= 200
     assert len(entry.address) <= 64

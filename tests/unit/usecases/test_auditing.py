@@ -18,7 +18,7 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.auditing import Audited
 from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
-from ums.domain.security_log import NOWHERE, Kind, SecurityEvent
+from ums.domain.security_log import NOWHERE, SecurityEvent, SecurityKind
 from ums.domain.world import Decision, Raw
 from ums.usecases.audit import Audit
 from ums.usecases.instruct import Subject, Why
@@ -218,7 +218,7 @@ def test_a_log_that_was_begun_anew_is_not_the_one_that_commits_name(folder: Path
     tamper(folder, "DELETE FROM security_events")
     store = SqlStore(f"sqlite:///{folder}/ums.db")
     log = SqlSecurityLog(store.database)
-    log.append(SecurityEvent.make(Kind.LOGIN, at=NOW, subject="eve", what={}, origin=NOWHERE))
+    log.append(SecurityEvent.make(SecurityKind.LOGIN, at=NOW, subject="eve", what={}, origin=NOWHERE))
     repo = git_repo(folder, log.head)
     go_on = Decision("ums: Go on", "x", "eve", "x", NOW, {"freezes.yaml": Raw(b"freezes: {}\n")})
     repo.commit(go_on, base=repo.read().base)

@@ -15,7 +15,7 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import ConflictError, NotFoundError, StorageError, UmsError, UnauthenticatedError
 from ums.domain.identity import Identity
-from ums.domain.security_log import Entry, Kind, Origin, SecurityEvent
+from ums.domain.security_log import Entry, Origin, SecurityEvent, SecurityKind
 from ums.domain.webhooks import Webhook
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.webhooks import make_secret
@@ -158,9 +158,9 @@ def test_a_flood_is_one_entry_a_minute(log: Breaking) -> None:
     clock, here = SettableClock(), Origin("192.0.2.1")
     security = SecurityEvents(log, clock, lambda: here)
     for number in range(1000):
-        security.note(Kind.AUTHENTICATION_FAILED, number=number)
+        security.note(SecurityKind.AUTHENTICATION_FAILED, number=number)
     here = Origin("192.0.2.2", "r2")
-    security.note(Kind.AUTHENTICATION_FAILED)
+    security.note(SecurityKind.AUTHENTICATION_FAILED)
     assert [(each.address, each.what) for each in log.read(after=0, limit=9)] == [
         ("192.0.2.1", '{"number":0}'),
         ("192.0.2.2", "{}"),
@@ -175,7 +175,7 @@ def test_a_flood_is_one_entry_a_minute(log: Breaking) -> None:
     )
     clock.advance(MINUTE)
     assert security.flush() == 0
-    security.note(Kind.AUTHENTICATION_FAILED)
+    security.note(SecurityKind.AUTHENTICATION_FAILED)
     assert log.newest(limit=1)[0].what == "{}"
 
 
@@ -185,8 +185,8 @@ def test_a_flood_from_everywhere_is_bounded_and_hides_nobody(log: Breaking) -> N
     security = SecurityEvents(log, clock, lambda: here)
     for number in range(3000):
         here = Origin(f"2001:db8::{number:x}", f"r{number}")
-        security.note(Kind.AUTHENTICATION_FAILED)
-    security.note(Kind.PERMISSION_DENIED, subject="sam")
+        security.note(SecurityKind.AUTHENTICATION_FAILED)
+    security.note(SecurityKind.PERMISSION_DENIED, subject="sam")
     assert len(log.read(after=0, limit=999)) == 52
     assert (log.newest(limit=1)[0].subject, log.newest(limit=1)[0].address) == ("sam", here.address)
     clock.advance(MINUTE)
@@ -201,10 +201,10 @@ def test_a_log_that_refuses_fails_no_request_and_forgets_nothing(log: Breaking) 
     security = SecurityEvents(log, clock)
     log.broken = True
     for _ in range(5):
-        security.note(Kind.PERMISSION_DENIED, subject="sam", request="GET /api/v1/tokens")
+        security.note(SecurityKind.PERMISSION_DENIED, subject="sam", request="GET /api/v1/tokens")
     clock.advance(MINUTE)
     assert security.flush() == 0
-    security.note(Kind.PERMISSION_DENIED, subject="sam", request="GET /api/v1/tokens")
+    security.note(SecurityKind.PERMISSION_DENIED, subject="sam", request="GET /api/v1/tokens")
     log.broken = False
     clock.advance(MINUTE)
     assert security.flush() == 1
@@ -215,7 +215,7 @@ def test_a_log_that_refuses_fails_no_request_and_forgets_nothing(log: Breaking) 
 def test_a_commit_goes_on_where_the_log_does_not_answer(log: Breaking, monkeypatch: pytest.MonkeyPatch) -> None:
     """It then names nothing."""
     security = SecurityEvents(log, SettableClock())
-    entry = log.append(security._event(Kind.LOGIN, "ada", {}, Origin()))
+    entry = log.append(security._event(SecurityKind.LOGIN, "ada", {}, Origin()))
     anchor = security.anchor()
     assert anchor is not None
     assert (anchor.seq, anchor.hash) == (entry.seq, entry.hash)
