@@ -12,6 +12,7 @@ from ums.adapters.settings_file import fields, read_settings
 from ums.cli.root import root
 from ums.domain.explaining import _CHECKS
 from ums.domain.policy import GateName
+from ums.domain.security_log import SecurityKind
 from ums.outcomes import OUTCOMES
 from ums.schemas.__main__ import FOLDER, schemas
 
@@ -107,6 +108,14 @@ def test_the_reference_of_decisions_lists_every_reason() -> None:
     assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set().union(
         *(codes for _, codes in _CHECKS.values())
     )
+
+
+def test_the_reference_of_the_audit_lists_every_kind() -> None:
+    """And no other."""
+    text = (TOP / "docs" / "reference" / "audit.md").read_text()
+    table = text[text.index("## What is told") : text.index("## How rows are bound")]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([a-z.-]+)`", row)} - {"kind"} == {*SecurityKind}
 
 
 def test_exit_codes_in_the_help_are_those_of_the_table() -> None:
