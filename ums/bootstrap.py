@@ -312,11 +312,15 @@ def restore_data(settings: Settings, source: Path) -> Backup:
     return made
 
 
+def _local_user() -> str:
+    return f"uid {os.getuid()}"
+
+
 def _note(settings: Settings, kind: SecurityKind, **what: object) -> None:
     """Keep a security event of somebody on this machine, as well as can be: a backup must not need a database."""
     try:
         with _security_log(settings) as log:
-            SecurityEvents(log, SystemClock()).note(kind, subject=f"uid {os.getuid()}", **what)
+            SecurityEvents(log, SystemClock()).note(kind, subject=_local_user(), **what)
     except UmsError as error:
         _LOG.warning("the security log does not tell of this: %s", error.message)
 
@@ -355,7 +359,9 @@ def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
     repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
     with closing(_open_store(settings)) as store:
-        return Reindex(repo, store, SqlWebhooks(store.database), SystemClock())(dry_run=dry_run)
+        security = SecurityEvents(SqlSecurityLog(store.database), SystemClock())
+        reindex = Reindex(repo, store, SqlWebhooks(store.database), SystemClock(), security)
+        return reindex(by=_local_user(), dry_run=dry_run)
 
 
 def _parts(settings: Settings) -> Parts:

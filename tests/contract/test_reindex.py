@@ -15,6 +15,7 @@ from tests.unit.usecases.stage import ADMIN, PROD, Outbox, Stage
 from tests.unit.web.documented import document
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
+from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.errors import UnauthenticatedError
@@ -25,11 +26,12 @@ from ums.domain.webhooks import Webhook
 from ums.services import Services
 from ums.usecases.instruct import Subject, Why
 from ums.usecases.reindex import Reindex, Reindexed
+from ums.usecases.security_events import SecurityEvents
 from ums.web.app import create_app
 
 WHY = Why(ADMIN, "a test")
 KNOWN = {"bundle": "platform", "version": "1.0.0", "channel": "stable", "org": PROD.org, "pdp": PROD.pdp}
-OF_THE_DATABASE = {"/tokens", "/webhooks", "/webhooks/{name}/deliveries", "/stream"}
+OF_THE_DATABASE = {"/audit", "/audit/export", "/tokens", "/webhooks", "/webhooks/{name}/deliveries", "/stream"}
 STRANGER = PDPName("acme", "gone")
 
 
@@ -58,6 +60,7 @@ def serve(stage: Stage, store: SqlStore) -> Services:
         webhooks=SqlWebhooks(store.database),
         sender=Outbox(),
         meter=stage.meter,
+        security=SecurityEvents(SqlSecurityLog(store.database), stage.clock),
     )
 
 
@@ -86,7 +89,9 @@ def answers(services: Services, token: str) -> dict[str, str]:
 
 def reindex(stage: Stage, store: SqlStore, *, dry_run: bool = False) -> Reindexed:
     """Reindex a database."""
-    return Reindex(stage.release_repo, store, SqlWebhooks(store.database), stage.clock)(dry_run=dry_run)
+    security = SecurityEvents(SqlSecurityLog(store.database), stage.clock)
+    verb = Reindex(stage.release_repo, store, SqlWebhooks(store.database), stage.clock, security)
+    return verb(by="uid 0", dry_run=dry_run)
 
 
 def test_a_lost_database_changes_no_answer_that_git_can_give(stage: Stage, place: Place) -> None:
@@ -105,6 +110,10 @@ def test_a_lost_database_changes_no_answer_that_git_can_give(stage: Stage, place
     done = reindex(stage, store)
     assert (done.data_planes, list(done.unheard), done.webhooks, done.admins) == (1, [PROD], 0, 0)
     assert done.token is not None
+    assert [each.kind for each in SqlSecurityLog(store.database).read(after=0, limit=9)] == [
+        "token.issued",
+        "database.rebuilt",
+    ]
     after = serve(stage, store)
     with pytest.raises(UnauthenticatedError):
         after.authenticate(first)

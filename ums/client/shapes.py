@@ -840,6 +840,7 @@ SecurityKind: TypeAlias = Literal[
     "data-plane.bootstrapped",
     "webhook.added",
     "webhook.removed",
+    "database.rebuilt",
     "backup.made",
     "backup.restored",
 ]

@@ -44,6 +44,7 @@ class SecurityKind(StrEnum):
     PLANE_BOOTSTRAPPED = "data-plane.bootstrapped"
     WEBHOOK_ADDED = "webhook.added"
     WEBHOOK_REMOVED = "webhook.removed"
+    DATABASE_REBUILT = "database.rebuilt"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
+from ums.domain.security_log import SecurityKind
 from ums.ports import Clock, ReleaseRepo, Store, WebhookQueue
+from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 
 _ADMIN = Identity("admin", frozenset({"admin"}))
@@ -59,9 +61,14 @@ class Reindex:
     store: Store
     queue: WebhookQueue
     clock: Clock
+    security: SecurityEvents
 
-    def __call__(self, *, dry_run: bool = False) -> Reindexed:
+    def __call__(self, *, by: str, dry_run: bool = False) -> Reindexed:
         """Return what differed; with ``dry_run`` it is left so.
+
+        Args:
+            by: who does this, for the security log: nobody proved it.
+            dry_run: change nothing.
 
         Raises:
             UnavailableError, StorageError: the database or the release repo did not answer.
@@ -86,7 +93,8 @@ class Reindex:
             for name in (*strangers, *ahead):
                 self.store.forget(name)
             if not admins:
-                token = IssueToken(self.store, self.clock)(_ADMIN, expires=None, by=_ADMIN)
+                with self.security.recording(SecurityKind.DATABASE_REBUILT, subject=by, main=world.base.main):
+                    token = IssueToken(self.store, self.clock, self.security)(_ADMIN, expires=None, by=_ADMIN)
         return Reindexed(
             strangers,
             ahead,
