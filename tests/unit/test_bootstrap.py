@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from werkzeug.test import Client
 
 from tests.unit.usecases.stage import ADMIN, PROD
+from ums.adapters._git import Git
 from ums.adapters.cosign_bundle import CosignBundleSigner
 from ums.bootstrap import RELEASE_REPO_PREFIX, initialize, make_services, make_wsgi
 from ums.config import Settings
@@ -23,6 +24,7 @@ from ums.domain.oci import Repository
 from ums.domain.trust import KeySigner
 from ums.services import Services
 from ums.usecases.initialize import Seed
+from ums.usecases.instruct import Why
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 REFS = f"{RELEASE_REPO_PREFIX}/info/refs?service=git-upload-pack"
@@ -105,6 +107,33 @@ def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptu
         assert secret not in caplog.text
 
 
+def test_what_the_edge_refuses_is_told_with_the_address(service: Service) -> None:
+    """By the name that it claims if that is a data plane's; who begins without a credential was not refused."""
+    objects = service.services.bootstrap_data_plane(PROD, by=ADMIN)
+    login = next(each["stringData"] for each in objects if "username" in each.get("stringData", {}))
+    log = service.services.security.log
+    head = log.head()
+    assert head is not None
+    client, outside = service.client(), {"REMOTE_ADDR": "192.0.2.7"}
+    push = "/v2/ums/platform/blobs/uploads/"
+    for method, path, headers in (
+        ("GET", REFS, {}),
+        ("GET", REFS, basic(login["username"], "wrong")),
+        ("GET", REFS, basic(login["username"], login["password"])),
+        ("GET", "/v2/", basic("ums-service", "wrong")),
+        ("GET", "/v2/", basic("ums_token-as-a-user", "x")),
+        ("POST", push, basic(login["username"], login["password"])),
+        ("POST", push, basic(login["username"], "wrong")),
+    ):
+        client.open(path, method=method, headers=headers, environ_base=outside, buffered=True)
+    told = [(each.kind, each.subject, each.what, each.address) for each in log.read(after=head.seq, limit=99)]
+    assert told == [
+        ("data-plane.refused", "", '{"claims":"acme/prod","proof":"password"}', "192.0.2.7"),
+        ("authentication.failed", "", '{"claims":"ums-service"}', "192.0.2.7"),
+        ("permission.denied", "acme/prod", '{"request":"push to ums/platform"}', "192.0.2.7"),
+    ]
+
+
 def test_commits_are_timed(service: Service) -> None:
     """The one that registered the data plane was."""
     text = service.client().get("/metrics", environ_base=LOCAL).text
@@ -137,3 +166,12 @@ def test_ready_looks_at_the_disk_of_the_data_folder(service: Service) -> None:
         assert f"{path.name} cannot be looked at" in answer.text
         assert str(path.parent) not in answer.text
     assert service.client().get("/readyz").status_code == 200
+
+
+def test_commits_name_the_newest_security_event(service: Service) -> None:
+    """On main; what Flux reads does not depend on it."""
+    anchor = service.services.security.log.head()
+    service.services.change_data_plane(PROD, lambda each: replace(each, labels={"a": "b"}), Why(ADMIN, "a test"))
+    git = Git(service.settings.release_repo)
+    assert f"\nUMS-Security-Log: {anchor}\n" in git.run("cat-file", "commit", "main").decode()
+    assert b"UMS-Security-Log" not in git.run("cat-file", "commit", "delivery")
