@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from threading import BoundedSemaphore
+from math import inf
+from threading import BoundedSemaphore, Lock
 
 from flask import Response, request
 
@@ -27,7 +28,7 @@ _RETRY_MILLISECONDS = 2000
 
 def add_stream_route(api: Area, services: Services) -> None:
     """Add the route."""
-    places = BoundedSemaphore(PLACES)
+    places, shared = BoundedSemaphore(PLACES), _Shared(services)
 
     @api.get("/stream", responses=streams())
     def stream(query: StreamQuery) -> Response:
@@ -42,21 +43,21 @@ def add_stream_route(api: Area, services: Services) -> None:
         _, after = services.read_feed(after=after, limit=0)
         if not places.acquire(blocking=False):
             raise UnavailableError(f"{PLACES} streams are open already", hint="ask for /status now and then instead")
-        response = Response(_follow(services, by, after, query.seconds), mimetype="text/event-stream")
+        response = Response(_follow(services, shared, by, after, query.seconds), mimetype="text/event-stream")
         response.call_on_close(places.release)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would keep it until it is long
         return response
 
 
-def _follow(services: Services, by: Identity, after: str, seconds: int) -> Iterator[str]:
+def _follow(services: Services, shared: _Shared, by: Identity, after: str, seconds: int) -> Iterator[str]:
     yield f"retry: {_RETRY_MILLISECONDS}\nid: {after}\n\n"
     said = time.monotonic()
     end, status = said + seconds, ""
     while True:
         try:
             told, after = _told(services, by, after)
-            now = _block("status", status_view(services.record.world(), services.clock.now()))
+            now = shared.status()
         except UmsError as error:
             yield _block("problem", error.message)
             return
@@ -70,6 +71,31 @@ def _follow(services: Services, by: Identity, after: str, seconds: int) -> Itera
         if time.monotonic() + EVERY_SECONDS > end:
             return
         time.sleep(EVERY_SECONDS)
+
+
+class _Shared:
+    """The status as all streams tell it: made once for all of them, since a large fleet's takes a while."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = Lock()
+        self._made = -inf
+        self._head = self._text = ""
+
+    def status(self) -> str:
+        """Return it as of now, or of less than a moment ago where nothing was decided since.
+
+        Raises:
+            UmsError: the release repo or the database did not answer.
+
+        """
+        with self._lock:
+            head = self._services.release_repo.read().base.main
+            if head != self._head or time.monotonic() >= self._made + EVERY_SECONDS:
+                world = self._services.record.world()
+                self._text = _block("status", status_view(world, self._services.clock.now()))
+                self._head, self._made = world.base.main, time.monotonic()
+            return self._text
 
 
 def _told(services: Services, by: Identity, after: str) -> tuple[str, str]:
