@@ -169,9 +169,7 @@ def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
 @service_options
 def list_planes(client: Client, channel: str | None, output: str) -> None:
     """List data planes: what they should run, and how they say they are."""
-    from ums.client import items_of
-
-    data = {"items": list(items_of(client.get_planes, channel=channel))}
+    data = {"items": client.get_planes(channel=channel)["items"]}
 
     def table() -> None:
         rows = [
@@ -256,8 +254,8 @@ def write_private(path: Path, text: str) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror}", hint="give another place with --file") from error
 
 
-def _desired(plane: dict[str, Any]) -> str:
-    bundles = (plane["desired"] or {}).get("bundles", {})
+def _desired(plane: shapes.Plane) -> str:
+    bundles = plane["desired"]["bundles"] if plane["desired"] else {}
     return ", ".join(f"{bundle}@{state['release']}" for bundle, state in bundles.items()) or "nothing yet"
 
 

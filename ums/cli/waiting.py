@@ -42,12 +42,10 @@ def pause() -> None:
 
 def wait_for(client: Client, serials: Mapping[str, int], timeout: str) -> int:
     """Wait until each data plane reported on its serial; return the exit code."""
-    from ums.client import items_of
-
     deadline = _deadline(timeout)
     waiting, failed = dict(serials), 0
     while waiting:
-        for plane in items_of(client.get_planes):
+        for plane in client.get_planes()["items"]:
             serial, reported = waiting.get(plane["pdp"]), plane["reported"]
             if serial is None or reported is None or reported["serial"] < serial:
                 continue
