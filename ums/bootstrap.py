@@ -81,6 +81,11 @@ def _open_store(settings: Settings) -> SqlStore:
     return SqlStore(settings.database, password=settings.database_password)
 
 
+def _check_initialized(settings: Settings) -> None:
+    if not settings.state_key.exists():
+        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+
+
 def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -> Services:
     """Wire the service.
 
@@ -89,8 +94,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         UnavailableError, StorageError: the database cannot be used.
 
     """
-    if not settings.state_key.exists():
-        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    _check_initialized(settings)
     clock = SystemClock()
     store = _open_store(settings)
     security = SecurityEvents(SqlSecurityLog(store.database), clock, origin)
@@ -268,9 +272,9 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
         repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
         keys = (signer.public_key, offline.public_key)
         seed = replace(seed, state_keys=keys)
-        Initialize(repo, SystemClock(), parse_policy)(seed_templates(channels), seed, actor="ums init")
-        admin = Identity("admin", frozenset({"admin"}))
         clock = SystemClock()
+        Initialize(repo, clock, parse_policy)(seed_templates(channels), seed, actor="ums init")
+        admin = Identity("admin", frozenset({"admin"}))
         security = SecurityEvents(SqlSecurityLog(store.database), clock)
         token = IssueToken(store, clock, security)(admin, expires=None, by=Identity("ums init", admin.groups))
     pending.rename(settings.state_key)
@@ -286,8 +290,7 @@ def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
         StorageError: the disk refused.
 
     """
-    if not settings.state_key.exists():
-        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    _check_initialized(settings)
     parts = _parts(settings)
     if not settings.file.exists():
         parts = replace(parts, files={name: path for name, path in parts.files.items() if path != settings.file})
@@ -355,12 +358,12 @@ def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
         UnavailableError, StorageError: the database or the release repo cannot be used.
 
     """
-    if not settings.state_key.exists():
-        raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    _check_initialized(settings)
     repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
     with closing(_open_store(settings)) as store:
-        security = SecurityEvents(SqlSecurityLog(store.database), SystemClock())
-        reindex = Reindex(repo, store, SqlWebhooks(store.database), SystemClock(), security)
+        clock = SystemClock()
+        security = SecurityEvents(SqlSecurityLog(store.database), clock)
+        reindex = Reindex(repo, store, SqlWebhooks(store.database), clock, security)
         return reindex(by=_local_user(), dry_run=dry_run)
 
 

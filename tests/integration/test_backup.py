@@ -8,46 +8,22 @@ import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from tests.contract.places import Place
+from tests.data_folder import make_data
 from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD
-from ums.adapters.cosign_bundle import CosignBundleSigner
 from ums.adapters.git_history import GitHistory
-from ums.bootstrap import Initialized, back_up_data, initialize, make_services, restore_data, security_entries
+from ums.bootstrap import back_up_data, make_services, restore_data, security_entries
 from ums.config import Settings
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, StorageError, UmsError
 from ums.domain.fleet import Registration
-from ums.domain.oci import Repository
-from ums.domain.trust import KeySigner
 from ums.services import Services
 from ums.usecases.audit import Audit
-from ums.usecases.initialize import Seed
 from ums.usecases.instruct import Why
-
-
-def make(folder: Path) -> tuple[Settings, Initialized]:
-    """Make the data of a service."""
-    signatory = CosignBundleSigner(generate_private_key(SECP256R1()), "release").signatory()
-    assert isinstance(signatory, KeySigner)
-    settings, span = Settings(folder / "data"), timedelta(minutes=1)
-    seed = Seed(
-        url="http://127.0.0.1:1",
-        registry=Repository("127.0.0.1:1", "ums"),
-        signers={"release": signatory.public_key},
-        state_keys=(),
-        plain_http=True,
-        registry_login=False,
-        interval=span,
-        root_timeout=span,
-        validity=7 * timedelta(days=1),
-    )
-    return settings, initialize(settings, seed)
 
 
 def serial(services: Services) -> int:
@@ -65,7 +41,7 @@ def relabel(services: Services, text: str) -> None:
 @pytest.fixture
 def backed_up(tmp_path: Path) -> tuple[Settings, Path, str]:
     """Return a service, its backup, and its first token."""
-    settings, made = make(tmp_path)
+    settings, made = make_data(tmp_path)
     services = make_services(settings)
     services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
     blobs = settings.registry / "blobs" / "sha256"

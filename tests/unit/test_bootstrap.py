@@ -6,24 +6,18 @@ import base64
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from werkzeug.test import Client
 
+from tests.data_folder import make_data
 from tests.unit.usecases.stage import ADMIN, PROD
 from ums.adapters._git import Git
-from ums.adapters.cosign_bundle import CosignBundleSigner
-from ums.bootstrap import RELEASE_REPO_PREFIX, initialize, make_services, make_wsgi
+from ums.bootstrap import RELEASE_REPO_PREFIX, make_services, make_wsgi
 from ums.config import Settings
 from ums.domain.fleet import Registration
-from ums.domain.oci import Repository
-from ums.domain.trust import KeySigner
 from ums.services import Services
-from ums.usecases.initialize import Seed
 from ums.usecases.instruct import Why
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
@@ -46,24 +40,10 @@ class Service:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Give a service with one data plane."""
-    signatory = CosignBundleSigner(generate_private_key(SECP256R1()), "release").signatory()
-    assert isinstance(signatory, KeySigner)
-    settings, minute = Settings(Path(tmp_path_factory.mktemp("service")) / "data"), timedelta(minutes=1)
-    seed = Seed(
-        url="http://127.0.0.1:1",
-        registry=Repository("127.0.0.1:1", "ums"),
-        signers={"release": signatory.public_key},
-        state_keys=(),
-        plain_http=True,
-        registry_login=True,
-        interval=minute,
-        root_timeout=minute,
-        validity=7 * timedelta(days=1),
-    )
-    token = initialize(settings, seed).token
+    settings, made = make_data(tmp_path_factory.mktemp("service"), registry_login=True)
     services = make_services(settings)
     services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
-    yield Service(settings, services, token)
+    yield Service(settings, services, made.token)
     services.health.store.close()  # type: ignore[attr-defined] # this one can
 
 

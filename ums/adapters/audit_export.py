@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, StorageError
+from ums.adapters._new_file import new_file
+from ums.domain.errors import InvalidInputError, NotFoundError, StorageError
 from ums.domain.security_log import Entry
 
 _MAX_LINE = 1 << 20
@@ -25,22 +24,10 @@ def write_export(path: Path, records: Iterable[dict[str, Any]]) -> int:
 
     """
     count = 0
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                for record in records:
-                    file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
-                    count += 1
-                file.flush()
-                os.fsync(descriptor)
-            os.link(name, path)
-        finally:
-            Path(name).unlink()
-    except FileExistsError as error:
-        raise ConflictError(f"{path} exists already", hint="choose another name: nothing is overwritten") from error
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    with new_file(path, mode=0o600, hint="choose another name: nothing is overwritten") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            count += 1
     return count
 
 

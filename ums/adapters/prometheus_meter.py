@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 from ums.domain.errors import ConflictError
 from ums.domain.measuring import SILENCE_SECONDS, Family, Measurement
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 10, 60)
 _WORK_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
+from ums.cli.data import settings_of
 from ums.cli.output import ago, emit, output_option, print_table
 from ums.outcomes import OUTCOMES
 
@@ -149,12 +150,9 @@ def _entries(data: Path | None, export: Path | None) -> Iterable[Entry] | None:
 
         return read_events(export)
     if data:
-        import os
-
         from ums.bootstrap import security_entries
-        from ums.config import Settings
 
-        return security_entries(Settings.from_env({**os.environ, "UMS_DATA": str(data)}))
+        return security_entries(settings_of(data))
     return None
 
 

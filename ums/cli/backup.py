@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.data import settings_of
 from ums.cli.output import emit, output_option
-
-if TYPE_CHECKING:
-    from ums.config import Settings
-
-
-def _settings(data: Path) -> Settings:
-    import os
-
-    from ums.config import Settings
-
-    return Settings.from_env({**os.environ, "UMS_DATA": str(data)})
 
 
 @click.command()
@@ -39,7 +28,7 @@ def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.bootstrap import back_up_data
 
-    settings = _settings(data)
+    settings = settings_of(data)
     made = back_up_data(settings, file, registry=not without_registry)
 
     def told() -> None:
@@ -66,7 +55,7 @@ def restore(file: Path, data: Path, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.bootstrap import restore_data
 
-    found = restore_data(_settings(data), file)
+    found = restore_data(settings_of(data), file)
     emit(
         {"data": str(data), **found.to_dict()},
         output,

@@ -43,8 +43,7 @@ def events(client: Client, after: str, follow: bool, kinds: tuple[str, ...], out
         is_new = data["after"] != after
         after = data["after"]
         for event in data["items"]:
-            kind = event["type"].removeprefix("dev.ums.")
-            if not kinds or any(f"{kind}.".startswith(f"{each}.") for each in kinds):
+            if not kinds or any(f"{_kind(event)}.".startswith(f"{each}.") for each in kinds):
                 if output == "json":
                     click.echo(json.dumps(event))
                 else:
@@ -57,8 +56,12 @@ def events(client: Client, after: str, follow: bool, kinds: tuple[str, ...], out
 
 def print_event(event: shapes.Event) -> None:
     """Print one event, for people."""
-    data, kind = event["data"], event["type"].removeprefix("dev.ums.")
+    data, kind = event["data"], _kind(event)
     what = "".join(f"  {data[name]}" for name in ("channel", "what", "to", "message") if data.get(name))
     why = f"{data['by']}: {data['reason']}" if data["reason"] else data["by"]
     colour = _COLOURS.get(kind.partition(".")[2])
     click.secho(f"{event['time'].replace('T', ' ')}  {kind:<22} {event['subject']}{what}  ({why})", fg=colour)
+
+
+def _kind(event: shapes.Event) -> str:
+    return event["type"].removeprefix("dev.ums.")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.instructing import instruction, send, to_plane
+from ums.cli.instructing import instruction, send, to_plane, to_target
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -30,5 +29,5 @@ def hold(client: Client, pdp: str, what: str, **options: Any) -> int:  # noqa: A
 @instruction(ends=False)
 def unhold(client: Client, target: str, what: str, **options: Any) -> int:  # noqa: ANN401 - click's options
     """End a hold, also one that a rollback left: PDP (org/name), or all of CHANNEL, moves on to the head."""
-    give = to_plane(client.unhold, target) if "/" in target else partial(client.unhold_channel, target)
+    give = to_target(client.unhold, client.unhold_channel, target)
     return send(client, give, {"subject": what}, done=f"{target}: no longer holds {what}", options=options)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ums.cli.data import settings_of
 from ums.cli.output import emit, output_option
 
 
@@ -50,11 +51,9 @@ def init(
 
     The token goes into the database that the settings name: see ums config check.
     """
-    import os
     from urllib.parse import urlsplit
 
     from ums.bootstrap import initialize
-    from ums.config import Settings
     from ums.domain.errors import InvalidInputError
     from ums.domain.instants import parse_duration
     from ums.domain.oci import Repository
@@ -74,7 +73,7 @@ def init(
         root_timeout=parse_duration(root_timeout),
         validity=parse_duration(validity),
     )
-    made = initialize(Settings.from_env({**os.environ, "UMS_DATA": str(data)}), seed, channels)
+    made = initialize(settings_of(data), seed, channels)
     report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}
 
     def table() -> None:

@@ -60,3 +60,10 @@ def to_plane(give: Callable[..., Recorded], name: str) -> Callable[..., Recorded
 
     plane = PDPName.parse(name)
     return partial(give, plane.org, plane.pdp)
+
+
+def to_target(
+    on_plane: Callable[..., Recorded], on_channel: Callable[..., Recorded], target: str
+) -> Callable[..., Recorded]:
+    """Return an operation on ``org/pdp``, or on a channel by its name."""
+    return to_plane(on_plane, target) if "/" in target else partial(on_channel, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ums.cli.data import settings_of
 from ums.cli.output import emit, output_option, planes_text, some
 
 
@@ -26,12 +27,9 @@ def reindex(data: Path, dry_run: bool, output: str) -> None:
     Example:
       rm ums-data/ums.db* && ums reindex ums-data
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    import os
-
     from ums.bootstrap import reindex_data
-    from ums.config import Settings
 
-    done = reindex_data(Settings.from_env({**os.environ, "UMS_DATA": str(data)}), dry_run=dry_run)
+    done = reindex_data(settings_of(data), dry_run=dry_run)
 
     def table() -> None:
         verb = "would be dropped" if dry_run else "dropped"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.instructing import instruction, send, to_plane
+from ums.cli.instructing import instruction, send, to_target
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -26,5 +25,5 @@ def rollback(client: Client, target: str, what: str, release: str, **options: An
     """
     body = {"subject": what, "release": release}
     done = f"{target}: {what} goes back to {release}, and is held there"
-    give = to_plane(client.roll_back, target) if "/" in target else partial(client.roll_back_channel, target)
+    give = to_target(client.roll_back, client.roll_back_channel, target)
     return send(client, give, body, done=done, options=options)

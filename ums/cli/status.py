@@ -109,7 +109,5 @@ def _rollout(channel: shapes.Channel, bundle: str) -> str:
 
 
 def _held(channel: shapes.Channel, bundle: str) -> str:
-    holds = channel["holds"]
-    assert isinstance(holds, list)  # noqa: S101 - the service's own view
-    held = [hold["release"] for hold in holds if hold["bundle"] == bundle]
+    held = [hold["release"] for hold in channel["holds"] if hold["bundle"] == bundle]
     return f" (held at {held[0]})" if held else ""

@@ -23,9 +23,8 @@ _MAX_ANSWER = 64 << 20
 _DELAYS = (0.2, 1.0)
 """Seconds before each further try: a service that is restarted, or another that takes over, is there by then."""
 _PAGE = 500
-_OK = 200
+_OK, _REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 200, 300, 400, 500
 T = TypeVar("T")
-_REDIRECT, _CLIENT_ERROR, _SERVER_ERROR = 300, 400, 500
 
 
 class Connection:

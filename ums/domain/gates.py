@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -237,7 +237,7 @@ def _evidence(q: _Question) -> _Answer | None:
 def _dependencies(q: _Question) -> _Answer | None:
     failing: list[str] = []
     unknown: list[str] = []
-    for plane in _followers(q.world, q.channel, q.name.bundle):
+    for plane in q.world.followers(q.channel.name, q.name.bundle):
         found = unmet_by(q.world, plane, q.entry.release)
         if any(not reason.code.startswith("unknown") for reason in found):
             failing.append(str(plane.name))
@@ -260,7 +260,7 @@ def _stranding(q: _Question) -> _Answer | None:
     if q.entry.yanked:
         return None  # another gate says so
     versions: dict[Version, int] = {}
-    for plane in _followers(q.world, q.channel, q.name.bundle):
+    for plane in q.world.followers(q.channel.name, q.name.bundle):
         state = plane.desired.bundles.get(q.name.bundle) if plane.desired else None
         if state is not None and state.release < q.name.version:
             versions[state.release] = versions.get(state.release, 0) + 1
@@ -440,16 +440,10 @@ def authors(entry: CatalogEntry, request: Request) -> frozenset[str]:
     return frozenset({entry.registered_by} | ({request.wanted.by} if request.wanted else set()))
 
 
-def _followers(world: World, channel: Channel, bundle: str) -> Iterator[DataPlane]:
-    for plane in world.planes.values():
-        if plane.registration.channel == channel.name and bundle in plane.registration.bundles:
-            yield plane
-
-
 def _counted(q: _Question, feeder: Channel) -> list[DataPlane]:
     """Return the data planes of the feeder whose reports count."""
     counts = feeder.policy.rollout.counting.management
-    followers = _followers(q.world, feeder, q.name.bundle)
+    followers = q.world.followers(feeder.name, q.name.bundle)
     return [plane for plane in followers if plane.registration.management in counts]
 
 

@@ -91,6 +91,15 @@ class Identity:
                     hint="use a token whose limits include it",
                 )
 
+    def require_admin(self) -> None:
+        """Check that everything may be administered.
+
+        Raises:
+            ForbiddenError: says what is missing.
+
+        """
+        self.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+
 
 ID_LENGTH = 12
 """Characters of a token's hash that tell it from others."""

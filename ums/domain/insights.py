@@ -209,11 +209,7 @@ def _first(*instants: datetime | None) -> datetime | None:
 
 def _arrived(world: World, channel: Channel, name: ReleaseName, share: int, since: datetime) -> datetime | None:
     """Return when enough of a channel's data planes had its head; ``None`` if they do not yet."""
-    followers = [
-        plane
-        for plane in world.planes.values()
-        if plane.registration.channel == channel.name and name.bundle in plane.registration.bundles
-    ]
+    followers = list(world.followers(channel.name, name.bundle))
     arrivals = sorted(at for plane in followers if (at := _arrival(plane, name)) is not None)
     needed = _enough(share, len(followers))
     if not followers or len(arrivals) < needed:

@@ -73,11 +73,7 @@ def _feeder_problems(world: World, channel: Channel) -> Iterator[str]:
 
 def empty_waves(world: World, channel: Channel, bundle: str | None) -> Iterator[str]:
     """Yield each wave whose labels no data plane of the channel carries, once there are any."""
-    planes = [
-        plane.registration
-        for plane in world.planes.values()
-        if plane.registration.channel == channel.name and (bundle is None or bundle in plane.registration.bundles)
-    ]
+    planes = [plane.registration for plane in world.followers(channel.name, bundle)]
     for wave in channel.policy.rollout.waves:
         if planes and wave.labels and not any(wave.selects(each.labels) for each in planes):
             labels = ", ".join(f"{key}={value}" for key, value in sorted(wave.labels.items()))

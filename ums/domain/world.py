@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -201,6 +201,13 @@ class World:
                 f"there is no data plane {name}", hint="ums pdp list shows all; ums pdp add registers one"
             )
         return self.planes[name]
+
+    def followers(self, channel: str, bundle: str | None = None) -> Iterator[DataPlane]:
+        """Yield the data planes that follow a channel, and of those that subscribe to a bundle if one is given."""
+        for plane in self.planes.values():
+            mine = plane.registration
+            if mine.channel == channel and (bundle is None or bundle in mine.bundles):
+                yield plane
 
     def entry(self, bundle: str, version: Version) -> CatalogEntry:
         """Return a release of the catalog.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 
-from ums.domain.identity import ALL, Identity, Permission
+from ums.domain.identity import Identity
 from ums.domain.instants import to_text
 from ums.domain.security_log import Entry, SecurityKind
 from ums.domain.world import LogEntry
@@ -51,7 +51,7 @@ class ReadAudit:
             ForbiddenError: only admins see them.
 
         """
-        _require_admin(by)
+        by.require_admin()
         return self.log.newest(limit=limit, before=before, kind=kind, subject=subject, since=since)
 
     def stream(self, after: Place, *, limit: int, by: Identity) -> Sequence[tuple[Record, Place]]:
@@ -64,7 +64,7 @@ class ReadAudit:
             NotFoundError: the decision to go on behind is gone.
 
         """
-        _require_admin(by)
+        by.require_admin()
         entries = self.log.read(after=after.seq, limit=limit)
         decisions = self.release_repo.since(after.commit_id, limit=limit)
         found: list[tuple[Record, Place]] = []
@@ -89,7 +89,3 @@ def all_entries(log: SecurityLog) -> Iterator[Entry]:
 
 def _time(record: Record) -> str:
     return record.at if isinstance(record, Entry) else to_text(record.at)
-
-
-def _require_admin(by: Identity) -> None:
-    by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)

@@ -83,11 +83,8 @@ class Reindex:
             if (state := desired.get(name)) is not None and report.serial > state.serial
         )
         now = self.clock.now()
-        admins = [
-            each
-            for each in self.store.tokens()
-            if each.identity.may(Permission.ADMIN) and (each.expires is None or each.expires > now)
-        ]
+        tokens = self.store.tokens()
+        admins = [each for each in tokens if each.identity.may(Permission.ADMIN) and not each.is_expired(now)]
         token = None
         if not dry_run:
             for name in (*strangers, *ahead):

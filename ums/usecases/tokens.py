@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from ums.domain.identity import ALL, ID_LENGTH, ROLES, Identity, Permission, Token
+from ums.domain.identity import ID_LENGTH, ROLES, Identity, Token
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.security_log import SecurityKind
@@ -43,7 +43,7 @@ class IssueToken:
             UnavailableError, StorageError: that it was issued could not be kept, so it was not.
 
         """
-        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+        by.require_admin()
         for group in identity.groups:
             check_name(group, "group name")
         if not identity.groups & ROLES.keys():
@@ -80,7 +80,7 @@ class ManageTokens:
             ForbiddenError: only admins see them.
 
         """
-        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+        by.require_admin()
         return self.store.tokens()
 
     def revoke(self, token_id: str, *, by: Identity) -> None:
@@ -91,7 +91,7 @@ class ManageTokens:
             NotFoundError: there is none of that id.
 
         """
-        by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)
+        by.require_admin()
         with self.security.recording(SecurityKind.TOKEN_REVOKED, subject=by.subject, token=token_id):
             if not self.store.revoke_token(token_id):
                 raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ums.domain.errors import ConflictError, NotFoundError, UmsError
-from ums.domain.identity import ALL, Identity, Permission
+from ums.domain.identity import Identity
 from ums.domain.security_log import SecurityKind
 from ums.domain.webhooks import SECRET_PREFIX, Delivery, Status, Webhook, body_of, headers_of, next_attempt
 from ums.ports import Clock, ReleaseRepo, Sender, WebhookQueue
@@ -44,7 +44,7 @@ class ManageWebhooks:
             ConflictError: there is one of that name.
 
         """
-        _require_admin(by)
+        by.require_admin()
         told = self.release_repo.read().base.main
         with self.security.recording(
             SecurityKind.WEBHOOK_ADDED,
@@ -65,7 +65,7 @@ class ManageWebhooks:
             ForbiddenError: only admins see them.
 
         """
-        _require_admin(by)
+        by.require_admin()
         return [webhook for webhook, _ in self.queue.webhooks()]
 
     def remove(self, name: str, *, by: Identity) -> None:
@@ -76,7 +76,7 @@ class ManageWebhooks:
             NotFoundError: there is none of that name.
 
         """
-        _require_admin(by)
+        by.require_admin()
         with self.security.recording(SecurityKind.WEBHOOK_REMOVED, subject=by.subject, webhook=name):
             if not self.queue.remove(name):
                 raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
@@ -88,7 +88,7 @@ class ManageWebhooks:
             ForbiddenError: only admins see them.
 
         """
-        _require_admin(by)
+        by.require_admin()
         return self.queue.deliveries(name, limit=limit)
 
     def replay(self, delivery_id: int, *, by: Identity) -> None:
@@ -99,7 +99,7 @@ class ManageWebhooks:
             NotFoundError: there is none of that id.
 
         """
-        _require_admin(by)
+        by.require_admin()
         if not self.queue.replay(delivery_id, now=self.clock.now()):
             raise NotFoundError(f"there is no delivery {delivery_id}", hint="ums webhook deliveries shows their ids")
 
@@ -161,7 +161,3 @@ class DeliverWebhooks:
             status = Status.PENDING if again else Status.FAILED
             return replace(delivery, status=status, attempts=attempts, due=again or now, error=error.message)
         return replace(delivery, status=Status.DELIVERED, attempts=attempts, due=now, error="")
-
-
-def _require_admin(by: Identity) -> None:
-    by.require(Permission.ADMIN, bundle=ALL, channel=ALL, org=ALL)

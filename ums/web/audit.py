@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response
 
 from ums.domain.identity import Permission
 from ums.domain.instants import to_text
@@ -13,7 +13,7 @@ from ums.services import Services
 from ums.usecases.read_audit import Place, Record
 from ums.web import answers
 from ums.web.openapi import Area, asker, reads
-from ums.web.paging import cursor_of, page, start_of
+from ums.web.paging import page, start_of
 from ums.web.requests import AuditExportQuery, AuditQuery, instant
 from ums.web.views import log_view
 
@@ -42,10 +42,12 @@ def add_audit_routes(api: Area, services: Services) -> None:
         """List all decisions and security events in one, oldest first."""
         by = asker(Permission.ADMIN)
         found = services.read_audit.stream(start_of(query, _place) or Place(), limit=query.limit + 1, by=by)
-        shown = found[: query.limit]
-        more = len(shown) < len(found)
-        following = cursor_of(f"{shown[-1][1].seq}:{shown[-1][1].commit_id}") if more else None
-        return jsonify({"items": [_view(record) for record, _ in shown], "next": following})
+        return page(
+            found,
+            query.limit,
+            name=lambda each: f"{each[1].seq}:{each[1].commit_id}",
+            view=lambda each: _view(each[0]),
+        )
 
 
 def _view(record: Record) -> dict[str, Any]:

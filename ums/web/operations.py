@@ -8,7 +8,8 @@ from ipaddress import ip_address
 
 from flask import Flask, Request, Response, jsonify, request
 
-from ums.domain.errors import UmsError
+from ums.domain.errors import UmsError, UnavailableError
+from ums.outcomes import OUTCOMES
 from ums.services import Services
 from ums.usecases.check_health import Check, Status
 from ums.web import answers
@@ -18,7 +19,6 @@ from ums.web.openapi import Area, Areas, checks
 _LOG = logging.getLogger(__name__)
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
-_UNAVAILABLE = 503
 
 
 def make_checks(areas: Areas) -> Area:
@@ -70,6 +70,6 @@ def is_local(asked: Request) -> bool:
 def _answer(checks: Sequence[Check]) -> Response:
     failed = any(each.status is Status.FAIL for each in checks)
     response = jsonify({"status": "fail" if failed else "ok", "checks": [each.to_dict() for each in checks]})
-    response.status_code = _UNAVAILABLE if failed else 200
+    response.status_code = OUTCOMES[UnavailableError].status if failed else 200
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -39,10 +39,7 @@ def promotion_view(outcome: Outcome, channel: str, name: ReleaseName, given: Giv
         "fixes": outcome.world.fixes(name, since=track.head.release if track else None),
         "components": [change.to_dict() for change in diff_releases(head, release)],
         "gates": [gate.to_dict() for gate in gates],
-        "dataPlanes": sum(
-            plane.registration.channel == channel and name.bundle in plane.registration.bundles
-            for plane in outcome.world.planes.values()
-        ),
+        "dataPlanes": sum(1 for _ in outcome.world.followers(channel, name.bundle)),
         "waves": waves_view(rollout, members, opening) if rollout else [],
         "first": first[:_FIRST],
         "earliest": to_text(end) if end else None,

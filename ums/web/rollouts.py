@@ -30,11 +30,7 @@ def rollout_view(world: World, channel: Channel, bundle: str, plan: Plan, now: d
     """Return a rollout with what became of each of its waves."""
     rollout = channel.rollouts[bundle]
     members = plan.members.get((channel.name, bundle))
-    followers = [
-        plane
-        for plane in world.planes.values()
-        if plane.registration.channel == channel.name and bundle in plane.registration.bundles
-    ]
+    followers = list(world.followers(channel.name, bundle))
     stops = list(_stops(world, channel, bundle, now))
     begin = _begin(stops, now)
     states = [plane.desired.bundles.get(bundle) for plane in followers if plane.desired]
