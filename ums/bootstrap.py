@@ -37,7 +37,7 @@ from ums.adapters.system_clock import SystemClock
 from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
-from ums.domain.identity import Identity, Permission
+from ums.domain.identity import Holder, Identity, Permission
 from ums.domain.instants import to_text
 from ums.domain.security_log import Entry, SecurityKind
 from ums.edge.forwarded import behind_proxies
@@ -274,9 +274,9 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
         seed = replace(seed, state_keys=keys)
         clock = SystemClock()
         Initialize(repo, clock, parse_policy)(seed_templates(channels), seed, actor="ums init")
-        admin = Identity("admin", frozenset({"admin"}))
+        admin = Holder("admin", frozenset({"admin"}))
         security = SecurityEvents(SqlSecurityLog(store.database), clock)
-        token = IssueToken(store, clock, security)(admin, expires=None, by=Identity("ums init", admin.groups))
+        token = IssueToken(store, clock, security)(admin, expires=None, by=replace(admin, subject="ums init").identity)
     pending.rename(settings.state_key)
     return Initialized(token, settings.offline_state_key)
 

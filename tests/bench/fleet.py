@@ -22,7 +22,7 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
 from ums.domain import layout
 from ums.domain.fleet import BundleState, Registration
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import ReleaseName
@@ -43,7 +43,7 @@ from ums.usecases.verify import Verify
 PLANES = [PDPName(f"org-{number % 50}", f"pdp-{number}") for number in range(1000)]
 VERSIONS = [Version(f"1.{minor}.0") for minor in range(ROUNDS + 1)]
 PREFIX = Repository("registry.example.com", "ums")
-ADMIN = Identity("bench", frozenset({"admin"}))
+ADMIN = Holder("bench", frozenset({"admin"})).identity
 
 
 def bench_decisions(folder: Path) -> None:

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Stage
 from ums.domain.digest import Digest
 from ums.web.app import create_app
 
@@ -66,7 +66,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema]:
     for version in ("1.0.0", "1.1.0"):
         stage.publish(version)
     stage.promote("1.0.0")
-    token = stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
+    token = stage.services.issue_token(ADA, expires=None, by=ADMIN)
     schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", create_app(stage.services))
     schema.config.update(headers={"Authorization": f"Bearer {token}"})
     yield schema

@@ -15,7 +15,7 @@ from ums.adapters._database import _check_version
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.domain.fleet import Health, Report
-from ums.domain.identity import Identity, Token
+from ums.domain.identity import Holder, Token
 from ums.domain.names import PDPName
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -176,5 +176,5 @@ def test_all_connections_in_use_is_unavailable(tmp_path: Path) -> None:
         store.find_token("", now=NOW)
     for connection in held:
         connection.close()
-    store.add_token("x", Token(Identity("ci"), expires=NOW + timedelta(days=1)))
+    store.add_token("x", Token(Holder("ci"), expires=NOW + timedelta(days=1)))
     store.close()

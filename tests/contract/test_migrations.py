@@ -18,7 +18,7 @@ from ums.adapters._database import Database
 from ums.adapters._tables import METADATA
 from ums.domain.errors import StorageError
 from ums.domain.fleet import Health, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 
 ROOT = Path(__file__).parent.parent.parent
@@ -91,7 +91,7 @@ def test_a_database_from_before_migrations_is_adopted(place: Place, missing: tup
     begun = datetime.fromtimestamp(since, UTC)
     assert store.reports() == {PROD: Report(2**40, Health.HEALTHY, "Zürich – ✓", "", AT, heard, begun, applied=True)}
     (token,) = store.tokens()
-    assert token.identity == Identity("ci", frozenset({"viewer"}), frozenset({"platform"}))
+    assert token.identity == Holder("ci", frozenset({"viewer"}), frozenset({"platform"})).identity
     assert [(each.health, each.since) for each in store.list_health_changes(PROD, limit=9)] == [(Health.HEALTHY, begun)]
     store.close()
     test_migrations_make_the_tables_of_the_metadata(place)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.places import Place
-from tests.unit.usecases.stage import ADMIN, PROD, Outbox, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Outbox, Stage
 from tests.unit.web.documented import document
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
@@ -98,7 +98,7 @@ def test_a_lost_database_changes_no_answer_that_git_can_give(stage: Stage, place
     """Whoever holds the data folder gets in again; tokens and webhooks of before are gone."""
     store = place.open()
     before = serve(stage, store)
-    first = before.issue_token(ADMIN, expires=None, by=ADMIN)
+    first = before.issue_token(ADA, expires=None, by=ADMIN)
     before.manage_webhooks.add(Webhook("chat", "https://example.com", "whsec_c2VjcmV0", (), frozenset()), by=ADMIN)
     told = answers(before, first)
     assert len(told) > 15

@@ -15,7 +15,7 @@ from tests.contract.places import Place, new_place
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import StorageError
-from ums.domain.identity import Identity, Token
+from ums.domain.identity import Holder, Token
 from ums.domain.security_log import NOWHERE, Anchor, Anchored, Entry, Origin, SecurityEvent, SecurityKind, verify_chain
 from ums.usecases.read_audit import all_entries
 
@@ -81,7 +81,7 @@ def test_it_is_read_in_pages_from_either_end(log: SqlSecurityLog) -> None:
 
 def test_an_act_and_its_entry_are_kept_together_or_not_at_all(store: SqlStore, log: SqlSecurityLog) -> None:
     """Whichever of the two fails."""
-    token = Token(Identity("ci", frozenset({"viewer"})))
+    token = Token(Holder("ci", frozenset({"viewer"})))
     with log.together():
         store.add_token("a" * 64, token)
         log.append(happening())

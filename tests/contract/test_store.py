@@ -17,7 +17,7 @@ from ums.adapters.sql_store import SqlStore
 from ums.domain.answers import Kept
 from ums.domain.errors import InvalidInputError, StorageError
 from ums.domain.fleet import Health, HealthChange, Report
-from ums.domain.identity import ID_LENGTH, Identity, Token
+from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
 from ums.ports import Store
 
@@ -93,19 +93,19 @@ def test_what_was_forgotten_is_not_known(store: Store) -> None:
 
 def test_a_token_stands_for_who_it_was_made_for(store: Store) -> None:
     """With groups and bundles, and for nobody else."""
-    identity = Identity("ci", frozenset({"publisher", "viewer"}), frozenset({"platform", "flux"}))
-    store.add_token(TOKEN, Token(identity))
-    assert store.find_token(TOKEN, now=NOW + timedelta(days=9999)) == Token(identity, id=TOKEN[:ID_LENGTH])
+    holder = Holder("ci", frozenset({"publisher", "viewer"}), frozenset({"platform", "flux"}))
+    store.add_token(TOKEN, Token(holder))
+    assert store.find_token(TOKEN, now=NOW + timedelta(days=9999)) == Token(holder, id=TOKEN[:ID_LENGTH])
     assert store.find_token(TOKEN.swapcase(), now=NOW) is None
     assert store.find_token("", now=NOW) is None
 
 
 def test_tokens_are_listed_without_themselves_and_revoked_by_id(store: Store) -> None:
     """With their limits, who issued them, and about when they were last used."""
-    of = Identity("olga", frozenset({"operator"}), channels=frozenset({"edge"}), orgs=frozenset({"acme"}))
+    of = Holder("olga", frozenset({"operator"}), channels=frozenset({"edge"}), orgs=frozenset({"acme"}))
     token = Token(of, "ada", NOW, NOW + timedelta(days=1))
     store.add_token(TOKEN, token)
-    store.add_token("f" * 64, Token(Identity("ci", frozenset({"viewer"})), issued=NOW - timedelta(days=1)))
+    store.add_token("f" * 64, Token(Holder("ci", frozenset({"viewer"})), issued=NOW - timedelta(days=1)))
     (first, second) = store.tokens()
     assert first == replace(token, id=TOKEN[:ID_LENGTH])
     assert (second.id, second.identity.subject) == ("f" * ID_LENGTH, "ci")
@@ -125,7 +125,7 @@ def test_tokens_are_listed_without_themselves_and_revoked_by_id(store: Store) ->
 
 def test_a_token_that_expired_is_known_and_not_used(store: Store) -> None:
     """It ends at that very moment, not after it."""
-    store.add_token(TOKEN, Token(Identity("ci", frozenset({"viewer"})), expires=NOW))
+    store.add_token(TOKEN, Token(Holder("ci", frozenset({"viewer"})), expires=NOW))
     found = store.find_token(TOKEN, now=NOW)
     assert found is not None
     assert found.is_expired(NOW)
@@ -139,7 +139,7 @@ def test_what_was_kept_outlives_the_process(place: Place) -> None:
     """It is opened again with what is in it."""
     first = place.open()
     first.record(PROD, report())
-    first.add_token(TOKEN, Token(Identity("ci", frozenset({"viewer"}))))
+    first.add_token(TOKEN, Token(Holder("ci", frozenset({"viewer"}))))
     first.close()
     second = place.open()
     assert dict(second.reports()) == {PROD: report()}
@@ -244,9 +244,9 @@ def test_a_value_that_the_database_cannot_hold_is_wrong_input(postgres: Postgres
     """It is what was given that is wrong, not the disk."""
     store = SqlStore(postgres.create_database(), password=postgres.password)
     with pytest.raises(InvalidInputError):
-        store.add_token(TOKEN, Token(Identity("x" * 201, frozenset({"viewer"}))))
+        store.add_token(TOKEN, Token(Holder("x" * 201, frozenset({"viewer"}))))
     with pytest.raises(InvalidInputError):
-        store.add_token(TOKEN, Token(Identity("x\0", frozenset({"viewer"}))))
+        store.add_token(TOKEN, Token(Holder("x\0", frozenset({"viewer"}))))
     store.close()
 
 

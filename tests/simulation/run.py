@@ -22,7 +22,7 @@ from ums.domain.deciding import Plan
 from ums.domain.errors import ConflictError, UmsError
 from ums.domain.fleet import Registration, Report
 from ums.domain.freezes import Scope
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
@@ -33,7 +33,7 @@ from ums.usecases.record import Outcome
 from ums.usecases.security_events import SecurityEvents
 
 BUNDLE = Subject("platform")
-SECURITY = Identity("sam", frozenset({"security"}))
+SECURITY = Holder("sam", frozenset({"viewer", "security"})).identity
 CHANNELS = ("edge", "stable")
 _QUIET = 40
 """Rounds without a change that are longer than every soak and window here."""

@@ -16,7 +16,7 @@ from ums.adapters.migrations import migrate
 from ums.domain.answers import Kept
 from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.fleet import Health, HealthChange, Report
-from ums.domain.identity import ID_LENGTH, Identity, Token
+from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
 
 _USE_SECONDS = 300
@@ -126,16 +126,16 @@ class SqlStore:
 
     def add_token(self, token_hash: str, token: Token) -> None:
         """Keep the hash of a token and who it stands for."""
-        identity = token.identity
+        holder = token.holder
         with self._database.writing() as connection:
             connection.execute(
                 sa.insert(TOKENS).values(
                     hash=token_hash,
-                    subject=identity.subject,
-                    groups=sorted(identity.groups),
-                    bundles=sorted(identity.bundles),
-                    channels=sorted(identity.channels),
-                    orgs=sorted(identity.orgs),
+                    subject=holder.subject,
+                    groups=sorted(holder.groups),
+                    bundles=sorted(holder.bundles),
+                    channels=sorted(holder.channels),
+                    orgs=sorted(holder.orgs),
                     issued_by=token.issued_by,
                     issued=_seconds(token.issued),
                     expires=_seconds(token.expires),
@@ -199,12 +199,12 @@ class SqlStore:
 
 def _token(row: Any) -> Token:  # noqa: ANN401 - a row of TOKENS
     times = (_time(row.issued), _time(row.expires), _time(row.last_used))
-    return Token(_identity(row), row.issued_by or "", *times, row.hash[:ID_LENGTH])
+    return Token(_holder(row), row.issued_by or "", *times, row.hash[:ID_LENGTH])
 
 
-def _identity(row: Any) -> Identity:  # noqa: ANN401 - a row of TOKENS
+def _holder(row: Any) -> Holder:  # noqa: ANN401 - a row of TOKENS
     limits = (frozenset(each or ()) for each in (row.groups, row.bundles, row.channels, row.orgs))
-    return Identity(row.subject, *limits)
+    return Holder(row.subject, *limits)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -25,7 +25,8 @@ def token() -> None:
     "groups",
     multiple=True,
     required=True,
-    help="A role: viewer, publisher, release-engineer, operator, admin; or a group that approves. May be repeated.",
+    help="A role: viewer, approver, publisher, release-engineer, operator, admin; or a group that approves. "
+    "May be repeated.",
 )
 @click.option("--bundle", "bundles", multiple=True, help="Limit it to a bundle; may be repeated.")
 @click.option("--channel", "channels", multiple=True, help="Limit it to a channel; may be repeated.")

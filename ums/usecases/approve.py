@@ -35,13 +35,14 @@ class Approve:
         """Record a yes or a no, in place of the same person's earlier answer.
 
         Raises:
-            ForbiddenError: the person is its author, or in none of the groups that are asked.
+            ForbiddenError: the person may not approve, is its author, or in none of the groups that are asked.
             InvalidInputError: the channel asks for no approvals, or a reason is missing for a no.
             NotFoundError: there is no such release or channel.
             ConflictError: it was promoted there already.
 
         """
-        by.require(Permission.READ, bundle=name.bundle, channel=to)
+        by.require(Permission.APPROVE, bundle=name.bundle, channel=to)
+        mine = by.groups_for(name.bundle, to)
         if rejects and not reason.strip():
             raise InvalidInputError("a reason is missing", hint="say why, for those who must mend it: --reason '…'")
 
@@ -65,13 +66,13 @@ class Approve:
                     f"{by.subject} published {name} or asked for its promotion, and cannot approve it too",
                     hint=f"ask somebody else of {' or '.join(sorted(groups))}",
                 )
-            if not groups & by.groups:
+            if not groups & mine:
                 raise ForbiddenError(
                     f"{by.subject} is in none of the groups that {to} asks: {', '.join(sorted(groups))}",
                     hint="ask somebody who is",
                 )
             given = Given(by.subject, reason, now)
-            approval = Approval(given, by.groups, policy.digest, str(entry.digest), rejects)
+            approval = Approval(given, mine, policy.digest, str(entry.digest), rejects)
             return requested(world, channel, known.with_approval(approval))
 
         return self.record(

@@ -39,10 +39,10 @@ class ChangeDataPlane:
             plane = world.plane(pdp)
             after = change(plane.registration)
             world.channel(after.channel)
+            changed = set(after.bundles) ^ set(plane.registration.bundles)
             for channel in (plane.registration.channel, after.channel):
-                why.by.require(Permission.REGISTER, channel=channel)
-            for bundle in set(after.bundles) ^ set(plane.registration.bundles):
-                why.by.require(Permission.REGISTER, bundle=bundle)
+                for bundle in changed or (None,):
+                    why.by.require(Permission.REGISTER, bundle=bundle, channel=channel, org=pdp.org)
             if after == plane.registration:
                 return Change(world)
             old, new = plane.registration.to_dict(), after.to_dict()

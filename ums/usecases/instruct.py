@@ -249,8 +249,16 @@ class Instruct:
         *,
         dry_run: bool,
     ) -> Outcome:
-        why.by.require(Permission.OPERATE, bundle=subject.bundle, org=pdp.org)
-        return instruct_plane(self.record, pdp, change, action=action, what=str(subject), why=why, dry_run=dry_run)
+        return instruct_plane(
+            self.record,
+            pdp,
+            change,
+            about=lambda _world: subject.bundle,
+            action=action,
+            what=str(subject),
+            why=why,
+            dry_run=dry_run,
+        )
 
     def _instruct_channel(
         self,
@@ -286,12 +294,13 @@ def instruct_plane(
     pdp: PDPName,
     change: Callable[[World, DataPlane, datetime], DataPlane],
     *,
+    about: Callable[[World], str],
     action: str,
     what: str,
     why: Why,
     dry_run: bool,
 ) -> Outcome:
-    """Record what was decided about a data plane, and its consequences.
+    """Record what was decided about a data plane, and its consequences; ``about`` tells the bundle it concerns.
 
     Raises:
         ForbiddenError: the identity may not operate.
@@ -302,7 +311,7 @@ def instruct_plane(
 
     def apply(world: World, now: datetime) -> Change:
         before = world.plane(pdp)
-        why.by.require(Permission.OPERATE, channel=before.registration.channel)
+        why.by.require(Permission.OPERATE, bundle=about(world), channel=before.registration.channel, org=pdp.org)
         after = change(world, before, now)
         if after == before:
             return Change(world)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ums.domain.identity import Identity, Permission
+from ums.domain.identity import Holder, Permission
 from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
 from ums.ports import Clock, ReleaseRepo, Store, WebhookQueue
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 
-_ADMIN = Identity("admin", frozenset({"admin"}))
+_ADMIN = Holder("admin", frozenset({"admin"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Reindex:
                 self.store.forget(name)
             if not admins:
                 with self.security.recording(SecurityKind.DATABASE_REBUILT, subject=by, main=world.base.main):
-                    token = IssueToken(self.store, self.clock, self.security)(_ADMIN, expires=None, by=_ADMIN)
+                    token = IssueToken(self.store, self.clock, self.security)(_ADMIN, expires=None, by=_ADMIN.identity)
         return Reindexed(
             strangers,
             ahead,

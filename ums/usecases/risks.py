@@ -86,12 +86,20 @@ class DeclareRisk:
 
         """
 
-        def change(world: World, plane: DataPlane, now: datetime) -> DataPlane:
-            why.by.require(Permission.OPERATE, bundle=_find(world, name).bundle)
+        def change(_world: World, plane: DataPlane, now: datetime) -> DataPlane:
             others = tuple(each for each in plane.accepted if each.risk != name)
             return replace(plane, accepted=(*others, AcceptedRisk(name, why.given(now))))
 
-        return instruct_plane(self.record, pdp, change, action="accept-risk", what=name, why=why, dry_run=dry_run)
+        return instruct_plane(
+            self.record,
+            pdp,
+            change,
+            about=lambda world: _find(world, name).bundle,
+            action="accept-risk",
+            what=name,
+            why=why,
+            dry_run=dry_run,
+        )
 
 
 def _find(world: World, name: str) -> Risk:

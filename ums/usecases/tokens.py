@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedError
-from ums.domain.identity import ID_LENGTH, ROLES, Identity, Token
+from ums.domain.identity import ID_LENGTH, ROLES, Holder, Identity, Token
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.security_log import SecurityKind
@@ -34,35 +34,37 @@ class IssueToken:
     clock: Clock
     security: SecurityEvents
 
-    def __call__(self, identity: Identity, *, expires: datetime | None, by: Identity) -> str:
+    def __call__(self, holder: Holder, *, expires: datetime | None, by: Identity) -> str:
         """Return a new token; it is shown once and never again.
 
         Raises:
-            ForbiddenError: only admins issue tokens.
+            ForbiddenError: only admins issue tokens, and none that may more than they.
             InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name.
             UnavailableError, StorageError: that it was issued could not be kept, so it was not.
 
         """
         by.require_admin()
-        for group in identity.groups:
+        for group in holder.groups:
             check_name(group, "group name")
-        if not identity.groups & ROLES.keys():
-            given = f"; {', '.join(sorted(identity.groups))} is for approvals alone" if identity.groups else ""
+        if not holder.groups & ROLES.keys():
+            given = f"; {', '.join(sorted(holder.groups))} is for approvals alone" if holder.groups else ""
             raise InvalidInputError(f"a token needs a role{given}", hint=f"roles: {', '.join(ROLES)}")
+        for grant in holder.identity.grants:
+            by.require_to_give(grant)
         token = _PREFIX + secrets.token_urlsafe(32)
         token_hash = _hash(token)
         with self.security.recording(
             SecurityKind.TOKEN_ISSUED,
             subject=by.subject,
             token=token_hash[:ID_LENGTH],
-            to=identity.subject,
-            groups=sorted(identity.groups),
-            bundles=sorted(identity.bundles),
-            channels=sorted(identity.channels),
-            orgs=sorted(identity.orgs),
+            to=holder.subject,
+            groups=sorted(holder.groups),
+            bundles=sorted(holder.bundles),
+            channels=sorted(holder.channels),
+            orgs=sorted(holder.orgs),
             expires=to_text(expires) if expires else None,
         ):
-            self.store.add_token(token_hash, Token(identity, by.subject, self.clock.now(), expires))
+            self.store.add_token(token_hash, Token(holder, by.subject, self.clock.now(), expires))
         return token
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, jsonify
 
-from ums.domain.identity import Identity, Permission
+from ums.domain.identity import Holder, Permission
 from ums.services import Services
 from ums.web import answers
 from ums.web.openapi import Area, asker, changes, reads, secret
@@ -32,6 +32,5 @@ def add_token_routes(api: Area, services: Services) -> None:
         """Issue a token; it is shown this once."""
         by = asker(Permission.ADMIN)
         limits = (frozenset(each) for each in (body.groups, body.bundles, body.channels, body.orgs))
-        identity = Identity(body.subject, *limits)
-        token = services.issue_token(identity, expires=instant(body.expires), by=by)
+        token = services.issue_token(Holder(body.subject, *limits), expires=instant(body.expires), by=by)
         return secret({"subject": body.subject, "token": token, "expires": body.expires}, 201)

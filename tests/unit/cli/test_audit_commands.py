@@ -13,10 +13,10 @@ from werkzeug.serving import make_server
 from tests.contract.places import Place
 from tests.contract.test_release_repo import git_repo
 from tests.unit.cli.test_commands import Ended, Run, run
-from tests.unit.usecases.stage import ADMIN, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, Stage
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.web.app import create_app
 
 
@@ -32,8 +32,8 @@ def ums(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     database = f"sqlite:///{folder}/ums.db"
     store = SqlStore(database)
     stage = Stage(folder, release_repo=git_repo(folder, SqlSecurityLog(store.database).head), database=database)
-    token = stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
-    stage.services.issue_token(Identity("ci", frozenset({"viewer"})), expires=None, by=ADMIN)
+    token = stage.services.issue_token(ADA, expires=None, by=ADMIN)
+    stage.services.issue_token(Holder("ci", frozenset({"viewer"})), expires=None, by=ADMIN)
     stage.add_plane()
     server = make_server("127.0.0.1", 0, create_app(stage.services), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

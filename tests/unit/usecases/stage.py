@@ -26,7 +26,7 @@ from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.digest import Digest
 from ums.domain.errors import UnavailableError
 from ums.domain.fleet import Health, Registration, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder, Identity
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import ReleaseName
@@ -45,7 +45,8 @@ from ums.web.observing import origin
 
 PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
-ADMIN = Identity("ada", frozenset({"admin"}))
+ADA = Holder("ada", frozenset({"admin"}))
+ADMIN = ADA.identity
 AT_ONCE = {"waves": [{"name": "everyone"}], "maxUpdating": "100%", "healthyFor": "0s"}
 """A rollout to all data planes at once."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.places import Place
 from tests.contract.test_release_repo import git, git_repo
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Stage
 from ums.adapters.git_history import GitHistory
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
@@ -49,7 +49,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def issue(stage: Stage, count: int) -> None:
     """Let a few security events happen."""
     for _ in range(count):
-        stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
+        stage.services.issue_token(ADA, expires=None, by=ADMIN)
 
 
 @pytest.fixture

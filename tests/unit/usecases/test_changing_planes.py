@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.usecases.instruct import Why
 from ums.usecases.record import Outcome
 
@@ -75,7 +75,7 @@ def test_what_people_wrote_in_the_file_stays(stage: Stage) -> None:
     [
         ({"channel": "nowhere"}, WHY, NotFoundError),
         ({"channel": "edge"}, Why(ADMIN, ""), InvalidInputError),
-        ({"channel": "edge"}, Why(Identity("olga", frozenset({"operator"})), "x"), ForbiddenError),
+        ({"channel": "edge"}, Why(Holder("olga", frozenset({"operator"})).identity, "x"), ForbiddenError),
     ],
 )
 def test_what_cannot_be_is_refused(stage: Stage, fields: dict[str, Any], why: Why, error: type[Exception]) -> None:

@@ -13,7 +13,7 @@ from tests.unit.usecases.stage import AT_ONCE, PROD, Stage
 from ums.domain import layout
 from ums.domain.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, RefusedError, UmsError
 from ums.domain.fleet import Given, Health
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.risks import Risk
@@ -24,8 +24,8 @@ from ums.usecases.instruct import Subject, Why
 V1, V2 = (ReleaseName("platform", Version(text)) for text in ("1.0.0", "1.1.0"))
 PLATFORM = Subject("platform")
 OTHER = PDPName("acme", "other")
-ENGINEER = Identity("erik", frozenset({"release-engineer"}))
-OWNER = Why(Identity("olga", frozenset({"operator"})), "tested in staging")
+ENGINEER = Holder("erik", frozenset({"release-engineer"})).identity
+OWNER = Why(Holder("olga", frozenset({"operator"})).identity, "tested in staging")
 ERIK = Why(ENGINEER, "case 4711")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NIGHTS = {"allow": [{"cron": "0 22 * * *", "duration": "2h"}]}
@@ -139,7 +139,7 @@ def test_a_risk_is_declared_once(stage: Stage) -> None:
         (PROD, "none", OWNER, NotFoundError),
         (PDPName("acme", "none"), "lost-routes", OWNER, NotFoundError),
         (PROD, "lost-routes", Why(OWNER.by, ""), InvalidInputError),
-        (PROD, "lost-routes", Why(Identity("v", frozenset({"viewer"})), "x"), ForbiddenError),
+        (PROD, "lost-routes", Why(Holder("v", frozenset({"viewer"})).identity, "x"), ForbiddenError),
     ],
     ids=["no such risk", "no such data plane", "no reason", "no right"],
 )

@@ -11,15 +11,15 @@ from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain import layout
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, RefusedError, UmsError
 from ums.domain.freezes import UNREADABLE, Scope
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.domain.world import Decision, Raw
 from ums.usecases.instruct import Subject, Why
 
-OLGA = Why(Identity("olga", frozenset({"operator"})), "incident 4711")
-LIMITED = Identity("fay", frozenset({"operator"}), frozenset({"flux"}))
+OLGA = Why(Holder("olga", frozenset({"operator"})).identity, "incident 4711")
+LIMITED = Holder("fay", frozenset({"operator"}), frozenset({"flux"})).identity
 EVERYTHING = Scope()
 V2 = ReleaseName("platform", Version("1.1.0"))
 
@@ -92,7 +92,7 @@ def test_a_freeze_of_the_same_name_is_replaced(stage: Stage) -> None:
         (Scope(org="none"), OLGA, NotFoundError),
         (Scope(pdp=PDPName("acme", "none")), OLGA, NotFoundError),
         (EVERYTHING, Why(OLGA.by, " "), InvalidInputError),
-        (EVERYTHING, Why(Identity("vic", frozenset({"viewer"})), "x"), ForbiddenError),
+        (EVERYTHING, Why(Holder("vic", frozenset({"viewer"})).identity, "x"), ForbiddenError),
         (EVERYTHING, Why(LIMITED, "x"), ForbiddenError),
         (Scope(bundle="platform"), Why(LIMITED, "x"), ForbiddenError),
     ],

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, RefusedError, UmsError
 from ums.domain.fleet import Hold, Pin, Registration
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
@@ -20,8 +20,8 @@ from ums.usecases.record import Outcome
 
 PLATFORM = Subject("platform")
 CILIUM = Subject("platform", "cilium")
-OLGA = Identity("olga", frozenset({"operator"}))
-ENGINEER = Identity("erik", frozenset({"release-engineer"}))
+OLGA = Holder("olga", frozenset({"operator"})).identity
+ENGINEER = Holder("erik", frozenset({"release-engineer"})).identity
 WHY = Why(OLGA, "because")
 V1, V2 = Version("1.0.0"), Version("1.1.0")
 
@@ -193,11 +193,11 @@ def test_every_way_back_past_what_cannot_be_undone_is_refused(stage: Stage, act:
         (lambda do: do.roll_back_channel("stable", "platform", V1, WHY), ForbiddenError),
         (
             lambda do: do.hold(
-                PROD, PLATFORM, V1, Why(Identity("f", frozenset({"operator"}), frozenset({"flux"})), "x")
+                PROD, PLATFORM, V1, Why(Holder("f", frozenset({"operator"}), frozenset({"flux"})).identity, "x")
             ),
             ForbiddenError,
         ),
-        (lambda do: do.unpin(PROD, PLATFORM, Why(Identity("v", frozenset({"viewer"})), "x")), ForbiddenError),
+        (lambda do: do.unpin(PROD, PLATFORM, Why(Holder("v", frozenset({"viewer"})).identity, "x")), ForbiddenError),
         (lambda do: do.unhold(PDPName("acme", "none"), PLATFORM, WHY), NotFoundError),
     ],
 )

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Stage
 from ums.domain.errors import ForbiddenError
 from ums.domain.fleet import Given, Registration
 from ums.domain.freezes import Scope
-from ums.domain.identity import Identity
+from ums.domain.identity import Grant, Holder, Identity
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.risks import Risk
@@ -71,7 +71,7 @@ ACTS: dict[str, tuple[Act, set[str]]] = {
         {"bundle", "channel", "org"},
     ),
     "bootstrap": (lambda do, by: do.bootstrap_data_plane(PROD, by=by), {"bundle", "channel", "org"}),
-    "issue a token": (lambda do, by: do.issue_token(Identity("y", frozenset({"admin"})), expires=None, by=by), set()),
+    "issue a token": (lambda do, by: do.issue_token(Holder("y", frozenset({"admin"})), expires=None, by=by), set()),
 }
 """What an act does, and the kinds to which one may be limited and still do it, where the limit names what is there."""
 CONCERNS_NONE = {("bootstrap", "bundle"), ("bootstrap", "channel"), ("change", "bundle")}
@@ -93,7 +93,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def limited(kind: str, name: str) -> Identity:
     """Return an admin of one bundle, channel or organization."""
     fields: dict[str, Any] = {f"{kind}s": frozenset({name})}
-    return replace(ADMIN, **fields)
+    return replace(ADA, **fields).identity
 
 
 @pytest.mark.parametrize("kind", LIMITS)
@@ -115,7 +115,7 @@ def test_a_limit_holds(stage: Stage, act: str, kind: str) -> None:
 def test_nobody_switches_to_a_channel_beyond_the_limit(stage: Stage) -> None:
     """Nor away from one."""
     for channel in ("stable", "edge"):
-        by = replace(ADMIN, channels=frozenset({channel}))
+        by = replace(ADA, channels=frozenset({channel})).identity
         with pytest.raises(ForbiddenError):
             stage.services.change_data_plane(PROD, lambda each: replace(each, channel="edge"), Why(by, "x"))
 
@@ -124,10 +124,33 @@ def test_only_who_may_freeze_may_thaw(tmp_path: Path) -> None:
     """Of an organization's freeze, that organization's operators; of one on everything, none of them."""
     stage = Stage(tmp_path)
     stage.add_plane()
-    olga = Identity("olga", frozenset({"operator"}), orgs=frozenset({"acme"}))
+    olga = Holder("olga", frozenset({"operator"}), orgs=frozenset({"acme"})).identity
     stage.services.freeze_fleet.freeze("mine", Scope(org="acme"), Why(olga, "audit"))
     stage.services.freeze_fleet.freeze("all", Scope(), Why(ADMIN, "incident"))
     with pytest.raises(ForbiddenError, match="limited to organization acme; this concerns every organization"):
         stage.services.freeze_fleet.thaw("all", Why(olga, "impatient"))
     stage.services.freeze_fleet.thaw("mine", Why(olga, "done"))
     assert [each.name for each in stage.world().freezes] == ["all"]
+
+
+@pytest.mark.parametrize("act", ["pin", "consent", "change"])
+def test_grants_do_not_make_up_for_each_other(stage: Stage, act: str) -> None:
+    """Two that reach the channel and the organization each are none that reaches both."""
+    do, _ = ACTS[act]
+    apart = (
+        Grant("admin", channels=frozenset({"stable"}), orgs=frozenset({"another"})),
+        Grant("admin", channels=frozenset({"another"}), orgs=frozenset({"acme"})),
+    )
+    with pytest.raises(ForbiddenError):
+        do(stage.services, Identity("olga", grants=apart))
+    do(stage.services, Identity("olga", grants=(*apart, Grant("admin", channels=frozenset({"stable"})))))
+
+
+def test_two_limits_of_bundle_and_channel_are_not_combined(stage: Stage) -> None:
+    """Consenting to a bundle in one channel, and to another bundle in another, is not the first in the second."""
+    apart = (
+        Grant("operator", bundles=frozenset({"platform"}), channels=frozenset({"edge"})),
+        Grant("operator", bundles=frozenset({"flux"}), channels=frozenset({"stable"})),
+    )
+    with pytest.raises(ForbiddenError, match="limited to channel edge; this concerns stable"):
+        stage.services.instruct.consent(PROD, NEXT, Why(Identity("olga", grants=apart), "x"))

@@ -23,7 +23,7 @@ from ums.domain.errors import (
     UnavailableError,
 )
 from ums.domain.fleet import Health, Registration, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.version import Version, VersionRange
 from ums.usecases.instruct import ROLLBACK_HOLD, Subject, Why
@@ -94,9 +94,12 @@ def test_nobody_goes_back_past_what_cannot_be_undone(stage: Stage) -> None:
         (lambda do: do.roll_back(PROD, PLATFORM, Version("1.1.0"), WHY), InvalidInputError),
         (lambda do: do.roll_back_channel("edge", "other", Version("1.0.0"), WHY), NotFoundError),
         (lambda do: do.unhold_channel("none", "platform", WHY), NotFoundError),
-        (lambda do: do.pin(PROD, PLATFORM, None, Why(Identity("v", frozenset({"viewer"})), "x")), ForbiddenError),
         (
-            lambda do: do.unhold_channel("stable", "platform", Why(Identity("o", frozenset({"operator"})), "x")),
+            lambda do: do.pin(PROD, PLATFORM, None, Why(Holder("v", frozenset({"viewer"})).identity, "x")),
+            ForbiddenError,
+        ),
+        (
+            lambda do: do.unhold_channel("stable", "platform", Why(Holder("o", frozenset({"operator"})).identity, "x")),
             ForbiddenError,
         ),
     ],
@@ -161,7 +164,7 @@ def test_bootstrap_brings_the_guard_before_the_sources_and_the_current_state(sta
     assert desired is not None
     assert state["data"]["serial"] == str(desired.serial)
     with pytest.raises(ForbiddenError):
-        stage.services.bootstrap_data_plane(PROD, by=Identity("o", frozenset({"operator"})))
+        stage.services.bootstrap_data_plane(PROD, by=Holder("o", frozenset({"operator"})).identity)
 
 
 def event(stage: Stage, *, reason: str, name: str = "ums-root", at: int = 0, **fields: object) -> dict[str, Any]:
@@ -275,9 +278,9 @@ def test_a_data_plane_proves_itself_by_password_and_by_signature(stage: Stage) -
 
 def test_tokens_end_and_only_their_hashes_are_kept(stage: Stage) -> None:
     """A token is known until its end; nobody makes one that could do nothing, and its groups are names."""
-    identity = Identity("ci", frozenset({"publisher"}), frozenset({"platform"}))
-    token = stage.services.issue_token(identity, expires=stage.clock.now() + timedelta(hours=1), by=ADMIN)
-    assert stage.services.authenticate(token) == identity
+    holder = Holder("ci", frozenset({"publisher"}), frozenset({"platform"}))
+    token = stage.services.issue_token(holder, expires=stage.clock.now() + timedelta(hours=1), by=ADMIN)
+    assert stage.services.authenticate(token) == holder.identity
     stage.clock.advance(timedelta(hours=1))
     with pytest.raises(UnauthenticatedError):
         stage.services.authenticate(token)
@@ -287,7 +290,7 @@ def test_tokens_end_and_only_their_hashes_are_kept(stage: Stage) -> None:
         ({"A b"}, "group name"),
     ):
         with pytest.raises(InvalidInputError, match=text):
-            stage.services.issue_token(Identity("x", frozenset(groups)), expires=None, by=ADMIN)
-    assert stage.services.issue_token(Identity("sam", frozenset({"viewer", "security"})), expires=None, by=ADMIN)
+            stage.services.issue_token(Holder("x", frozenset(groups)), expires=None, by=ADMIN)
+    assert stage.services.issue_token(Holder("sam", frozenset({"viewer", "security"})), expires=None, by=ADMIN)
     with pytest.raises(ForbiddenError):
-        stage.services.issue_token(identity, expires=None, by=identity)
+        stage.services.issue_token(holder, expires=None, by=holder.identity)

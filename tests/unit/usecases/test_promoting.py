@@ -16,7 +16,7 @@ from ums.domain import layout
 from ums.domain.errors import ForbiddenError, InvalidInputError, RefusedError
 from ums.domain.fleet import Health
 from ums.domain.gates import Verdict, ask_gates
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder, Identity
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
@@ -25,8 +25,8 @@ from ums.usecases.instruct import Why
 
 V1, V2 = (ReleaseName("platform", Version(text)) for text in ("1.0.0", "1.1.0"))
 HOUR = timedelta(hours=1)
-ERIK, EVE = (Identity(name, frozenset({"release-engineer"})) for name in ("erik", "eve"))
-SAM, SUE = (Identity(name, frozenset({"viewer", "security"})) for name in ("sam", "sue"))
+ERIK, EVE = (Holder(name, frozenset({"release-engineer"})).identity for name in ("erik", "eve"))
+SAM, SUE = (Holder(name, frozenset({"viewer", "security"})).identity for name in ("sam", "sue"))
 SECURITY: dict[str, Any] = {"class": "security"}
 SOAK = {"soak": "2h"}
 TWO = {"approvals": {"required": 2, "groups": ["release-engineer", "security"]}}
@@ -264,7 +264,10 @@ def test_who_approved_and_then_wants_it_no_longer_counts(stage: Stage) -> None:
 def test_only_those_asked_may_answer_and_a_later_answer_counts(stage: Stage) -> None:
     """A no closes the gate, until the same person says yes; a no needs a reason."""
     demand(stage, TWO)
-    for by, error in ((Identity("vic", frozenset({"viewer"})), ForbiddenError), (Identity("x"), ForbiddenError)):
+    for by, error in (
+        (Holder("vic", frozenset({"viewer"})).identity, ForbiddenError),
+        (Holder("x").identity, ForbiddenError),
+    ):
         with pytest.raises(error):
             stage.services.approve(V2, to="stable", by=by, reason="fine")
     with pytest.raises(InvalidInputError, match="reason"):

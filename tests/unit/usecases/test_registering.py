@@ -17,7 +17,7 @@ from ums.domain.errors import (
     UnavailableError,
     UnverifiedError,
 )
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.oci import SIGSTORE_BUNDLE
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
@@ -51,7 +51,7 @@ def test_registered_twice_is_registered_once(stage: Stage, pushed: Built) -> Non
     first = stage.services.register_release(V1, pushed.artifact.descriptor.digest, by=ADMIN)
     head = stage.repo.read().base
     stage.registry.fail_after(0)
-    other = Identity("eve", frozenset({"publisher"}))
+    other = Holder("eve", frozenset({"publisher"})).identity
     assert stage.services.register_release(V1, pushed.artifact.descriptor.digest, by=other) == first
     assert stage.repo.read().base == head
 
@@ -110,7 +110,7 @@ def test_whoever_may_not_publish_learns_nothing(stage: Stage, pushed: Built) -> 
     stage.registry.fail_after(0)
     with pytest.raises(ForbiddenError):
         stage.services.register_release(
-            V1, pushed.artifact.descriptor.digest, by=Identity("o", frozenset({"operator"}))
+            V1, pushed.artifact.descriptor.digest, by=Holder("o", frozenset({"operator"})).identity
         )
 
 

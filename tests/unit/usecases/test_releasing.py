@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.usecases.stage import ADMIN, PREFIX, Stage
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError, UmsError, UnverifiedError
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder, Identity
 from ums.domain.oci import SIGSTORE_BUNDLE
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
@@ -147,12 +147,12 @@ def test_a_key_that_lost_trust_stops_promotions(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("identity", "may_publish", "may_promote"),
     [
-        (Identity("v", frozenset({"viewer"})), False, False),
-        (Identity("p", frozenset({"publisher"})), True, False),
-        (Identity("p", frozenset({"publisher"}), frozenset({"flux"})), False, False),
-        (Identity("o", frozenset({"operator"})), False, False),
-        (Identity("e", frozenset({"release-engineer"})), True, True),
-        (Identity("x", frozenset({"no-such-group"})), False, False),
+        (Holder("v", frozenset({"viewer"})).identity, False, False),
+        (Holder("p", frozenset({"publisher"})).identity, True, False),
+        (Holder("p", frozenset({"publisher"}), frozenset({"flux"})).identity, False, False),
+        (Holder("o", frozenset({"operator"})).identity, False, False),
+        (Holder("e", frozenset({"release-engineer"})).identity, True, True),
+        (Holder("x", frozenset({"no-such-group"})).identity, False, False),
     ],
 )
 def test_roles_decide_who_publishes_and_who_promotes(

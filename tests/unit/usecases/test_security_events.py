@@ -14,13 +14,13 @@ from tests.unit.usecases.stage import ADMIN, PROD, SettableClock, Stage
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.errors import ConflictError, NotFoundError, StorageError, UmsError, UnauthenticatedError
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.security_log import Entry, Origin, SecurityEvent, SecurityKind
 from ums.domain.webhooks import Webhook
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.webhooks import make_secret
 
-CI = Identity("ci", frozenset({"publisher"}), bundles=frozenset({"platform"}))
+CI = Holder("ci", frozenset({"publisher"}), bundles=frozenset({"platform"}))
 MINUTE = timedelta(minutes=1)
 
 

@@ -13,14 +13,14 @@ from tests.unit.usecases.stage import Stage
 from ums.domain import layout
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, UmsError
 from ums.domain.fleet import Health
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.rollouts import Rollout, RolloutStatus
 from ums.usecases.instruct import Why
 from ums.usecases.steer_rollout import STEPS
 
-ENGINEER = Identity("erik", frozenset({"release-engineer"}))
-OPERATOR = Identity("olga", frozenset({"operator"}))
+ENGINEER = Holder("erik", frozenset({"release-engineer"})).identity
+OPERATOR = Holder("olga", frozenset({"operator"})).identity
 PLANES = [PDPName("acme", f"pdp-{number}") for number in range(3)]
 MINUTE = timedelta(minutes=1)
 WAVES = {

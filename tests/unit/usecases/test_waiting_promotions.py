@@ -9,12 +9,12 @@ import yaml
 
 from tests.unit.usecases.stage import ADMIN, AT_ONCE, PROD, Stage
 from ums.domain.errors import ConflictError, ForbiddenError, InvalidInputError
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.usecases.instruct import Why
 
-BOB = Identity("bob", frozenset({"sre", "viewer"}))
+BOB = Holder("bob", frozenset({"sre", "viewer"})).identity
 NAME = ReleaseName("platform", Version("1.0.0"))
 POLICY = {"gates": {"approvals": {"required": 1, "groups": ["sre"]}}, "rollout": AT_ONCE}
 

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.usecases.stage import ADMIN, Stage
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from ums.domain.freezes import Scope
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.webhooks import MAX_ATTEMPTS, Status, Webhook
 from ums.usecases.instruct import Why
 from ums.usecases.webhooks import KEPT, make_secret
@@ -116,8 +116,8 @@ def test_only_admins_see_and_change_webhooks(stage: Stage) -> None:
     """Not even admins of an organization: a webhook is told of all of them."""
     manage = stage.services.manage_webhooks
     for by in (
-        Identity("erik", frozenset({"release-engineer"})),
-        Identity("o", ADMIN.groups, orgs=frozenset({"acme"})),
+        Holder("erik", frozenset({"release-engineer"})).identity,
+        Holder("o", ADMIN.groups, orgs=frozenset({"acme"})).identity,
     ):
         for act in (
             lambda by=by: manage.list(by=by),

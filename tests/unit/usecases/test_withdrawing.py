@@ -11,7 +11,7 @@ import pytest
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError, RefusedError, UmsError
 from ums.domain.fleet import Health
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
@@ -22,7 +22,7 @@ BAD = ReleaseName("platform", Version("1.1.0"))
 V1, V3 = Version("1.0.0"), Version("1.2.0")
 PLATFORM = Subject("platform")
 NEW = PDPName("acme", "new")
-WHY = Why(Identity("erik", frozenset({"release-engineer"})), "corrupts data")
+WHY = Why(Holder("erik", frozenset({"release-engineer"})).identity, "corrupts data")
 
 
 def make(folder: Path, **second: Any) -> Stage:  # noqa: ANN401 - a bundle's fields
@@ -169,7 +169,7 @@ def test_a_hold_elsewhere_leads_away_from_a_recalled_release(stage: Stage) -> No
         (ReleaseName("platform", V3), None, WHY, InvalidInputError),
         (ReleaseName("platform", V1), BAD.version, WHY, InvalidInputError),
         (BAD, None, Why(WHY.by, ""), InvalidInputError),
-        (BAD, None, Why(Identity("olga", frozenset({"operator"})), "x"), ForbiddenError),
+        (BAD, None, Why(Holder("olga", frozenset({"operator"})).identity, "x"), ForbiddenError),
     ],
     ids=["to itself", "to none", "of none", "of the newest", "to a yanked one", "no reason", "no right"],
 )

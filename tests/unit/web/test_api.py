@@ -14,7 +14,7 @@ from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from tests.unit.usecases.test_operating import event
 from tests.unit.web.documented import UNDOCUMENTED, documented_client
 from ums.domain import errors
-from ums.domain.identity import ROLES, Identity
+from ums.domain.identity import ROLES, Holder
 from ums.outcomes import OUTCOMES
 from ums.web.app import create_app
 from ums.web.errors import handle_errors
@@ -26,6 +26,7 @@ ADD = ("/api/v1/pdps", {"pdp": "acme/new", "channel": "edge", "bundles": ["platf
 TOKEN = ("/api/v1/tokens", {"subject": "x", "groups": ["viewer"]})
 ALLOWED = {
     "viewer": set[str](),
+    "approver": set[str](),
     "publisher": set[str](),
     "operator": {PIN[0]},
     "release-engineer": {PROMOTION[0], PIN[0]},
@@ -51,7 +52,7 @@ def client(stage: Stage) -> FlaskClient:
 
 def bearer(stage: Stage, *groups: str) -> dict[str, str]:
     """Return the header of a new token."""
-    token = stage.services.issue_token(Identity("somebody", frozenset(groups)), expires=None, by=ADMIN)
+    token = stage.services.issue_token(Holder("somebody", frozenset(groups)), expires=None, by=ADMIN)
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -17,7 +17,7 @@ from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from tests.unit.web.documented import documented_client
 from ums.domain.digest import Digest
 from ums.domain.fleet import Registration
-from ums.domain.identity import ROLES, Identity
+from ums.domain.identity import ROLES, Holder
 from ums.domain.names import PDPName
 from ums.web.app import create_app
 
@@ -86,8 +86,8 @@ def client(stage: Stage) -> FlaskClient:
 
 def bearer(stage: Stage, *groups: str, bundles: frozenset[str] = frozenset()) -> str:
     """Return the authorization of a new token."""
-    identity = Identity("somebody", frozenset(groups), bundles)
-    return f"Bearer {stage.services.issue_token(identity, expires=None, by=ADMIN)}"
+    holder = Holder("somebody", frozenset(groups), bundles)
+    return f"Bearer {stage.services.issue_token(holder, expires=None, by=ADMIN)}"
 
 
 def as_role(stage: Stage, *groups: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from tests.unit.usecases.stage import ADMIN, Stage
 from tests.unit.web.documented import documented_client
-from ums.domain.identity import ROLES, Identity
+from ums.domain.identity import ROLES, Holder
 from ums.domain.security_log import Entry, verify_chain
 from ums.web.app import create_app
 from ums.web.observing import Observed
@@ -25,7 +25,7 @@ def stage(tmp_path: Path) -> Stage:
     made = Stage(tmp_path)
     for number in range(5):
         made.clock.advance(timedelta(seconds=2))
-        made.services.issue_token(Identity(f"u{number}", frozenset({"viewer"})), expires=None, by=ADMIN)
+        made.services.issue_token(Holder(f"u{number}", frozenset({"viewer"})), expires=None, by=ADMIN)
     made.clock.advance(timedelta(seconds=1))
     made.add_plane()
     return made
@@ -43,8 +43,8 @@ def client(stage: Stage) -> FlaskClient:
 
 def bearer(stage: Stage, role: str, **limits: frozenset[str]) -> str:
     """Return the header of a role."""
-    identity = Identity(f"the-{role}", frozenset({role}), **limits)
-    return f"Bearer {stage.services.issue_token(identity, expires=None, by=ADMIN)}"
+    holder = Holder(f"the-{role}", frozenset({role}), **limits)
+    return f"Bearer {stage.services.issue_token(holder, expires=None, by=ADMIN)}"
 
 
 def pages(client: FlaskClient, path: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import Client, TestResponse
 
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Stage
 from tests.unit.usecases.test_operating import event
 from tests.unit.web.test_api import bearer
 from tests.unit.web.test_api_answers import signed_event
@@ -225,7 +225,7 @@ def test_nobody_notes_outside_of_a_request() -> None:
 
 def test_an_admin_is_told_by_name(stage: Stage, client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     """Of one request after the other, each its own."""
-    token = stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
+    token = stage.services.issue_token(ADA, expires=None, by=ADMIN)
     client.get("/api/v1/status", headers={"Authorization": f"Bearer {token}"})
     client.get("/healthz")
     assert [line["subject"] for line in lines(caplog)] == ["ada", None]

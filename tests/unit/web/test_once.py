@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.unit.usecases.stage import ADMIN, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, Stage
 from tests.unit.web.documented import document, documented_client
 from ums.domain.errors import StorageError
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.web.app import create_app
 
 API = "/api/v1"
@@ -29,13 +29,13 @@ def stage(tmp_path: Path) -> Stage:
 def client(stage: Stage) -> FlaskClient:
     """Return a client of its API, logged in as an admin."""
     made = documented_client(create_app(stage.services))
-    made.environ_base["HTTP_AUTHORIZATION"] = bearer(stage, ADMIN)
+    made.environ_base["HTTP_AUTHORIZATION"] = bearer(stage, ADA)
     return made
 
 
-def bearer(stage: Stage, identity: Identity) -> str:
+def bearer(stage: Stage, holder: Holder) -> str:
     """Return the authorization of a new token."""
-    return f"Bearer {stage.services.issue_token(identity, expires=None, by=ADMIN)}"
+    return f"Bearer {stage.services.issue_token(holder, expires=None, by=ADMIN)}"
 
 
 def post(client: FlaskClient, path: str, body: dict[str, object], key: str = "k", **headers: str) -> TestResponse:
@@ -68,7 +68,7 @@ def test_a_key_is_for_one_request(client: FlaskClient) -> None:
 def test_keys_of_others_do_not_meet(stage: Stage, client: FlaskClient) -> None:
     """Nobody reads what somebody else was answered."""
     assert post(client, "/freezes", {"reason": "x"}).status_code == 200
-    viewer = bearer(stage, Identity("eve", frozenset({"viewer"})))
+    viewer = bearer(stage, Holder("eve", frozenset({"viewer"})))
     assert post(client, "/freezes", {"reason": "x"}, Authorization=viewer).status_code == 403
 
 

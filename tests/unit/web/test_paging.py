@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, PROD, Stage
 from tests.unit.web.documented import documented_client
 from ums.domain.fleet import Health
 from ums.domain.names import PDPName
@@ -34,7 +34,7 @@ def stage(tmp_path: Path) -> Stage:
 def client(stage: Stage) -> FlaskClient:
     """Return a client of its API."""
     made = documented_client(create_app(stage.services))
-    token = stage.services.issue_token(ADMIN, expires=None, by=ADMIN)
+    token = stage.services.issue_token(ADA, expires=None, by=ADMIN)
     made.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return made
 
