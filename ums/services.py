@@ -31,6 +31,7 @@ from ums.usecases.record import Record
 from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
 from ums.usecases.risks import DeclareRisk
+from ums.usecases.roles import GrantRoles
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
@@ -52,6 +53,7 @@ class Services:
     authenticate_plane: AuthenticatePlane
     issue_token: IssueToken
     manage_tokens: ManageTokens
+    grant_roles: GrantRoles
     register_release: RegisterRelease
     promote: Promote
     cancel_promotion: CancelPromotion
@@ -108,6 +110,7 @@ class Services:
             authenticate_plane=AuthenticatePlane(release_repo, credentials, security),
             issue_token=IssueToken(store, clock, security),
             manage_tokens=ManageTokens(store, security),
+            grant_roles=GrantRoles(record),
             register_release=RegisterRelease(record, verify),
             promote=promote,
             cancel_promotion=CancelPromotion(record),

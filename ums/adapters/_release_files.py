@@ -18,6 +18,8 @@ from pydantic import Field, model_validator
 from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
 from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, edit, load, parsed_by, validate
 from ums.domain import layout
+from ums.domain.access import UNREADABLE as NO_ACCESS
+from ums.domain.access import Access, Granted, Grantee, GranteeKind
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Channel, Request
 from ums.domain.digest import Digest
@@ -36,6 +38,7 @@ from ums.domain.fleet import (
     fact_version,
 )
 from ums.domain.freezes import UNREADABLE, Freeze
+from ums.domain.identity import ROLES, Grant
 from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
@@ -201,9 +204,73 @@ class RegistrationModel(StrictModel):
         )
 
 
+Person = Annotated[str, Field(min_length=1, max_length=200)]
+Instant = Annotated[str, parsed_by(parse_instant)]
+
+
+class GranteeModel(StrictModel):
+    """Whom a role is granted to, as the identity provider names them."""
+
+    subject: Person | None = Field(None, description="One person or machine.")
+    group: Person | None = Field(None, description="Whoever is in this group.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> GranteeModel:
+        if (self.subject is None) == (self.group is None):
+            raise ValueError("give either subject or group")
+        return self
+
+    def to_domain(self) -> Grantee:
+        """Return whom."""
+        if self.subject is not None:
+            return Grantee(GranteeKind.SUBJECT, self.subject)
+        return Grantee(GranteeKind.GROUP, self.group or "")
+
+
+class GrantModel(StrictModel):
+    """A role, whom it is granted to, and how far it reaches."""
+
+    role: Annotated[str, Field(json_schema_extra={"enum": list(ROLES)})] = Field(description="What may be done.")
+    to: GranteeModel = Field(description="Who may.")
+    bundles: list[Name] = Field(default_factory=list, min_length=1, description="With these bundles alone.")
+    channels: list[Name] = Field(default_factory=list, min_length=1, description="In these channels alone.")
+    orgs: list[Name] = Field(default_factory=list, min_length=1, description="With these organizations' planes alone.")
+    by: str = Field("", description="Who granted it.")
+    reason: str = Field("", description="Why.")
+    since: Instant | None = Field(None, description="It counts from then on.")
+    until: Instant | None = Field(None, description="It ends then.")
+
+    def to_domain(self) -> Granted:
+        """Return the grant.
+
+        Raises:
+            InvalidInputError: there is no such role.
+
+        """
+        limits = (frozenset(each) for each in (self.bundles, self.channels, self.orgs))
+        times = (parse_instant(each) if each else None for each in (self.since, self.until))
+        return Granted(Grant(self.role, *limits), self.to.to_domain(), self.by, self.reason, *times)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> GrantModel:
+        try:
+            self.to_domain()
+        except InvalidInputError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from error
+        return self
+
+
+class AccessModel(StrictModel):
+    """``access.yaml``: who has which role. If it is wrong, nobody has any by it."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
+    grants: list[GrantModel] = Field(default_factory=list, description="All roles that are granted here.")
+
+
 MODELS: dict[str, type[StrictModel]] = {
     "ums": SettingsModel,
     "trust": TrustModel,
+    "access": AccessModel,
     "policy": ChannelModel,
     "registration": RegistrationModel,
 }
@@ -244,6 +311,7 @@ class ReleaseFiles:
         self._catalog: Mapping[str, Mapping[Version, CatalogEntry]] = {}
         self._risks: dict[str, Risk] = {}
         self._freezes: tuple[Freeze, ...] = ()
+        self._access = Access()
 
     def read(self, base: Base, main: Mapping[str, File], delivery: Mapping[str, File]) -> World:
         """Return the world of these files and no others, as ``world`` does."""
@@ -290,6 +358,7 @@ class ReleaseFiles:
             planes=self._planes,
             freezes=self._freezes,
             risks={risk.name: risk for risk in self._risks.values()},
+            access=self._access,
             problems=problems,
         )
 
@@ -309,6 +378,8 @@ class ReleaseFiles:
                 _put(self._risks, path, reading.risk(path))
             case (layout.FREEZES,):
                 self._freezes = reading.freezes()
+            case (layout.ACCESS,):
+                self._access = reading.access()
             case _:
                 return
         _put(self._problems, unit, reading.take_problems() or None)
@@ -374,6 +445,10 @@ class _Reading:
         found = self._find(self._main, layout.FREEZES, _freezes, absent=_NOTHING_FROZEN)
         # One that cannot be read is one on everything: it was meant to stop something.
         return (UNREADABLE,) if found is None else found
+
+    def access(self) -> Access:
+        found = self._find(self._main, layout.ACCESS, _access, absent=Access())
+        return NO_ACCESS if found is None else found
 
     def channel(self, name: str) -> tuple[Channel | None, Policy | None]:
         """Return a channel with the policy in force, and the policy that people want instead, if another."""
@@ -515,6 +590,10 @@ def _request(content: bytes, path: str) -> Request:
 
 def _freezes(content: bytes, path: str) -> tuple[Freeze, ...]:
     return tuple(Freeze.from_dict(each) for each in load(content, path)["freezes"])
+
+
+def _access(content: bytes, path: str) -> Access:
+    return Access(tuple(each.to_domain() for each in validate(AccessModel, content, path).grants))
 
 
 def _risk(content: bytes, path: str) -> Risk:

@@ -17,6 +17,7 @@ ANCHOR = "UMS-Security-Log"
 SETTINGS = "ums.yaml"
 TRUST = "trust.yaml"
 FREEZES = "freezes.yaml"
+ACCESS = "access.yaml"
 
 
 def catalog_folder(bundle: str, version: Version) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
 from ums.domain.errors import NotFoundError, SpecError
@@ -145,6 +146,7 @@ class World:
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     risks: Mapping[str, Risk] = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
     problems: tuple[SpecError, ...] = ()
 
     def with_reports(self, reports: Mapping[PDPName, Report]) -> World:

@@ -18,6 +18,7 @@ VERSION = Version("1.4.2-rc.1")
     [
         (layout.SETTINGS, "ums.yaml"),
         (layout.TRUST, "trust.yaml"),
+        (layout.ACCESS, "access.yaml"),
         (layout.catalog_release("platform", VERSION), "catalog/platform/1.4.2-rc.1/release.json"),
         (layout.catalog_notes("platform", VERSION), "catalog/platform/1.4.2-rc.1/notes.md"),
         (layout.catalog_status("platform", VERSION), "catalog/platform/1.4.2-rc.1/status.yaml"),

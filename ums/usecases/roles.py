@@ -1,0 +1,122 @@
+"""Grant a role in Git, take it back, and see who has which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ums.domain import layout
+from ums.domain.access import Access, Granted, Grantee
+from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
+from ums.domain.identity import Grant, Identity, Permission
+from ums.domain.world import Edited, World
+from ums.usecases.instruct import Why
+from ums.usecases.record import Change, Outcome, Record
+
+_MAX_CHARACTERS = 400_000
+"""A file too large to be read would take everybody's roles."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRoles:
+    """Change ``access.yaml``. Admins do, and nobody gives or takes what is beyond his own limits."""
+
+    record: Record
+
+    def list(self, *, by: Identity) -> Sequence[Granted]:
+        """Return the grants that somebody could give.
+
+        Raises:
+            ForbiddenError: only admins see them.
+
+        """
+        by.require(Permission.ADMIN)
+        return [each for each in self.record.world().access.granted if _may_give(by, each.grant)]
+
+    def grant(self, grant: Grant, to: Grantee, why: Why, *, dry_run: bool = False) -> Outcome:
+        """Grant a role; the same again takes the place of the first, with its new end.
+
+        Raises:
+            ForbiddenError: the identity is no admin, or would give more than it has.
+            InvalidInputError: a reason is missing, there is no such role, or the file cannot be read.
+
+        """
+        why.by.require_to_give(grant)
+
+        def change(world: World, now: datetime) -> Change:
+            given = why.given(now)
+            made = Granted(grant, to, given.by, given.reason, given.since, given.until)
+            others = [each for each in _readable(world).granted if (each.grant, each.to) != (grant, to)]
+            return _changed(world, [*others, made], now)
+
+        return self._record(change, f"access: Grant {grant.role} to {to}", "grant-role", why, dry_run=dry_run)
+
+    def revoke(self, grant: Grant, to: Grantee, why: Why, *, dry_run: bool = False) -> Outcome:
+        """Take a role back: with limits the grant of just these, without any every grant of the role.
+
+        Raises:
+            ForbiddenError: the identity is no admin, or could not have given it.
+            NotFoundError: nobody granted that.
+            InvalidInputError: a reason is missing, or the file cannot be read.
+
+        """
+        why.by.require(Permission.ADMIN)
+
+        def change(world: World, now: datetime) -> Change:
+            why.given(now)
+            access, every = _readable(world), Grant(grant.role)
+            theirs = [each for each in access.granted if each.to == to]
+            gone = [
+                each for each in theirs if grant == each.grant or (grant == every and each.grant.role == grant.role)
+            ]
+            if not gone:
+                has = ", ".join(str(each.grant) for each in theirs if _may_give(why.by, each.grant))
+                raise NotFoundError(
+                    f"{to} was not granted {grant}", hint=f"granted was: {has}" if has else "ums role list shows all"
+                )
+            for each in gone:
+                why.by.require_to_give(each.grant)
+            return _changed(world, [each for each in access.granted if each not in gone], now)
+
+        return self._record(change, f"access: Revoke {grant.role} from {to}", "revoke-role", why, dry_run=dry_run)
+
+    def _record(
+        self, change: Callable[[World, datetime], Change], subject: str, action: str, why: Why, *, dry_run: bool
+    ) -> Outcome:
+        return self.record(
+            change,
+            subject=subject,
+            action=action,
+            actor=why.by.subject,
+            reason=why.reason,
+            dry_run=dry_run,
+            settle=False,
+        )
+
+
+def _may_give(by: Identity, grant: Grant) -> bool:
+    try:
+        by.require_to_give(grant)
+    except ForbiddenError:
+        return False
+    return True
+
+
+def _readable(world: World) -> Access:
+    if not world.access.is_readable:
+        raise InvalidInputError(
+            f"{layout.ACCESS} cannot be read, so it grants nothing", hint="mend the file in the release repo"
+        )
+    return world.access
+
+
+def _changed(world: World, granted: Sequence[Granted], now: datetime) -> Change:
+    """Return the change; what is over goes with it."""
+    access = Access(tuple(each for each in granted if not each.is_over(now)))
+    grants = [each.to_dict() for each in access.granted]
+    if len(json.dumps(grants)) > _MAX_CHARACTERS:
+        raise InvalidInputError("there are too many grants to keep", hint="grant to groups, and shorten the reasons")
+    document = Edited({"schema": layout.SCHEMA, "grants": grants})
+    return Change(replace(world, access=access), {layout.ACCESS: document})
