@@ -61,6 +61,7 @@ GROUPS = {
         "restore": ("backup", "restore", "Bring a backup back."),
         "reindex": ("reindex", "reindex", "Bring the database in line with the release repo."),
         "token": ("token", "token", "Issue, list and revoke API tokens."),
+        "role": ("role", "role", "Grant, list and revoke roles of people, in Git."),
         "webhook": ("webhook", "webhook", "Tell other systems what happens."),
         "version": ("version", "version", "Show the version."),
     },

@@ -297,3 +297,18 @@ class Client(Connection):
         """Revoke a token."""
         answer: shapes.Revoked = self.post(path("/tokens/{token_id}/revoke", token_id), dict(body))
         return answer
+
+    def get_roles(self) -> shapes.Roles:
+        """List the roles granted in Git that the asker could grant."""
+        answer: shapes.Roles = self.get("/roles")
+        return answer
+
+    def grant_role(self, **body: Unpack[shapes.GrantBody]) -> shapes.RolesChanged:
+        """Grant a role, in Git."""
+        answer: shapes.RolesChanged = self.post("/roles", dict(body))
+        return answer
+
+    def revoke_role(self, **body: Unpack[shapes.RoleBody]) -> shapes.RolesChanged:
+        """Take a role back: with limits the grant of just these, without any every grant of the role."""
+        answer: shapes.RolesChanged = self.post("/roles/revoke", dict(body))
+        return answer

@@ -917,6 +917,66 @@ class TokenBody(TypedDict):
     expires: NotRequired[str | None]
 
 
+class Grantee(TypedDict):
+    """Whom a role is granted to, as the identity provider names them: one of the two."""
+
+    subject: NotRequired[str]
+    group: NotRequired[str]
+
+
+class Role(TypedDict):
+    """A role granted in Git. A list that is empty limits nothing."""
+
+    role: str
+    to: Grantee
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+    by: str
+    reason: str
+    since: str | None
+    until: str | None
+    counts: bool
+
+
+class RolesChanged(TypedDict):
+    """What granting or revoking a role did."""
+
+    recorded: bool
+    commit: str | None
+    warnings: list[str]
+
+
+Org: TypeAlias = str
+
+
+class GrantBody(TypedDict):
+    """A role to grant, perhaps until some time."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    until: NotRequired[str | None]
+    role: Literal["viewer", "approver", "publisher", "release-engineer", "operator", "admin"]
+    subject: NotRequired[str | None]
+    group: NotRequired[str | None]
+    bundles: NotRequired[list[Bundle] | None]
+    channels: NotRequired[list[Channel1] | None]
+    orgs: NotRequired[list[Org] | None]
+
+
+class RoleBody(TypedDict):
+    """A role, and whom it is granted to: a subject or a group."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    role: Literal["viewer", "approver", "publisher", "release-engineer", "operator", "admin"]
+    subject: NotRequired[str | None]
+    group: NotRequired[str | None]
+    bundles: NotRequired[list[Bundle] | None]
+    channels: NotRequired[list[Channel1] | None]
+    orgs: NotRequired[list[Org] | None]
+
+
 class Heard(TypedDict):
     """Whether an event changed what is known."""
 
@@ -1371,6 +1431,13 @@ class Tokens(TypedDict):
     """All tokens, newest first."""
 
     items: list[Token]
+
+
+class Roles(TypedDict):
+    """The roles granted in Git."""
+
+    items: list[Role]
+    readable: bool
 
 
 class ServiceHealth(TypedDict):

@@ -25,15 +25,16 @@ class GrantRoles:
 
     record: Record
 
-    def list(self, *, by: Identity) -> Sequence[Granted]:
-        """Return the grants that somebody could give.
+    def list(self, *, by: Identity) -> tuple[bool, Sequence[Granted]]:
+        """Return whether the file can be read, and the grants that somebody could give.
 
         Raises:
             ForbiddenError: only admins see them.
 
         """
         by.require(Permission.ADMIN)
-        return [each for each in self.record.world().access.granted if _may_give(by, each.grant)]
+        access = self.record.world().access
+        return access.is_readable, [each for each in access.granted if _may_give(by, each.grant)]
 
     def grant(self, grant: Grant, to: Grantee, why: Why, *, dry_run: bool = False) -> Outcome:
         """Grant a role; the same again takes the place of the first, with its new end.
@@ -57,8 +58,8 @@ class GrantRoles:
         """Take a role back: with limits the grant of just these, without any every grant of the role.
 
         Raises:
-            ForbiddenError: the identity is no admin, or could not have given it.
-            NotFoundError: nobody granted that.
+            ForbiddenError: the identity is no admin.
+            NotFoundError: nobody granted that, or it is beyond what the identity could grant.
             InvalidInputError: a reason is missing, or the file cannot be read.
 
         """
@@ -67,17 +68,16 @@ class GrantRoles:
         def change(world: World, now: datetime) -> Change:
             why.given(now)
             access, every = _readable(world), Grant(grant.role)
-            theirs = [each for each in access.granted if each.to == to]
+            # To whom it is beyond, it is not there: a refusal would tell of it.
+            theirs = [each for each in access.granted if each.to == to and _may_give(why.by, each.grant)]
             gone = [
-                each for each in theirs if grant == each.grant or (grant == every and each.grant.role == grant.role)
+                each for each in theirs if each.grant == grant or (grant == every and each.grant.role == grant.role)
             ]
             if not gone:
-                has = ", ".join(str(each.grant) for each in theirs if _may_give(why.by, each.grant))
+                has = ", ".join(str(each.grant) for each in theirs)
                 raise NotFoundError(
                     f"{to} was not granted {grant}", hint=f"granted was: {has}" if has else "ums role list shows all"
                 )
-            for each in gone:
-                why.by.require_to_give(each.grant)
             return _changed(world, [each for each in access.granted if each not in gone], now)
 
         return self._record(change, f"access: Revoke {grant.role} from {to}", "revoke-role", why, dry_run=dry_run)

@@ -247,6 +247,42 @@ class Revoked(Answer):
     revoked: Literal[True]
 
 
+class Grantee(Answer):
+    """Whom a role is granted to, as the identity provider names them: one of the two."""
+
+    subject: str = ""
+    group: str = ""
+
+
+class Role(Answer):
+    """A role granted in Git. A list that is empty limits nothing."""
+
+    role: str
+    to: Grantee
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+    by: str
+    reason: str
+    since: Instant | None
+    until: Instant | None
+    counts: Annotated[bool, Field(description="Whether it counts now: it began, and is not over.")]
+
+
+class Roles(Items[Role]):
+    """The roles granted in Git."""
+
+    readable: Annotated[bool, Field(description="Where not, the file is wrong, and nobody has a role by it.")]
+
+
+class RolesChanged(Answer):
+    """What granting or revoking a role did."""
+
+    recorded: bool
+    commit: str | None
+    warnings: list[str]
+
+
 class Webhook(Answer):
     """Who is told what; never where, nor the secret."""
 

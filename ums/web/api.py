@@ -23,6 +23,7 @@ from ums.web.planes import add_event_route, add_plane_routes
 from ums.web.releases import add_release_routes
 from ums.web.requests import ChannelQuery, LogQuery
 from ums.web.risks import add_risk_routes
+from ums.web.roles import add_role_routes
 from ums.web.rollouts import channel_plan, rollout_view
 from ums.web.status import status_view
 from ums.web.stream import add_stream_route
@@ -42,6 +43,7 @@ _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
     "webhooks": ("Who is told of what happened.", add_webhook_routes),
     "audit": ("What auditors read.", add_audit_routes),
     "tokens": ("Who may ask.", add_token_routes),
+    "roles": ("Who may do what.", add_role_routes),
 }
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Health, Management, Registration
-from ums.domain.identity import Identity
+from ums.domain.identity import ROLES, Identity
 from ums.domain.instants import parse_instant
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
@@ -155,6 +155,7 @@ class RiskBody(EndingBody):
 
 
 Bundles = Annotated[list[Name], Field(min_length=1, max_length=100)]
+Limits = Annotated[list[Name], Field(max_length=100, description="All, if none is named.")]
 Wariness = Annotated[float | None, Field(ge=0, le=1)]
 Classes = Annotated[list[ReleaseClass], Field(max_length=10)]
 
@@ -222,6 +223,27 @@ class TokenBody(Body):
     channels: list[Name] = []
     orgs: list[Name] = []
     expires: Name | None = None
+
+
+class RoleBody(ReasonBody):
+    """A role, and whom it is granted to: a subject or a group."""
+
+    role: Annotated[str, Field(json_schema_extra={"enum": list(ROLES)})]
+    subject: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    group: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    bundles: Limits = []
+    channels: Limits = []
+    orgs: Limits = []
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RoleBody:
+        if (self.subject is None) == (self.group is None):
+            raise ValueError("give either subject or group")
+        return self
+
+
+class GrantBody(RoleBody, EndingBody):
+    """A role to grant, perhaps until some time."""
 
 
 class RevokeBody(Body):

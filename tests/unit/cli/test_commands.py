@@ -683,6 +683,25 @@ def test_what_happens_is_told_as_it_was_recorded(stage: Stage, ums: Run) -> None
     assert ums("events", "--after", "f" * 40).code == 4
 
 
+def test_roles_are_granted_listed_and_revoked(ums: Run) -> None:
+    """In words, and as data; taking the last admin's is warned of."""
+    acme = ("role", "grant", "operator", "--to-group", "acme-ops", "--org", "acme", *WHY)
+    assert ums(*acme, "--dry-run").out.startswith("dry run: group acme-ops is operator, limited to organization acme")
+    assert ums("role", "list").out == "No role is granted in Git.\n"
+    assert ums(*acme, "--for", "1d").code == 0
+    assert ums("role", "grant", "admin", "--to-subject", "sam", *WHY).out.startswith("subject sam is admin (")
+    shown = ums("role", "list").out
+    for text in ("group acme-ops", "organization acme", "subject sam", "everything", "no end"):
+        assert text in shown
+    assert len(json.loads(ums("role", "list", "-o", "json").out)["items"]) == 2
+    done = ums("role", "revoke", "admin", "--to-subject", "sam", *WHY)
+    assert "subject sam is no longer admin" in done.out
+    assert "admins' tokens remain" in done.out
+    assert ums("role", "revoke", "admin", "--to-subject", "sam", *WHY).code == 4
+    assert ums("role", "grant", "viewer", *WHY).code == 2
+    assert ums("role", "grant", "king", "--to-subject", "sam", *WHY).code == 2
+
+
 def test_tokens_are_limited_listed_and_revoked(ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An organization's operator touches no other's; once revoked, the token opens nothing."""
     admin = os.environ["UMS_TOKEN"]
