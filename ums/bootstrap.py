@@ -37,7 +37,7 @@ from ums.adapters.system_clock import SystemClock
 from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
-from ums.domain.identity import Holder, Identity, Permission
+from ums.domain.identity import ALL, Holder, Identity, Permission
 from ums.domain.instants import to_text
 from ums.domain.security_log import Entry, SecurityKind
 from ums.edge.forwarded import behind_proxies
@@ -129,7 +129,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
 def make_wsgi(settings: Settings, services: Services) -> WSGI:
     """Put the edge, which data planes speak to, before the API: polls and pulls never pass through Flask."""
     api = create_app(services)
-    git = GitHTTP(settings.release_repo, authorize=lambda header: _may_pull(services, settings, header))
+    git = GitHTTP(settings.release_repo, authorize=lambda header: _may_pull(services, settings, header, org=ALL))
     registry = EmbeddedRegistry(
         settings.registry,
         authorize=lambda header, write, repository: _registry_access(
@@ -172,8 +172,11 @@ def _basic(header: str | None) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-def _may_pull(services: Services, settings: Settings, header: str | None) -> bool:
-    """Return whether a data plane, the service itself or the holder of a token may read."""
+def _may_pull(services: Services, settings: Settings, header: str | None, *, org: str | None = None) -> bool:
+    """Return whether a data plane, the service itself or the holder of a token may read.
+
+    The release repo concerns every organization, what is in the registry none.
+    """
     login = _basic(header)
     if login is None:
         return False
@@ -188,7 +191,14 @@ def _may_pull(services: Services, settings: Settings, header: str | None) -> boo
         note(subject=user)
         return True
     identity = _holder(services, user, password)
-    return identity is not None and identity.may(Permission.READ)
+    if identity is None:
+        return False
+    try:
+        identity.require(Permission.READ, org=org)
+    except ForbiddenError as error:
+        _note_denied(services, identity, "read the release repo" if org else "pull", error)
+        return False
+    return True
 
 
 def _holder(services: Services, user: str, token: str) -> Identity | None:
@@ -221,14 +231,15 @@ def _registry_access(
     try:
         identity.require(Permission.PUBLISH, bundle=bundle)
     except ForbiddenError as error:
-        services.security.note(
-            SecurityKind.PERMISSION_DENIED,
-            subject=identity.subject,
-            request=f"push to {repository}",
-            message=error.message,
-        )
+        _note_denied(services, identity, f"push to {repository}", error)
         return Challenge.FORBIDDEN
     return None
+
+
+def _note_denied(services: Services, identity: Identity, request: str, error: ForbiddenError) -> None:
+    services.security.note(
+        SecurityKind.PERMISSION_DENIED, subject=identity.subject, request=request, message=error.message
+    )
 
 
 def _service_password(settings: Settings) -> str:

@@ -8,9 +8,7 @@ from datetime import timedelta
 from typing import Self
 
 from ums.domain.deciding import Plan, decide
-from ums.domain.explaining import Explanation, explain
 from ums.domain.measuring import Measurement, measure
-from ums.domain.names import PDPName
 from ums.domain.world import LogEntry
 from ums.ports import Clock, CredentialSource, Disk, Meter, ReleaseRepo, Sender, Store, WebhookQueue
 from ums.usecases.answer_once import AnswerOnce
@@ -33,6 +31,7 @@ from ums.usecases.register_release import RegisterRelease
 from ums.usecases.risks import DeclareRisk
 from ums.usecases.roles import GrantRoles
 from ums.usecases.security_events import SecurityEvents
+from ums.usecases.see import See
 from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
@@ -69,7 +68,7 @@ class Services:
     bootstrap_data_plane: BootstrapDataPlane
     record_event: RecordEvent
     reconcile: Reconcile
-    read_feed: ReadFeed
+    see: See
     read_audit: ReadAudit
     security: SecurityEvents
     manage_webhooks: ManageWebhooks
@@ -126,7 +125,7 @@ class Services:
             bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
             record_event=RecordEvent(release_repo, store, clock),
             reconcile=Reconcile(record, promote),
-            read_feed=ReadFeed(release_repo),
+            see=See(record, ReadFeed(release_repo)),
             read_audit=ReadAudit(security.log, release_repo),
             security=security,
             manage_webhooks=ManageWebhooks(webhooks, release_repo, clock, security),
@@ -144,15 +143,6 @@ class Services:
     def measure(self) -> Sequence[Measurement]:
         """Return the fleet as numbers."""
         return measure(self.record.world(), self.clock.now())
-
-    def explain(self, name: PDPName) -> tuple[Explanation, ...]:
-        """Return why a data plane is where it is.
-
-        Raises:
-            NotFoundError: it is not registered.
-
-        """
-        return explain(self.record.world(), self.clock.now(), name)
 
     def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return decisions, newest first: those that led to ``head``, past the first."""

@@ -6,7 +6,7 @@ changes something call it; nothing else decides. Its unit is (data plane, bundle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
@@ -93,6 +93,20 @@ class Plan:
     offers: Mapping[PDPName, Mapping[str, BundleState]]
     rollouts: Mapping[tuple[str, str], Rollout]
     members: Mapping[tuple[str, str], tuple[Member, ...]]
+
+    def for_orgs(self, orgs: Collection[str] | None) -> Plan:
+        """Return the plan without other organizations' data planes; ``None`` leaves it whole."""
+        if orgs is None:
+            return self
+        return replace(
+            self,
+            moves=tuple(each for each in self.moves if each.pdp.org in orgs),
+            withheld=tuple(each for each in self.withheld if each.pdp.org in orgs),
+            offers={name: offer for name, offer in self.offers.items() if name.org in orgs},
+            members={
+                key: tuple(each for each in members if each.name.org in orgs) for key, members in self.members.items()
+            },
+        )
 
 
 NOTHING = Plan((), (), {}, {}, {})

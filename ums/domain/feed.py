@@ -5,7 +5,7 @@ Who asks again from the same commit is told the same, with the same ids. The for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,12 @@ class Event:
     def id(self) -> str:
         """Return what tells it from all others, and is the same whenever it is read."""
         return f"{self.commit}-{self.number}"
+
+    def is_for(self, orgs: Collection[str] | None) -> bool:
+        """Return whether it is the business of whoever sees these organizations alone; ``None`` sees all."""
+        scope = self.data.get("scope") or {}
+        name = self.data.get("pdp") or scope.get("pdp") or scope.get("org")
+        return orgs is None or not name or str(name).partition("/")[0] in orgs
 
     def to_dict(self, source: str) -> dict[str, Any]:
         """Return the CloudEvent; ``source`` is the service's URL."""
@@ -190,7 +196,7 @@ def _of_freezes(before: Fields, after: Fields) -> Iterator[_Told]:
             data = {"freeze": name, "scope": each.get("scope"), "until": each.get("until")}
             yield _Told("freeze.set", str(name), data)
     for name in old.keys() - new.keys():
-        yield _Told("freeze.lifted", str(name), {"freeze": name})
+        yield _Told("freeze.lifted", str(name), {"freeze": name, "scope": old[name].get("scope")})
 
 
 def _part(each: Fields) -> str:

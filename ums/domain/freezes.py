@@ -31,9 +31,14 @@ class Scope:
         return self.org in {None, name.org} and self.pdp in {None, name}
 
     @property
+    def owner(self) -> str | None:
+        """Return the organization that it covers something of alone, if so."""
+        return self.pdp.org if self.pdp else self.org
+
+    @property
     def is_whole(self) -> bool:
         """Return whether it covers whole channels, and not only some data planes of them."""
-        return self.org is None and self.pdp is None
+        return self.owner is None
 
     def __str__(self) -> str:
         parts = [f"{each.name} {value}" for each in fields(self) if (value := getattr(self, each.name)) is not None]

@@ -102,9 +102,15 @@ class Identity:
         """Return whether any grant has the permission, wherever it reaches."""
         return any(each.allows(permission) for each in self.grants)
 
-    def sees(self, org: str) -> bool:
-        """Return whether anything of an organization is its business."""
-        return any(each.allows(Permission.READ) and not each.beyond(None, None, org) for each in self.grants)
+    @property
+    def orgs(self) -> frozenset[str] | None:
+        """Return the organizations whose data planes are its business; ``None`` means all there are."""
+        readers = [each.orgs for each in self.grants if each.allows(Permission.READ)]
+        return None if any(not orgs for orgs in readers) else frozenset().union(*readers)
+
+    def sees(self, org: str | None) -> bool:
+        """Return whether something of an organization, or of none, is its business."""
+        return org is None or self.orgs is None or org in self.orgs
 
     def groups_for(self, bundle: str, channel: str) -> frozenset[str]:
         """Return the groups that count for an approval: its own, and the roles that it has there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -154,6 +155,21 @@ class World:
         planes = {name: replace(plane, report=reports.get(name)) for name, plane in self.planes.items()}
         return replace(self, planes=planes)
 
+    def for_orgs(self, orgs: Collection[str] | None) -> World:
+        """Return the world without what other organizations' data planes are, and what is said of these alone.
+
+        Nothing may be decided on it: it is for looking at. ``None`` leaves it whole.
+        """
+        if orgs is None:
+            return self
+        return replace(
+            self,
+            planes={name: plane for name, plane in self.planes.items() if name.org in orgs},
+            freezes=tuple(each for each in self.freezes if each.scope.owner is None or each.scope.owner in orgs),
+            access=Access(is_readable=self.access.is_readable),
+            problems=tuple(each for each in self.problems if _is_for(each, orgs)),
+        )
+
     def with_channel(self, channel: Channel) -> World:
         """Return the world with one channel replaced."""
         return replace(self, channels={**self.channels, channel.name: channel})
@@ -233,6 +249,11 @@ class World:
         between = sorted(each for each in known if (since or name.version) < each <= name.version)
         passed = [known[each] for each in between or [name.version] if each in known]
         return tuple(dict.fromkeys(fix for entry in passed if not entry.yanked for fix in entry.release.fixes))
+
+
+def _is_for(problem: SpecError, orgs: Collection[str]) -> bool:
+    folder, _, rest = problem.file.partition("/")
+    return folder not in {"fleet", "pdps"} or rest.partition("/")[0] in orgs
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -325,3 +346,20 @@ class LogEntry:
     actor: str
     action: str
     reason: str
+
+    def is_for(self, orgs: Collection[str] | None) -> bool:
+        """Return whether it is the business of whoever sees these organizations alone; ``None`` sees all.
+
+        Whom it is about, its subject says. Where it says nothing that UMS would say, it may be about anybody.
+        """
+        if orgs is None or self.action == "reconcile":
+            return True
+        area, _, what = self.subject.partition(": ")
+        if area == "fleet" and what.startswith("Freeze "):
+            return all(org in orgs for org in _ABOUT.findall(what))
+        folder, _, rest = area.partition("/")
+        return rest.partition("/")[0] in orgs if folder == "fleet" else folder in _OF_ALL
+
+
+_ABOUT = re.compile(r"\b(?:org|pdp) ([a-z0-9-]+)")
+_OF_ALL = frozenset({"channels", "catalog", "risks", "ums"})

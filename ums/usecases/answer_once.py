@@ -20,7 +20,7 @@ class Claim:
     """A request, as far as it must be known to tell whether it is the same.
 
     Attributes:
-        key: a hash of who asks, for what, and of their key; keys of others do not meet it.
+        key: a hash of who asks, what was granted to it, for what, and of their key; keys of others do not meet it.
         fingerprint: a hash of what was sent.
 
     """
@@ -43,7 +43,9 @@ class AnswerOnce:
             UnavailableError, StorageError: the database did not answer, or refused.
 
         """
-        name = hashlib.sha256(b"\0".join(part.encode() for part in (by.subject, what, key))).hexdigest()
+        # Two of one name who do not see the same are not one.
+        reach = " ".join(sorted(str(each) for each in by.grants))
+        name = hashlib.sha256(b"\0".join(part.encode() for part in (by.subject, reach, what, key))).hexdigest()
         claim, now = Claim(name, hashlib.sha256(content).hexdigest()), self.clock.now()
         kept = self.store.claim_key(
             name, Kept(claim.fingerprint), at=now, done_before=now - _KEPT, begun_before=now - _PATIENCE

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain.channels import Approval
 from ums.domain.errors import ConflictError, ForbiddenError, InvalidInputError
 from ums.domain.fleet import Given
-from ums.domain.gates import authors
+from ums.domain.gates import ask_gates, authors
 from ums.domain.identity import Identity, Permission
 from ums.domain.release import ReleaseName
 from ums.domain.world import World
@@ -72,14 +72,15 @@ class Approve:
                     hint="ask somebody who is",
                 )
             given = Given(by.subject, reason, now)
-            approval = Approval(given, mine, policy.digest, str(entry.digest), rejects)
-            return requested(world, channel, known.with_approval(approval))
+            approval = Approval(given, mine & groups, policy.digest, str(entry.digest), rejects)
+            asked = requested(world, channel, known.with_approval(approval))
+            return replace(asked, gates=ask_gates(asked.world, asked.world.channel(to), name, now))
 
         return self.record(
             change,
             subject=f"channels/{to}: {'Reject' if rejects else 'Approve'} {name}",
             action="reject" if rejects else "approve",
-            actor=by.subject,
+            by=by,
             reason=reason,
             dry_run=dry_run,
             settle=False,

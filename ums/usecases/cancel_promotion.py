@@ -52,7 +52,7 @@ class CancelPromotion:
             change,
             subject=f"channels/{to}: Cancel the promotion of {name}",
             action="cancel-promotion",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
             settle=False,

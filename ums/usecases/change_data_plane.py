@@ -56,7 +56,7 @@ class ChangeDataPlane:
             apply,
             subject=f"fleet/{pdp}: Change the registration",
             action="pdp-set",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )

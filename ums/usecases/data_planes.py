@@ -59,7 +59,7 @@ class AddDataPlane:
             change,
             subject=f"fleet/{registration.name}: Register",
             action="pdp-add",
-            actor=by.subject,
+            by=by,
             reason=f"follows {registration.channel}",
             dry_run=dry_run,
         )

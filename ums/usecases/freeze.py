@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.errors import InvalidInputError, NotFoundError
+from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from ums.domain.freezes import UNREADABLE, Freeze, Scope
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.world import Document, World
@@ -27,7 +27,8 @@ class FreezeFleet:
         It does not look at the fleet, so it is quick however large that is.
 
         Raises:
-            ForbiddenError: the identity may not operate.
+            ForbiddenError: the identity may not operate there, or not where the one of that name is.
+            ConflictError: the name is taken, by a freeze that is not its business.
             NotFoundError: the scope names a channel or data plane that is not there.
             InvalidInputError: a reason is missing.
 
@@ -35,7 +36,10 @@ class FreezeFleet:
         _require(why.by, scope)
 
         def change(world: World, now: datetime) -> Change:
-            _check_scope(world, scope)
+            _check_scope(world, scope, why.by)
+            for each in world.freezes:
+                if each.name == name and each.given.active(now):
+                    _require_replacing(why.by, each)
             others = tuple(each for each in world.freezes if each.name != name and each.given.active(now))
             return _frozen(world, (*others, Freeze(name, scope, why.given(now))))
 
@@ -54,11 +58,12 @@ class FreezeFleet:
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
-            for each in world.freezes:
+            seen = [each for each in world.freezes if why.by.sees(each.scope.owner)]
+            for each in seen:
                 if each.name == name:
                     _require(why.by, each.scope)
-            if name not in {each.name for each in world.freezes}:
-                names = ", ".join(each.name for each in world.freezes)
+            if name not in {each.name for each in seen}:
+                names = ", ".join(each.name for each in seen)
                 raise NotFoundError(
                     f"there is no freeze {name}", hint=f"frozen are: {names}" if names else "nothing is frozen"
                 )
@@ -80,7 +85,7 @@ class FreezeFleet:
             change,
             subject=subject,
             action=action,
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
             settle=settle,
@@ -88,11 +93,17 @@ class FreezeFleet:
 
 
 def _require(by: Identity, scope: Scope) -> None:
-    org = scope.pdp.org if scope.pdp else scope.org
-    by.require(Permission.OPERATE, bundle=scope.bundle or ALL, channel=scope.channel or ALL, org=org or ALL)
+    by.require(Permission.OPERATE, bundle=scope.bundle or ALL, channel=scope.channel or ALL, org=scope.owner or ALL)
 
 
-def _check_scope(world: World, scope: Scope) -> None:
+def _require_replacing(by: Identity, there: Freeze) -> None:
+    """Refuse to put a freeze in the place of one that could not be lifted."""
+    if not by.sees(there.scope.owner):
+        raise ConflictError(f"the name {there.name} is taken", hint="choose another")
+    _require(by, there.scope)
+
+
+def _check_scope(world: World, scope: Scope, by: Identity) -> None:
     """Refuse a scope that covers nothing: whoever names it means something else."""
     if scope.channel is not None:
         world.channel(scope.channel)
@@ -100,10 +111,10 @@ def _check_scope(world: World, scope: Scope) -> None:
         world.plane(scope.pdp)
     if scope.bundle is not None and scope.bundle not in world.catalog:
         raise NotFoundError(f"there is no bundle {scope.bundle}", hint=f"there are: {', '.join(sorted(world.catalog))}")
-    orgs = {name.org for name in world.planes}
+    orgs = {name.org for name in world.planes if by.sees(name.org)}
     if scope.org is not None and scope.org not in orgs:
         raise NotFoundError(
-            f"there is no data plane of {scope.org}", hint=f"there are some of: {', '.join(sorted(orgs))}"
+            f"there is no data plane of {scope.org}", hint=f"there are some of: {', '.join(sorted(orgs)) or 'nobody'}"
         )
 
 

@@ -283,7 +283,7 @@ class Instruct:
             apply,
             subject=f"channels/{name}: {action.capitalize()} {bundle}",
             action=action,
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )
@@ -321,7 +321,7 @@ def instruct_plane(
         apply,
         subject=f"fleet/{pdp}: {action.capitalize()} {what}",
         action=action,
-        actor=why.by.subject,
+        by=why.by,
         reason=why.reason,
         dry_run=dry_run,
     )

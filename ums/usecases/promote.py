@@ -82,7 +82,7 @@ class Promote:
             change,
             subject=f"channels/{to}: Promote {name}",
             action="promote",
-            actor=by.subject,
+            by=by,
             reason=reason,
             dry_run=dry_run,
             settle=False,

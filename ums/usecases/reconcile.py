@@ -11,6 +11,7 @@ from ums.domain.channels import Channel
 from ums.domain.errors import UmsError
 from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates
+from ums.domain.identity import Grant, Identity
 from ums.domain.linting import accept, check_waves
 from ums.domain.release import ReleaseName
 from ums.domain.world import Content, Raw, World
@@ -18,6 +19,7 @@ from ums.usecases.promote import Promote, promotion
 from ums.usecases.record import Change, Outcome, Record
 
 _ACTOR = "ums"
+_SERVICE = Identity(_ACTOR, grants=(Grant("admin"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Reconcile:
             change,
             subject="fleet: Do what is due",
             action="reconcile",
-            actor=_ACTOR,
+            by=_SERVICE,
             reason="a gate opened, a rollout went on, an instruction ended, a state aged, or a removal was confirmed",
         )
 

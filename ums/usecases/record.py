@@ -6,8 +6,8 @@ compare-and-swap; who loses the race reads and decides again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ums.domain import layout
@@ -15,6 +15,7 @@ from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
 from ums.domain.fleet import Desired, next_serial
 from ums.domain.gates import Gate
+from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_planes
 from ums.domain.world import Base, Content, Decision, Document, World
@@ -52,6 +53,18 @@ class Outcome:
     recorded: bool
     gates: tuple[Gate, ...] = ()
 
+    def for_orgs(self, orgs: Collection[str] | None) -> Outcome:
+        """Return it without other organizations' data planes; ``None`` leaves it whole."""
+        if orgs is None:
+            return self
+        return replace(
+            self,
+            before=self.before.for_orgs(orgs),
+            world=self.world.for_orgs(orgs),
+            plan=self.plan.for_orgs(orgs),
+            serials={name: serial for name, serial in self.serials.items() if name.org in orgs},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -73,12 +86,14 @@ class Record:
         *,
         subject: str,
         action: str,
-        actor: str,
+        by: Identity,
         reason: str,
         dry_run: bool = False,
         settle: bool = True,
     ) -> Outcome:
         """Record what ``change`` makes of the world; it is asked again whenever the world moved meanwhile.
+
+        The outcome tells whoever did it no more than what is its business.
 
         Without ``settle`` its consequences are left to the loop, which is woken: the answer comes at once however
         large the fleet is.
@@ -102,15 +117,17 @@ class Record:
                 issued[pdp] = offer(world, pdp, bundles, serial=serial, now=now)
             delivery = render_planes(world, issued)
             serials = {pdp: each.serial for pdp, each in issued.items()}
-            decision = Decision(subject, action, actor, reason, now, files, delivery)
+            decision = Decision(subject, action, by.subject, reason, now, files, delivery)
             if dry_run or decision.is_empty:
-                return Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates)
+                found = Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates)
+                return found.for_orgs(by.orgs)
             try:
                 base = self.release_repo.commit(decision, base=before.base)
             except ConflictError:
                 continue
             self.wake()
-            return Outcome(before, world, plan, serials, base, recorded=True, gates=wanted.gates)
+            found = Outcome(before, world, plan, serials, base, recorded=True, gates=wanted.gates)
+            return found.for_orgs(by.orgs)
         raise UnavailableError(
             f"the release repo moved {_ATTEMPTS} times while this was decided; nothing was recorded",
             hint="try again in a moment",

@@ -59,7 +59,7 @@ class RegisterRelease:
             change,
             subject=f"catalog: Add {name}",
             action="register-release",
-            actor=by.subject,
+            by=by,
             reason=f"published by {by.subject}, signed by {', '.join(signed_by)}",
         )
         entry = outcome.world.catalog.get(name.bundle, {}).get(name.version)

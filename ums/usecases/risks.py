@@ -47,7 +47,7 @@ class DeclareRisk:
             change,
             subject=f"risks: Declare {risk.name}",
             action="declare-risk",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )
@@ -72,7 +72,7 @@ class DeclareRisk:
             change,
             subject=f"risks: Retract {name}",
             action="retract-risk",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )

@@ -89,7 +89,7 @@ class GrantRoles:
             change,
             subject=subject,
             action=action,
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
             settle=False,

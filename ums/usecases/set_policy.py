@@ -61,7 +61,7 @@ class SetPolicy:
             change,
             subject=f"channels/{channel}: Set the policy",
             action="set-policy",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
             settle=False,

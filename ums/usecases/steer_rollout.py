@@ -90,7 +90,7 @@ class SteerRollout:
             change,
             subject=f"channels/{channel}: {step.capitalize()} the rollout of {bundle}",
             action=f"rollout-{step}",
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )

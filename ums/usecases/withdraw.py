@@ -95,7 +95,7 @@ class WithdrawRelease:
             apply,
             subject=f"catalog: {action.capitalize()} {name}",
             action=action,
-            actor=why.by.subject,
+            by=why.by,
             reason=why.reason,
             dry_run=dry_run,
         )

@@ -17,14 +17,14 @@ from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
 from ums.web.freezes import add_freeze_routes
 from ums.web.insights import add_insights_route
-from ums.web.openapi import Area, Areas, reads
-from ums.web.paging import page, start_of
+from ums.web.openapi import Area, Areas, asker, reads, sight
+from ums.web.paging import cursor_of, start_of
 from ums.web.planes import add_event_route, add_plane_routes
 from ums.web.releases import add_release_routes
 from ums.web.requests import ChannelQuery, LogQuery
 from ums.web.risks import add_risk_routes
 from ums.web.roles import add_role_routes
-from ums.web.rollouts import channel_plan, rollout_view
+from ums.web.rollouts import rollout_view
 from ums.web.status import status_view
 from ums.web.stream import add_stream_route
 from ums.web.tokens import add_token_routes
@@ -66,7 +66,7 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/info", responses=reads(answers.Info))
     def info() -> Response:
         """Say what a client needs to know of the service."""
-        settings = services.record.world().settings
+        settings = sight(services).world.settings
         return jsonify(
             {
                 "version": __version__,
@@ -79,7 +79,7 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/trust", responses=reads(answers.Trust))
     def trust() -> Response:
         """Show whose signatures count."""
-        policy = services.record.world().trust
+        policy = sight(services).world.trust
         signers = {
             name: {"key": each.public_key}
             if isinstance(each, KeySigner)
@@ -94,10 +94,10 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/plan", responses=reads(answers.Plan))
     def plan(query: ChannelQuery) -> Response:
         """Show what would be done now: who moves, and why the others do not."""
-        world, now, wanted = services.record.world(), services.clock.now(), query.channel
-        found = channel_plan(world, world.channel(wanted).name, now) if wanted else services.plan()
+        seen, wanted = sight(services), query.channel
+        world, found = seen.world, seen.plan(seen.world.channel(wanted).name if wanted else "")
         rollouts = [
-            rollout_view(world, channel, bundle, found, now)
+            rollout_view(world, channel, bundle, found, seen.now)
             for _, channel in sorted(world.channels.items())
             for bundle, rollout in sorted(channel.rollouts.items())
             if wanted in {"", channel.name} and rollout.status is not RolloutStatus.FINISHED
@@ -107,15 +107,16 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/status", responses=reads(answers.Status))
     def status() -> Response:
         """Show how everything is."""
-        return jsonify(status_view(services.record.world(), services.clock.now()))
+        return jsonify(status_view(sight(services)))
 
     @api.get("/log", responses=reads(answers.Log))
     def log(query: LogQuery) -> Response:
         """List decisions, newest first."""
         # What led to a commit is the same for ever, in the same order.
-        head, skip = start_of(query, _place) or (services.release_repo.read().base.main, 0)
-        entries = services.log(limit=query.limit + 1, path=query.path, head=head, skip=skip)
-        return page(entries, query.limit, name=lambda _: f"{head}:{skip + query.limit}", view=log_view)
+        head, skip = start_of(query, _place) or (services.see.head(), 0)
+        entries, more = services.see.log(asker(), limit=query.limit, path=query.path, head=head, skip=skip)
+        following = cursor_of(f"{head}:{skip + query.limit}") if more else None
+        return jsonify({"items": [log_view(each) for each in entries], "next": following})
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -9,14 +9,14 @@ from flask import Response, jsonify
 from ums.domain.channels import Channel
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.fleet import Given
-from ums.domain.gates import Gate, ask_gates
+from ums.domain.gates import Gate
 from ums.domain.release import ReleaseName
-from ums.domain.world import World
 from ums.services import Services
 from ums.usecases.record import Outcome
+from ums.usecases.see import Sight
 from ums.usecases.steer_rollout import STEPS
 from ums.web import answers
-from ums.web.openapi import Area, asker, changes, reads
+from ums.web.openapi import Area, asker, changes, reads, sight
 from ums.web.promotions import promotion_view
 from ums.web.requests import (
     ApprovalBody,
@@ -48,31 +48,31 @@ def _channel_routes(api: Area, services: Services) -> None:
     @api.get("/channels", responses=reads(answers.Channels))
     def channels() -> Response:
         """List channels."""
-        world = services.record.world()
+        world = sight(services).world
         return jsonify({"items": [channel_view(each, world) for each in world.channels.values()]})
 
     @api.get("/channels/<channel>", responses=reads(answers.ChannelInFull))
     def channel(path: ChannelPath) -> Response:
         """Show a channel with its policy and what waits for its gates."""
-        world, now = services.record.world(), services.clock.now()
-        found = world.channel(path.channel)
+        seen = sight(services)
+        found = seen.world.channel(path.channel)
         pending = [each for each, asked in sorted(found.requests.items()) if asked.executed is None]
         return jsonify(
             {
-                **channel_view(found, world),
-                "policy": policy_view(found.policy, now),
+                **channel_view(found, seen.world),
+                "policy": policy_view(found.policy, seen.now),
                 "policyText": found.policy.source.decode(),
                 "problems": list(services.set_policy.lint(path.channel)),
-                "requests": [_request_view(world, found, each, services) for each in pending],
+                "requests": [_request_view(seen, found, each) for each in pending],
             }
         )
 
 
-def _request_view(world: World, channel: Channel, request_id: str, services: Services) -> dict[str, Any]:
+def _request_view(seen: Sight, channel: Channel, request_id: str) -> dict[str, Any]:
     found = channel.requests[request_id]
-    name, now = ReleaseName(found.bundle, found.release), services.clock.now()
-    known = found.release in world.catalog.get(found.bundle, {})
-    gates = ask_gates(world, channel, name, now, expedite=found.expedite) if known else ()
+    name = ReleaseName(found.bundle, found.release)
+    known = found.release in seen.world.catalog.get(found.bundle, {})
+    gates = seen.gates(channel.name, name, expedite=found.expedite) if known else ()
     return {**found.to_dict(), "release": str(name), "waitsFor": [gate.to_dict() for gate in gates if not gate.is_open]}
 
 
@@ -124,9 +124,8 @@ def _promotion_routes(api: Area, services: Services) -> None:
     def gates(path: ChannelPath, query: GatesQuery) -> Response:
         """Ask every gate between a release and a channel."""
         name = ReleaseName.parse(query.release)
-        world, expedite = services.record.world(), query.expedite
-        found, verified = world.channel(path.channel), services.promote.check_signatures(name)
-        asked = ask_gates(world, found, name, services.clock.now(), expedite=expedite, verified=verified)
+        verified = services.promote.check_signatures(name)
+        asked = sight(services).gates(path.channel, name, expedite=query.expedite, verified=verified)
         return jsonify(_gates_view(path.channel, name, asked))
 
     @api.post("/channels/<channel>/approvals", responses=changes(answers.Approved))
@@ -137,8 +136,7 @@ def _promotion_routes(api: Area, services: Services) -> None:
         outcome = services.approve(
             name, to=path.channel, by=by, reason=body.reason, rejects=body.rejects, dry_run=body.dry_run
         )
-        asked = ask_gates(outcome.world, outcome.world.channel(path.channel), name, services.clock.now())
-        return jsonify({**_gates_view(path.channel, name, asked), **outcome_view(outcome)})
+        return jsonify({**_gates_view(path.channel, name, outcome.gates), **outcome_view(outcome)})
 
 
 def _gates_view(channel: str, name: ReleaseName, gates: tuple[Gate, ...]) -> dict[str, Any]:
@@ -154,11 +152,10 @@ def _rollout_routes(api: Area, services: Services) -> None:
     @api.get("/channels/<channel>/rollouts", responses=reads(answers.Rollouts))
     def rollouts(path: ChannelPath, query: BundleQuery) -> Response:
         """List the rollouts of a channel."""
-        world, now = services.record.world(), services.clock.now()
-        found = world.channel(path.channel)
-        plan = channel_plan(world, path.channel, now)
+        seen = sight(services)
+        found, plan = seen.world.channel(path.channel), seen.plan(path.channel)
         items = [
-            rollout_view(world, found, each, plan, now)
+            rollout_view(seen.world, found, each, plan, seen.now)
             for each in sorted(found.rollouts)
             if query.bundle in {None, each}
         ]

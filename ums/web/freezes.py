@@ -13,7 +13,7 @@ from ums.domain.names import MAX_NAME_LENGTH, PDPName, check_name
 from ums.domain.world import World
 from ums.services import Services
 from ums.web import answers
-from ums.web.openapi import Area, asker, changes, reads
+from ums.web.openapi import Area, asker, changes, reads, sight
 from ums.web.requests import FreezeBody, ThawBody, why_of
 from ums.web.views import outcome_view
 
@@ -24,7 +24,8 @@ def add_freeze_routes(api: Area, services: Services) -> None:
     @api.get("/freezes", responses=reads(answers.Freezes))
     def freezes() -> Response:
         """List the freezes in force."""
-        return jsonify({"items": active_freezes(services.record.world(), services.clock.now())})
+        seen = sight(services)
+        return jsonify({"items": active_freezes(seen.world, seen.now)})
 
     @api.post("/freezes", responses=changes(answers.Frozen))
     def freeze(body: FreezeBody) -> Response:

@@ -38,6 +38,7 @@ from ums.domain.errors import (
 from ums.domain.identity import Identity, Permission
 from ums.outcomes import OUTCOMES, UNFORESEEN
 from ums.services import Services
+from ums.usecases.see import Sight
 from ums.web import once
 from ums.web.answers import Problem
 from ums.web.auth import identify
@@ -130,6 +131,7 @@ class Areas:
 
         @area.after_request
         def keep(response: Response) -> Response:
+            _hide(self.services, response)
             once.end(self.services.answer_once, response)
             return spare(response)
 
@@ -169,6 +171,11 @@ def asker(needed: Permission = Permission.READ) -> Identity:
     identity: Identity = g.identity
     identity.require(needed)
     return identity
+
+
+def sight(services: Services) -> Sight:
+    """Return what whoever asks sees. Routes read of the fleet by this alone."""
+    return services.see(asker())
 
 
 def secret(data: dict[str, Any], status: int = 200) -> Response:
@@ -223,6 +230,16 @@ def _problem(description: str) -> dict[str, Any]:
 
 def _operation_id(*, name: str, path: str, method: str) -> str:  # noqa: ARG001 - the library's
     return to_camel(f"get_{name}" if method == "GET" else name)
+
+
+def _hide(services: Services, response: Response) -> None:
+    """Name no data planes in an answer that are not the asker's business; the one that the path names it knows."""
+    by: Identity | None = g.get("identity")
+    if by is None or by.orgs is None or not response.is_json:
+        return
+    given = request.view_args or {}
+    asked = f"{given.get('org', '')}/{given.get('pdp', '')}"
+    response.set_data(current_app.json.dumps(services.see.hide(response.get_json(), by, asked)))
 
 
 def _refuse(error: ValidationError) -> None:

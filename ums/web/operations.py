@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from flask import Flask, Request, Response, jsonify, request
 
 from ums.domain.errors import UmsError, UnavailableError
+from ums.domain.identity import ALL, Permission
 from ums.outcomes import OUTCOMES
 from ums.services import Services
 from ums.usecases.check_health import Check, Status
@@ -45,7 +46,7 @@ def add_metrics_route(app: Flask, services: Services) -> None:
     def metrics() -> Response:
         """Tell everything in numbers, to who may read or is on this machine."""
         if "Authorization" in request.headers or not is_local(request):
-            identify(services, request)
+            identify(services, request).require(Permission.READ, org=ALL)
         try:
             fleet = services.measure()
         except UmsError as error:

@@ -29,11 +29,16 @@ def start_of(query: PageQuery, parse: Callable[[str], T]) -> T | None:
         raise InvalidInputError("cursor: it is no `next` of an answer", hint="begin anew, without it") from error
 
 
+def cursor_of(name: str) -> str:
+    """Return the cursor behind an item."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
 def page(
     found: Sequence[T], limit: int | None, *, name: Callable[[T], str], view: Callable[[T], dict[str, Any]]
 ) -> Response:
     """Answer with the first of what was found."""
     shown = found[:limit]
     more = len(shown) < len(found)
-    following = base64.urlsafe_b64encode(name(shown[-1]).encode()).decode() if more else None
+    following = cursor_of(name(shown[-1])) if more else None
     return jsonify({"items": [view(each) for each in shown], "next": following})

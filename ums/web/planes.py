@@ -17,7 +17,7 @@ from ums.usecases.instruct import Subject
 from ums.usecases.record import Outcome
 from ums.web import answers
 from ums.web.observing import note
-from ums.web.openapi import Area, RawJSON, asker, changes, reads, secret
+from ums.web.openapi import Area, RawJSON, asker, changes, reads, secret, sight
 from ums.web.paging import page, start_of
 from ums.web.requests import (
     AcceptBody,
@@ -29,7 +29,6 @@ from ums.web.requests import (
     PlanesQuery,
     why_of,
 )
-from ums.web.rollouts import channel_plan
 from ums.web.views import outcome_view, plane_view
 
 
@@ -45,7 +44,8 @@ def _plane_routes(api: Area, services: Services) -> None:
     @api.get("/pdps", responses=reads(answers.Planes))
     def planes(query: PlanesQuery) -> Response:
         """List data planes, by name."""
-        world, now = services.record.world(), services.clock.now()
+        seen = sight(services)
+        world, now = seen.world, seen.now
         start = start_of(query, PDPName.parse)
         found = [
             plane
@@ -80,11 +80,11 @@ def _plane_routes(api: Area, services: Services) -> None:
     @api.get("/pdps/<org>/<pdp>", responses=reads(answers.PlaneInFull))
     def plane(path: PlanePath) -> Response:
         """Show a data plane, and why it does not move."""
-        world, now = services.record.world(), services.clock.now()
-        found = world.plane(path.name)
-        plan = channel_plan(world, found.registration.channel, now)
+        seen = sight(services)
+        found = seen.world.plane(path.name)
+        plan = seen.plan(found.registration.channel)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
-        return jsonify({**plane_view(found, now), "withheld": withheld})
+        return jsonify({**plane_view(found, seen.now), "withheld": withheld})
 
     @api.post("/pdps/<org>/<pdp>/registration", responses=changes(answers.Recorded))
     def change_plane(path: PlanePath, body: PlaneChangeBody) -> Response:
@@ -96,7 +96,7 @@ def _plane_routes(api: Area, services: Services) -> None:
     def explanation(path: PlanePath) -> Response:
         """Explain why a data plane is where it is."""
         name = path.name
-        return jsonify({"pdp": str(name), "items": [each.to_dict() for each in services.explain(name)]})
+        return jsonify({"pdp": str(name), "items": [each.to_dict() for each in sight(services).explain(name)]})
 
 
 def _report_routes(api: Area, services: Services) -> None:

@@ -10,7 +10,7 @@ from ums.domain.version import Version
 from ums.services import Services
 from ums.usecases.record import Outcome
 from ums.web import answers
-from ums.web.openapi import Area, asker, changes, reads
+from ums.web.openapi import Area, asker, changes, reads, sight
 from ums.web.paging import page, start_of
 from ums.web.requests import DiffQuery, ReasonBody, RecallBody, RegisterBody, ReleasePath, ReleasesQuery, why_of
 from ums.web.views import exposed_view, outcome_view, release_view
@@ -26,7 +26,7 @@ def _catalog_routes(api: Area, services: Services) -> None:
     @api.get("/releases", responses=reads(answers.Releases))
     def releases(query: ReleasesQuery) -> Response:
         """List releases, by bundle, newest first."""
-        world, start = services.record.world(), start_of(query, ReleaseName.parse)
+        world, start = sight(services).world, start_of(query, ReleaseName.parse)
         found = [
             entry
             for bundle, versions in sorted(world.catalog.items())
@@ -43,18 +43,18 @@ def _catalog_routes(api: Area, services: Services) -> None:
         """Register a published release."""
         by = asker()
         entry = services.register_release(ReleaseName.parse(body.release), Digest.parse(body.digest), by=by)
-        return jsonify(release_view(entry, services.record.world(), full=True)), 201
+        return jsonify(release_view(entry, sight(services).world, full=True)), 201
 
     @api.get("/releases/<bundle>/<version>", responses=reads(answers.ReleaseInFull))
     def release(path: ReleasePath) -> Response:
         """Show a release and what is in it."""
-        world = services.record.world()
+        world = sight(services).world
         return jsonify(release_view(world.entry(path.bundle, path.name.version), world, full=True))
 
     @api.get("/releases/<bundle>/<version>/diff", responses=reads(answers.Diff))
     def diff(path: ReleasePath, query: DiffQuery) -> Response:
         """Show what differs from another release, or from nothing."""
-        world = services.record.world()
+        world = sight(services).world
         after = world.entry(path.bundle, path.name.version).release
         before = world.entry(path.bundle, Version(query.start)).release if query.start else None
         return jsonify(
@@ -68,7 +68,7 @@ def _catalog_routes(api: Area, services: Services) -> None:
     @api.get("/releases/<bundle>/<version>/exposed", responses=reads(answers.Exposed))
     def exposed(path: ReleasePath) -> Response:
         """Count the data planes that have a release, or may have it."""
-        world, name = services.record.world(), path.name
+        world, name = sight(services).world, path.name
         world.entry(name.bundle, name.version)
         return jsonify(exposed_view(world, name))
 

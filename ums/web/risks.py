@@ -9,7 +9,7 @@ from ums.domain.risks import Risk
 from ums.domain.version import VersionRange
 from ums.services import Services
 from ums.web import answers
-from ums.web.openapi import Area, asker, changes, reads
+from ums.web.openapi import Area, asker, changes, reads, sight
 from ums.web.requests import NamePath, ReasonBody, RiskBody, instant, why_of
 from ums.web.views import outcome_view
 
@@ -20,7 +20,7 @@ def add_risk_routes(api: Area, services: Services) -> None:
     @api.get("/risks", responses=reads(answers.Risks))
     def risks() -> Response:
         """List declared risks."""
-        world = services.record.world()
+        world = sight(services).world
         accepted = [each.risk for plane in world.planes.values() for each in plane.accepted]
         return jsonify(
             {

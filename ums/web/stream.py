@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from math import inf
 from threading import BoundedSemaphore, Lock
 
 from flask import Response, request
@@ -13,7 +12,6 @@ from flask import Response, request
 from ums.domain.errors import UmsError, UnavailableError
 from ums.domain.identity import Identity
 from ums.services import Services
-from ums.web.feed import visible
 from ums.web.openapi import Area, asker, streams
 from ums.web.requests import StreamQuery
 from ums.web.status import status_view
@@ -40,7 +38,7 @@ def add_stream_route(api: Area, services: Services) -> None:
         """
         by, after = asker(), request.headers.get("Last-Event-ID", "") or query.after
         # Asked before anything is told: where nobody can go on from there, that is still an error.
-        _, after = services.read_feed(after=after, limit=0)
+        _, after = services.see.events(by, after=after, limit=0)
         if not places.acquire(blocking=False):
             raise UnavailableError(f"{PLACES} streams are open already", hint="ask for /status now and then instead")
         response = Response(_follow(services, shared, by, after, query.seconds), mimetype="text/event-stream")
@@ -57,9 +55,9 @@ def _follow(services: Services, shared: _Shared, by: Identity, after: str, secon
     while True:
         try:
             told, after = _told(services, by, after)
-            now = shared.status()
+            now = shared.status(by)
         except UmsError as error:
-            yield _block("problem", error.message)
+            yield _block("problem", services.see.hide(error.message, by))
             return
         if now != status:
             told, status = told + now, now
@@ -74,35 +72,39 @@ def _follow(services: Services, shared: _Shared, by: Identity, after: str, secon
 
 
 class _Shared:
-    """The status as all streams tell it: made once for all of them, since a large fleet's takes a while."""
+    """The status as streams tell it: made once for all that may see the same, since a large fleet's takes a while."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._lock = Lock()
-        self._made = -inf
-        self._head = self._text = ""
+        self._head = ""
+        self._made: dict[frozenset[str] | None, tuple[float, str]] = {}
 
-    def status(self) -> str:
+    def status(self, by: Identity) -> str:
         """Return it as of now, or of less than a moment ago where nothing was decided since.
 
         Raises:
             UmsError: the release repo or the database did not answer.
 
         """
+        see = self._services.see
         with self._lock:
-            head = self._services.release_repo.read().base.main
-            if head != self._head or time.monotonic() >= self._made + EVERY_SECONDS:
-                world = self._services.record.world()
-                self._text = _block("status", status_view(world, self._services.clock.now()))
-                self._head, self._made = world.base.main, time.monotonic()
-            return self._text
+            head, now = see.head(), time.monotonic()
+            if head != self._head:
+                self._made, self._head = {}, head
+            self._made = {orgs: made for orgs, made in self._made.items() if now < made[0] + EVERY_SECONDS}
+            if by.orgs not in self._made:
+                sight = see(by)
+                self._made[by.orgs] = now, _block("status", see.hide(status_view(sight), by))
+            return self._made[by.orgs][1]
 
 
 def _told(services: Services, by: Identity, after: str) -> tuple[str, str]:
-    if services.release_repo.read().base.main == after:
+    if services.see.head() == after:
         return "", after
-    found, now = services.read_feed(after=after)
-    told = "".join(_block("happened", each) for each in visible(services, by, found))
+    found, now = services.see.events(by, after=after)
+    source = services.see(by).world.settings.url
+    told = "".join(_block("happened", services.see.hide(each.to_dict(source), by)) for each in found)
     # By itself, at the end: who breaks off in between is told all of it again.
     return f"{told}id: {now}\n\n", now
 

@@ -12,7 +12,6 @@ from ums.domain.errors import Reason
 from ums.domain.expiring import ends_soon
 from ums.domain.fleet import DataPlane
 from ums.domain.instants import duration_text, to_text
-from ums.domain.linting import refused_policies
 from ums.domain.names import PDPName
 from ums.domain.policy import Approvals, Policy
 from ums.domain.release import ReleaseName
@@ -85,11 +84,6 @@ def channel_view(channel: Channel, world: World) -> dict[str, Any]:
         "holds": [hold.to_dict() for hold in channel.holds],
         "dataPlanes": sum(plane.registration.channel == channel.name for plane in world.planes.values()),
     }
-
-
-def problems_view(world: World, now: datetime) -> list[str]:
-    """Return which files count for nothing, and why."""
-    return [str(each) for each in (*world.problems, *refused_policies(world, now))]
 
 
 def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:

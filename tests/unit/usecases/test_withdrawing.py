@@ -146,7 +146,7 @@ def test_a_hold_or_a_pin_on_a_recalled_release_is_not_overrun(stage: Stage, kept
         do.pin(PROD, PLATFORM, VersionRange("1.1.0"), operator)
     stage.services.withdraw_release.recall(BAD, None, WHY)
     assert (on(stage), waits(stage)) == ("1.1.0", ["recalled"])
-    assert f"a {kept} keeps it here, which is dangerous" in stage.services.explain(PROD)[0].sentence
+    assert f"a {kept} keeps it here, which is dangerous" in stage.services.see(ADMIN).explain(PROD)[0].sentence
     (do.unhold if kept == "hold" else do.unpin)(PROD, PLATFORM, operator)
     assert on(stage) == "1.2.0"
 

@@ -58,6 +58,8 @@ MUTATIONS: dict[str, tuple[dict[str, object], set[str]]] = {
     "/webhooks/chat/remove": ({}, {"admin"}),
     "/deliveries/1/replay": ({}, {"admin"}),
     "/tokens": ({"subject": "x", "groups": ["viewer"]}, {"admin"}),
+    "/roles": ({"role": "viewer", "subject": "x", "reason": "x"}, {"admin"}),
+    "/roles/revoke": ({"role": "viewer", "subject": "x", "reason": "x"}, {"admin"}),
 }
 """Every route that changes something, with a body and the roles that may; only events are not here."""
 BY_POLICY = {f"{API}/channels/<channel>/approvals"}
