@@ -139,6 +139,8 @@ class Promoted(TypedDict):
     until: str | None
     release: str
     stopped: NotRequired[str]
+    finished: NotRequired[str | None]
+    failed: NotRequired[str | None]
 
 
 class RolloutSummary(TypedDict):

@@ -631,6 +631,8 @@ class Promoted(Given):
 
     release: str
     stopped: Annotated[str, Field(description="Why it went no further.")] = ""
+    finished: Annotated[Instant | None, Field(description="When its last wave succeeded.")] = None
+    failed: Annotated[Instant | None, Field(description="When it first halted, was rolled back or cancelled.")] = None
 
 
 class Track(Answer):
