@@ -32,6 +32,7 @@ from ums.web.app import create_app
 WEB = Path(__file__).parents[3] / "ums" / "web"
 OPEN = {"checks.healthz", "checks.readyz", "document.openapi", "reports.report_event", *UNDOCUMENTED}
 ROWS = [*(("GET", path) for path in READS), *(("POST", path) for path in CHANGES)]
+IDS = [f"{method} {path}" for method, path in ROWS]
 LIMITS = {"bundle": ("platform", "flux"), "channel": ("stable", "edge"), "org": ("acme", "globex")}
 WHY = Why(ADMIN, "a test")
 
@@ -123,7 +124,7 @@ def test_every_route_is_in_the_table(client: FlaskClient) -> None:
     } == there
 
 
-@pytest.mark.parametrize(("method", "path"), ROWS, ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), ROWS, ids=IDS)
 def test_each_role_may_what_the_table_says(tmp_path: Path, method: str, path: str) -> None:
     """With and without limits: who may not leaves no trace; who may gets further, be it to a *no* of another kind."""
     stage = make_stage(tmp_path)
@@ -141,7 +142,7 @@ def test_each_role_may_what_the_table_says(tmp_path: Path, method: str, path: st
             assert stage.repo.read().base == before
 
 
-@pytest.mark.parametrize(("method", "path"), ROWS, ids=" ".join)
+@pytest.mark.parametrize(("method", "path"), ROWS, ids=IDS)
 def test_nobody_calls_without_a_token_that_counts(stage: Stage, client: FlaskClient, method: str, path: str) -> None:
     """None, a wrong one, one that expired, one that was revoked: not even an admin's."""
     token = stage.services.issue_token(ADA, expires=stage.clock.now(), by=ADMIN)
@@ -190,6 +191,7 @@ def test_an_admin_with_limits_makes_nobody_mightier(stage: Stage, client: FlaskC
 # What other organizations are not told
 
 HIDDEN = PDPName("zyxcorp", "qwvault")
+LATE = PDPName("zyxcorp", "late")
 SECRETS = ("zyxcorp", "qwvault")
 
 
@@ -197,13 +199,14 @@ def make_fleet(folder: Path) -> Stage:
     """Return a fleet in which another organization is in everything that there is."""
     stage = Stage(folder)
     do = stage.services
-    for name in (PROD, HIDDEN):
+    for name in (PROD, HIDDEN, LATE):
         stage.add_plane(name, "edge", labels={"region": "eu"})
     stage.add_plane(PDPName("zyxcorp", "stage"), "stable")
     stage.publish("1.0.0")
     stage.promote("1.0.0")
-    stage.hear(Health.HEALTHY, PROD, HIDDEN)
+    stage.hear(Health.HEALTHY, PROD, HIDDEN, LATE)
     do.reconcile()
+    do.instruct.pin(LATE, Subject("platform"), None, WHY)
     stage.set_policy("edge", rollout={**AT_ONCE, "waves": [{"name": "all", "soak": "1h"}]})
     asked = {"adoption": {"healthy": "100%", "for": "0s"}, "approvals": {"required": 1, "groups": ["security"]}}
     stage.set_policy("stable", feeder="edge", rollout=AT_ONCE, gates=asked)
@@ -302,6 +305,7 @@ def test_what_is_ones_own_is_told(fleet: Stage) -> None:
     assert {each["name"] for each in get("/freezes")["items"]} == {"ours"}
     (rollout,) = get("/channels/edge/rollouts")["items"]
     assert (rollout["dataPlanes"], rollout["failed"], rollout["status"]) == (1, [], "halted")
+    assert rollout["waves"][0]["targets"] == 1
     assert rollout["reason"] == "1 of 2 failed, more than 0: another organization's data plane"
     assert get("/releases/platform/1.1.0/exposed")["examples"] == [str(PROD)]
     assert [each["subject"] for each in get("/log?path=fleet")["items"]] == [
