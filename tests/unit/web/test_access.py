@@ -191,7 +191,7 @@ def test_an_admin_with_limits_makes_nobody_mightier(stage: Stage, client: FlaskC
 # What other organizations are not told
 
 HIDDEN = PDPName("zyxcorp", "qwvault")
-LATE = PDPName("zyxcorp", "late")
+LATE, MEMBER = PDPName("zyxcorp", "late"), PDPName("zyxcorp", "member")
 SECRETS = ("zyxcorp", "qwvault")
 
 
@@ -199,12 +199,12 @@ def make_fleet(folder: Path) -> Stage:
     """Return a fleet in which another organization is in everything that there is."""
     stage = Stage(folder)
     do = stage.services
-    for name in (PROD, HIDDEN, LATE):
+    for name in (PROD, HIDDEN, LATE, MEMBER):
         stage.add_plane(name, "edge", labels={"region": "eu"})
     stage.add_plane(PDPName("zyxcorp", "stage"), "stable")
     stage.publish("1.0.0")
     stage.promote("1.0.0")
-    stage.hear(Health.HEALTHY, PROD, HIDDEN, LATE)
+    stage.hear(Health.HEALTHY, PROD, HIDDEN, LATE, MEMBER)
     do.reconcile()
     do.instruct.pin(LATE, Subject("platform"), None, WHY)
     stage.set_policy("edge", rollout={**AT_ONCE, "waves": [{"name": "all", "soak": "1h"}]})
@@ -223,7 +223,7 @@ def make_fleet(folder: Path) -> Stage:
     do.instruct.pin(HIDDEN, platform, None, soon)
     do.instruct.hold(HIDDEN, platform, None, soon)
     do.instruct.consent(HIDDEN, new, WHY)
-    do.instruct.pin(PROD, platform, None, WHY)
+    do.instruct.consent(PROD, new, WHY)
     risk = Risk("bad", "platform", VersionRange("1.1.0"), "m", WHY.given(stage.clock.now()))
     do.declare_risk.declare(risk, WHY)
     do.declare_risk.accept(HIDDEN, "bad", WHY)
@@ -299,17 +299,17 @@ def test_what_is_ones_own_is_told(fleet: Stage) -> None:
         return client.get(API + path, headers=headers).get_json()
 
     assert [each["pdp"] for each in get("/pdps")["items"]] == [str(PROD)]
-    assert get(PLANE)["pins"]
+    assert get(PLANE)["consents"]
     assert get("/status")["dataPlanes"] == 1
     assert get("/status")["health"] == {"updating": 1}
     assert {each["name"] for each in get("/freezes")["items"]} == {"ours"}
     (rollout,) = get("/channels/edge/rollouts")["items"]
     assert (rollout["dataPlanes"], rollout["failed"], rollout["status"]) == (1, [], "halted")
     assert rollout["waves"][0]["targets"] == 1
-    assert rollout["reason"] == "1 of 2 failed, more than 0: another organization's data plane"
+    assert rollout["reason"] == "1 of 3 failed, more than 0: another organization's data plane"
     assert get("/releases/platform/1.1.0/exposed")["examples"] == [str(PROD)]
     assert [each["subject"] for each in get("/log?path=fleet")["items"]] == [
-        "fleet/acme/prod: Pin platform",
+        "fleet/acme/prod: Consent platform",
         "fleet/acme/prod: Register",
     ]
     assert "fleet: Freeze org acme" in {each["subject"] for each in get("/log")["items"]}
