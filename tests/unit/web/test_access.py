@@ -229,6 +229,7 @@ def make_fleet(folder: Path) -> Stage:
     do.declare_risk.accept(HIDDEN, "bad", WHY)
     do.freeze_fleet.freeze("org-zyxcorp", Scope(org="zyxcorp"), soon)
     do.freeze_fleet.freeze("one", Scope(pdp=HIDDEN), WHY)
+    do.instruct.roll_back(HIDDEN, platform, Version("1.0.0"), WHY)  # waits until it thaws
     do.freeze_fleet.freeze("gone-zyxcorp", Scope(org="zyxcorp"), WHY)
     do.freeze_fleet.thaw("gone-zyxcorp", WHY)
     do.freeze_fleet.freeze("ours", Scope(org="acme"), WHY)
