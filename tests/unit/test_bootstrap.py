@@ -17,6 +17,8 @@ from ums.adapters._git import Git
 from ums.bootstrap import RELEASE_REPO_PREFIX, make_services, make_wsgi
 from ums.config import Settings
 from ums.domain.fleet import Registration
+from ums.domain.identity import Holder
+from ums.domain.security_log import SecurityKind
 from ums.services import Services
 from ums.usecases.instruct import Why
 
@@ -85,6 +87,18 @@ def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptu
     ]
     for secret in (service.token, login["password"], "secret"):
         assert secret not in caplog.text
+
+
+def test_who_sees_one_organization_alone_reads_no_release_repo(service: Service) -> None:
+    """Everybody is in it, and nobody can cut it; what is in the registry is for all. It is told of."""
+    client, services = service.client(), service.services
+    for orgs, expected in ((frozenset[str](), (200, 200)), (frozenset({"acme"}), (401, 200))):
+        token = services.issue_token(Holder("olga", frozenset({"viewer"}), orgs=orgs), expires=None, by=ADMIN)
+        found = (client.get(path, headers=basic("x", token), buffered=True).status_code for path in (REFS, "/v2/"))
+        assert tuple(found) == expected
+    denied = services.security.log.newest(limit=1, kind=SecurityKind.PERMISSION_DENIED)[0]
+    assert denied.subject == "olga"
+    assert "read the release repo" in denied.what
 
 
 def test_what_the_edge_refuses_is_told_with_the_address(service: Service) -> None:

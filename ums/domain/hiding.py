@@ -13,7 +13,7 @@ from typing import Any
 OTHERS = "another organization's data plane"
 _PART = "[a-z0-9][a-z0-9-]*"
 _PLANE = re.compile(
-    rf"(?<![\w./:@-])(?:(?:fleet|pdps)/({_PART})/{_PART}|({_PART})/{_PART})(?![\w@/-]|\.\w)(?:/[\w./-]*\w)?"
+    rf"(?<![\w./:@-])(?:(?:fleet|pdps)/({_PART})/{_PART}(?:/[\w./-]*\w)?|({_PART})/{_PART}(?![\w@/-]|\.\w))"
 )
 _FOLDERS = frozenset({"channels", "catalog", "risks"})
 
