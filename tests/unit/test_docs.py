@@ -56,7 +56,7 @@ def test_schemas_are_those_of_the_models() -> None:
         assert (FOLDER / name).read_text(encoding="utf-8") == text, name
 
 
-@pytest.mark.parametrize(("page", "schema"), [("bundle", "bundle"), ("channels", "policy")])
+@pytest.mark.parametrize(("page", "schema"), [("bundle", "bundle"), ("channels", "policy"), ("access", "access")])
 def test_a_reference_names_every_field(page: str, schema: str) -> None:
     """A field that is not explained is not there for people."""
     text = (TOP / "docs" / "reference" / f"{page}.md").read_text()
