@@ -33,6 +33,7 @@ OUTCOMES: dict[type[errors.UmsError], Outcome] = {
     errors.ForbiddenError: Outcome("forbidden", 403, 6),
     errors.UnverifiedError: Outcome("unverified", 422, 7),
     errors.IntegrityError: Outcome("integrity", 502, 8),
+    errors.TooManyRequestsError: Outcome("too-many-requests", 429, 9),
     errors.UnavailableError: Outcome("unavailable", 503, 9),
     errors.StorageError: Outcome("storage", 507, 10),
 }

@@ -12,6 +12,7 @@
     ├── RefusedError           a rule of the release process says no; carries every reason
     ├── UnverifiedError        signatures were looked at, and are not good enough
     ├── IntegrityError         bytes are not what they claim to be: a registry lied
+    ├── TooManyRequestsError   they ask too often; the same call works after a while
     ├── UnavailableError       something outside did not answer; the same call may work later
     └── StorageError           this machine cannot keep what it was given (disk full, no permission)
 
@@ -22,6 +23,7 @@ to an HTTP status and an exit code.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 
@@ -135,6 +137,19 @@ class UnverifiedError(UmsError):
 
 class IntegrityError(UmsError):
     """Bytes do not match the digest or size that was promised."""
+
+
+class TooManyRequestsError(UmsError):
+    """Whoever asks does so too often.
+
+    Attributes:
+        retry_after: after how long the same call is let in; nothing where that is not known.
+
+    """
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: timedelta = timedelta(0)) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class UnavailableError(UmsError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ums.domain.errors import ForbiddenError, UmsError
+from ums.domain.errors import ForbiddenError, TooManyRequestsError, UmsError
 from ums.domain.security_log import SecurityKind
 from ums.outcomes import outcome_of
 from ums.usecases.security_events import SecurityEvents
@@ -45,13 +46,17 @@ def handle_errors(app: Flask, security: SecurityEvents) -> None:
             security.note(
                 SecurityKind.PERMISSION_DENIED, subject=who.subject if who else "", request=asked, message=error.message
             )
-        return problem(
+        response = problem(
             outcome.status,
             outcome.code,
             error.message,
             hint=error.hint,
             blocked_by=[reason.to_dict() for reason in error.reasons],
         )
+        if isinstance(error, TooManyRequestsError):
+            # Whole seconds, upwards: who comes at the time that was told must be let in.
+            response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+        return response
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
