@@ -27,9 +27,11 @@ from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
+from ums.adapters.oidc_provider import OIDCProvider
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_security_log import SqlSecurityLog
+from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.adapters.ssh_signature import SSHStateSigner
@@ -120,6 +122,8 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         sender=WebhookSender(),
         meter=meter,
         security=security,
+        sessions=SqlSessions(store.database),
+        provider=OIDCProvider(settings.issuer) if settings.issuer else None,
         disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),
         history_retention=settings.history_retention,
         wake=wake,

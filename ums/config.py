@@ -16,11 +16,13 @@ from ums.adapters.settings_file import (
     SettingField,
     Value,
     check_address,
+    domains,
     fields,
     read_settings,
 )
 from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_duration
+from ums.domain.issuers import Issuer
 
 __all__ = ["DEFAULT_LISTEN", "Found", "Problem", "SettingField", "Settings", "Value", "fields", "find_settings"]
 
@@ -44,6 +46,7 @@ class Settings:
         registry_username, registry_password: for an outside registry; reading is all it needs.
         tls_cert_file, tls_key_file: to serve HTTPS.
         log_format: ``json``, ``console``, or ``auto``: console at a terminal.
+        issuer: where people log in, or ``None``: tokens alone.
         history_retention: how long changes of health are kept.
 
     """
@@ -58,6 +61,7 @@ class Settings:
     registry_password: str | None = field(default=None, repr=False)
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
+    issuer: Issuer | None = None
     history_retention: timedelta = timedelta(days=90)
     log_format: str = "auto"
 
@@ -207,6 +211,9 @@ class _Collected:
         self._needs("tls.keyFile", "tls.certFile")
         self._needs("tls.certFile", "tls.keyFile")
         self._check_tls()
+        for name in ("clientId", "clientSecretFile", "allowedDomains"):
+            self._needs(f"oidc.{name}", "oidc.issuer")
+        self._needs("oidc.issuer", "oidc.clientId")
         return {
             "listen": self._get("listen"),
             "trusted_proxies": self._get("trustedProxies"),
@@ -217,6 +224,7 @@ class _Collected:
             "registry_password": registry_password,
             "tls_cert_file": self._path("tls.certFile"),
             "tls_key_file": self._path("tls.keyFile"),
+            "issuer": self._issuer(),
             "history_retention": self._span("history.retention"),
             "log_format": self._get("log.format"),
         }
@@ -266,6 +274,21 @@ class _Collected:
         if not text or len(text) > _MAX_SECRET_BYTES:
             self._report(name, f"{path} is {'empty' if not text else 'too long for a password'}")
         return text
+
+    def _issuer(self) -> Issuer | None:
+        secret, allowed = self._secret("oidc.clientSecretFile"), self._get("oidc.allowedDomains")
+        url, client_id = self._get("oidc.issuer"), self._get("oidc.clientId")
+        if not url or not client_id:
+            return None
+        return Issuer(
+            url,
+            client_id,
+            secret,
+            self._get("oidc.scopes"),
+            self._get("oidc.groupsClaim"),
+            self._get("oidc.subjectClaim"),
+            domains(allowed) if allowed else frozenset(),
+        )
 
     def _check_tls(self) -> None:
         cert, key = self._path("tls.certFile"), self._path("tls.keyFile")

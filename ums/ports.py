@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ums.domain.identity import Token
     from ums.domain.measuring import Measurement
     from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
+    from ums.domain.sessions import PendingLogin, Person, Session
     from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -358,6 +359,65 @@ class SecurityLog(Protocol):
 
     def head(self) -> Anchor | None:
         """Return which entry is the newest, or ``None`` if there is none."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Who is logged in, and who is about to be, by hashes. Lost, people log in again.
+
+    All methods raise as those of ``Store`` do.
+    """
+
+    def add_login(self, login_hash: str, login: PendingLogin) -> None:
+        """Keep that somebody was sent to the issuer."""
+        ...
+
+    def take_login(self, login_hash: str) -> PendingLogin | None:
+        """Return a login and forget it, so that it counts once; ``None`` where there is none."""
+        ...
+
+    def add_session(self, session_hash: str, session: Session) -> None:
+        """Keep a session."""
+        ...
+
+    def find_session(self, session_hash: str) -> Session | None:
+        """Return a session, over or not, or ``None``."""
+        ...
+
+    def touch_session(self, session_hash: str, *, seen: datetime) -> None:
+        """Keep when a session was used last."""
+        ...
+
+    def end_session(self, session_hash: str) -> bool:
+        """Forget a session; return whether there was one."""
+        ...
+
+    def prune_sessions(self, *, now: datetime) -> int:
+        """Drop the sessions that are over and the logins that nobody came back from; return how many."""
+        ...
+
+
+class IdentityProvider(Protocol):
+    """The OpenID Connect issuer that people log in at."""
+
+    def authorization_url(self, *, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
+        """Return where to send somebody who is to log in.
+
+        Raises:
+            UnavailableError: the issuer does not answer, or not as an issuer does.
+
+        """
+        ...
+
+    def person(self, *, code: str, redirect_uri: str, nonce: str, verifier: str, now: datetime) -> Person:
+        """Return who came back with a code.
+
+        Raises:
+            UnauthenticatedError: the issuer does not take the code, or its ID token does not hold.
+            ForbiddenError: it does not say of this person what the settings ask for.
+            UnavailableError: it does not answer, or not as an issuer does.
+
+        """
         ...
 
 

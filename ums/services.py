@@ -9,8 +9,20 @@ from typing import Self
 
 from ums.domain.deciding import Plan, decide
 from ums.domain.measuring import Measurement, measure
+from ums.domain.throttling import Rate, Throttle
 from ums.domain.world import LogEntry
-from ums.ports import Clock, CredentialSource, Disk, Meter, ReleaseRepo, Sender, Store, WebhookQueue
+from ums.ports import (
+    Clock,
+    CredentialSource,
+    Disk,
+    IdentityProvider,
+    Meter,
+    ReleaseRepo,
+    Sender,
+    SessionStore,
+    Store,
+    WebhookQueue,
+)
 from ums.usecases.answer_once import AnswerOnce
 from ums.usecases.approve import Approve
 from ums.usecases.authenticate_plane import AuthenticatePlane
@@ -20,6 +32,7 @@ from ums.usecases.check_health import CheckHealth, Pulse
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
+from ums.usecases.log_in import KnowSessions, LogIn
 from ums.usecases.promote import Promote
 from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
 from ums.usecases.read_audit import ReadAudit
@@ -39,6 +52,9 @@ from ums.usecases.verify import Verify
 from ums.usecases.webhooks import DeliverWebhooks, ManageWebhooks
 from ums.usecases.withdraw import WithdrawRelease
 
+_LOGINS = Rate(20, timedelta(seconds=6))
+_WRONG_TOKENS = Rate(30, timedelta(seconds=10))
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -50,6 +66,10 @@ class Services:
     answer_once: AnswerOnce
     authenticate: Authenticate
     authenticate_plane: AuthenticatePlane
+    log_in: LogIn
+    sessions: KnowSessions
+    login_attempts: Throttle
+    wrong_tokens: Throttle
     issue_token: IssueToken
     manage_tokens: ManageTokens
     grant_roles: GrantRoles
@@ -92,6 +112,8 @@ class Services:
         sender: Sender,
         meter: Meter,
         security: SecurityEvents,
+        sessions: SessionStore,
+        provider: IdentityProvider | None = None,
         disk: Disk | None = None,
         history_retention: timedelta = DEFAULT_RETENTION,
         wake: Callable[[], None] = lambda: None,
@@ -107,6 +129,10 @@ class Services:
             answer_once=AnswerOnce(store, clock),
             authenticate=Authenticate(store, clock, security),
             authenticate_plane=AuthenticatePlane(release_repo, credentials, security),
+            log_in=LogIn(provider, sessions, clock, security),
+            sessions=KnowSessions(release_repo, sessions, clock, security),
+            login_attempts=Throttle(_LOGINS),
+            wrong_tokens=Throttle(_WRONG_TOKENS),
             issue_token=IssueToken(store, clock, security),
             manage_tokens=ManageTokens(store, security),
             grant_roles=GrantRoles(record),
@@ -130,7 +156,7 @@ class Services:
             security=security,
             manage_webhooks=ManageWebhooks(webhooks, release_repo, clock, security),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
-            prune_history=PruneHistory(store, clock, history_retention),
+            prune_history=PruneHistory(store, sessions, clock, history_retention),
             health=CheckHealth(release_repo, store, clock, pulse, disk),
             pulse=pulse,
             meter=meter,

@@ -15,6 +15,7 @@ from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_security_log import SqlSecurityLog
+from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain import layout
@@ -132,6 +133,7 @@ class Simulation:
                 sender=Outbox(),
                 meter=PrometheusMeter("test"),
                 security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock),
+                sessions=SqlSessions(self.store.database),
             )
             for repo in (self.repo, self.repo.inner)
         ]

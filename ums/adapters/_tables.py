@@ -104,3 +104,21 @@ SECURITY_EVENTS = sa.Table(
     sa.Index("security_events_by_kind", "kind", "seq"),
     sa.Index("security_events_by_subject", "subject", "seq"),
 )
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("groups", sa.JSON, nullable=False),
+    sa.Column("begun", sa.Float, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+    sa.Index("sessions_by_time", "seen"),
+)
+LOGINS = sa.Table(
+    "logins",
+    METADATA,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("next", sa.String(1000), nullable=False),
+    sa.Column("begun", sa.Float, nullable=False),
+    sa.Index("logins_by_time", "begun"),
+)

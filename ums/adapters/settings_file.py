@@ -16,12 +16,14 @@ from pydantic import BeforeValidator, Field
 from ums.adapters._database import check_url
 from ums.adapters._yaml import Duration, StrictModel, check, load_with_lines, parsed_by
 from ums.domain.errors import InvalidInputError, SpecError
+from ums.domain.issuers import check_issuer
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]\s/]+):(?P<port>\d{1,5})")
 _MAX_PORT = 65535
 _MAX_PROXIES = 10
 _NEAR = 0.9
+_DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 
 
 def check_address(text: str) -> None:
@@ -68,6 +70,46 @@ class TLSModel(StrictModel):
     key_file: FileName | None = Field(None, description="PEM file with its private key, unencrypted.")
 
 
+def domains(text: str) -> frozenset[str]:
+    """Return domains that are separated by commas.
+
+    Raises:
+        InvalidInputError: one is none.
+
+    """
+    found = frozenset(each.strip().lower() for each in text.split(","))
+    if not all(_DOMAIN.fullmatch(each) for each in found):
+        raise InvalidInputError(f"{text!r:.60} are no domains", hint="write example.com, example.org")
+    return found
+
+
+def _check_scopes(text: str) -> None:
+    if "openid" not in text.split():
+        raise InvalidInputError("without the scope openid nobody can log in", hint="write openid email profile")
+
+
+class OIDCModel(StrictModel):
+    """Where people log in."""
+
+    issuer: Annotated[str, parsed_by(check_issuer)] | None = Field(
+        None, description="URL of the OpenID Connect issuer, as it calls itself; without it, there are tokens alone."
+    )
+    client_id: FileName | None = Field(None, description="The service's id at the issuer.")
+    client_secret_file: FileName | None = Field(
+        None, description="File with the service's secret at the issuer; without it, a public client."
+    )
+    scopes: Annotated[str, parsed_by(_check_scopes)] = Field(
+        "openid email profile", description="Scopes to ask for, separated by blanks."
+    )
+    groups_claim: FileName = Field("groups", description="Claim of the ID token that lists a person's groups.")
+    subject_claim: FileName = Field(
+        "email", description="Claim that people are called by; email counts only if the issuer verified it."
+    )
+    allowed_domains: Annotated[str, parsed_by(domains)] | None = Field(
+        None, description="Domains of verified addresses that may log in, separated by commas; without it, all."
+    )
+
+
 class HistoryModel(StrictModel):
     """What is kept of the past."""
 
@@ -93,6 +135,7 @@ class ServiceModel(StrictModel):
     database: DatabaseModel = Field(default_factory=DatabaseModel, description="Where observations and tokens are.")
     registry: RegistryModel = Field(default_factory=RegistryModel, description="Login at an outside registry.")
     tls: TLSModel = Field(default_factory=TLSModel, description="For serving HTTPS.")
+    oidc: OIDCModel = Field(default_factory=OIDCModel, description="Where people log in.")
     history: HistoryModel = Field(default_factory=HistoryModel, description="What is kept of the past.")
     log: LogModel = Field(default_factory=LogModel, description="How the process logs.")
 

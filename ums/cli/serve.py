@@ -19,19 +19,26 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
 
     \b
     Environment:
-      UMS_DATA                    the folder           [default: ums-data]
-      UMS_CONFIG                  the file             [default: service.yaml in the folder]
-      UMS_LISTEN                  address              [default: 127.0.0.1:8080]
-      UMS_TRUSTED_PROXIES         reverse proxies whose X-Forwarded headers are believed  [default: 0]
-      UMS_RECONCILE_EVERY         how often the loop runs when nobody acts  [default: 10s]
-      UMS_DATABASE_URL            postgresql://user@host/name   [default: ums.db in the folder]
-      UMS_DATABASE_PASSWORD_FILE  file with its password
-      UMS_REGISTRY_USERNAME       login at an outside registry
-      UMS_REGISTRY_PASSWORD_FILE  file with its password
-      UMS_TLS_CERT_FILE           certificate chain, to serve HTTPS
-      UMS_TLS_KEY_FILE            its private key
-      UMS_HISTORY_RETENTION       how long health history is kept  [default: 90d]
-      UMS_LOG_FORMAT              json, console or auto  [default: auto, console at a terminal]
+      UMS_DATA                     the folder           [default: ums-data]
+      UMS_CONFIG                   the file             [default: service.yaml in the folder]
+      UMS_LISTEN                   address              [default: 127.0.0.1:8080]
+      UMS_TRUSTED_PROXIES          reverse proxies whose X-Forwarded headers are believed  [default: 0]
+      UMS_RECONCILE_EVERY          how often the loop runs when nobody acts  [default: 10s]
+      UMS_DATABASE_URL             postgresql://user@host/name   [default: ums.db in the folder]
+      UMS_DATABASE_PASSWORD_FILE   file with its password
+      UMS_REGISTRY_USERNAME        login at an outside registry
+      UMS_REGISTRY_PASSWORD_FILE   file with its password
+      UMS_TLS_CERT_FILE            certificate chain, to serve HTTPS
+      UMS_TLS_KEY_FILE             its private key
+      UMS_OIDC_ISSUER              where people log in: an OpenID Connect issuer
+      UMS_OIDC_CLIENT_ID           the service's id there
+      UMS_OIDC_CLIENT_SECRET_FILE  file with its secret there
+      UMS_OIDC_SCOPES              what to ask for      [default: openid email profile]
+      UMS_OIDC_GROUPS_CLAIM        claim with groups    [default: groups]
+      UMS_OIDC_SUBJECT_CLAIM       claim people are called by  [default: email, if verified]
+      UMS_OIDC_ALLOWED_DOMAINS     of addresses that may log in  [default: all]
+      UMS_HISTORY_RETENTION        how long health history is kept  [default: 90d]
+      UMS_LOG_FORMAT               json, console or auto  [default: auto, console at a terminal]
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import os
 

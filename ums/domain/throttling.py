@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address
 from threading import Lock
+
+from ums.domain.errors import TooManyRequestsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,15 @@ class Throttle:
                 self._full.popitem(last=False)
             return wait
 
-    def wait(self, key: str, now: datetime) -> timedelta:
-        """Return how long until there is one in the bucket of ``key``, nothing if there is; nothing is taken."""
-        with self._lock:
-            return self._look(key, now)[0]
+    def require(self, key: str, now: datetime, what: str) -> None:
+        """Take one from the bucket of ``key``.
+
+        Raises:
+            TooManyRequestsError: there is none; ``what`` there is too much of.
+
+        """
+        if wait := self.take(key, now):
+            raise TooManyRequestsError(f"too many {what}", hint="wait as long as Retry-After says", retry_after=wait)
 
     def _look(self, key: str, now: datetime) -> tuple[timedelta, datetime]:
         """Return how long to wait for one, and when the bucket will be full if nothing is taken."""
@@ -65,3 +73,14 @@ class Throttle:
         # A clock that was set back must lock nobody out for longer than an empty bucket does.
         full = min(max(self._full.get(key, now), now), empty)
         return max(full + self.rate.every - empty, timedelta(0)), full
+
+
+def client_key(address: str | None) -> str:
+    """Return what a client's address counts as: of IPv6 the network, since whoever has one has 2**64 addresses."""
+    try:
+        found = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
+    return str(found)

@@ -129,6 +129,11 @@ class Authenticate:
             self.security.note(SecurityKind.TOKEN_FIRST_USED, subject=known.identity.subject, token=known.id)
         return known.identity
 
+    def expiry(self, token: str) -> datetime | None:
+        """Return when a token that counts ends; ``None`` for never."""
+        known = self.store.find_token(_hash(token), now=self.clock.now())
+        return known.expires if known else None
+
     def _note(self, known: Token | None, user: str) -> None:
         if known is not None:
             self.security.note(SecurityKind.TOKEN_EXPIRED, subject=known.identity.subject, token=known.id)

@@ -254,14 +254,19 @@ class Grantee(Answer):
     group: str = ""
 
 
-class Role(Answer):
-    """A role granted in Git. A list that is empty limits nothing."""
+class Reach(Answer):
+    """A role, and what it is limited to. A list that is empty limits nothing."""
 
     role: str
-    to: Grantee
     bundles: list[str]
     channels: list[str]
     orgs: list[str]
+
+
+class Role(Reach):
+    """A role granted in Git."""
+
+    to: Grantee
     by: str
     reason: str
     since: Instant | None
@@ -281,6 +286,25 @@ class RolesChanged(Answer):
     recorded: bool
     commit: str | None
     warnings: list[str]
+
+
+class WhoAmI(Answer):
+    """Who asks, how that is known, and what they may."""
+
+    subject: str
+    groups: list[str]
+    roles: list[Reach]
+    permissions: Annotated[list[str], Field(description="What the roles allow, each within its limits.")]
+    by: Annotated[Literal["token", "session"], Field(description="How that is known.")]
+    expires: Annotated[Instant | None, Field(description="When it ends; a session, if it is not used meanwhile.")]
+    csrf_token: Annotated[str | None, Field(description="To be sent as `X-CSRF-Token` with every change by a session.")]
+
+
+class LoggedOut(Answer):
+    """A session that is over."""
+
+    subject: str
+    logged_out: Literal[True]
 
 
 class Webhook(Answer):

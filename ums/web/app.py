@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from ums.services import Services
 from ums.web import once
@@ -16,6 +16,7 @@ from ums.web.errors import handle_errors
 from ums.web.observing import note_routes
 from ums.web.openapi import Application, Areas, make_app
 from ums.web.operations import add_metrics_route, make_checks
+from ums.web.people import make_login, make_people
 from ums.web.requests import MAX_BODY_BYTES
 
 
@@ -31,8 +32,15 @@ def create_app(services: Services) -> Flask:
 
     @app.after_request
     def believe(response: Response) -> Response:
-        """Let no browser guess that an answer is something else."""
+        """Let no browser guess that an answer is something else, load or show anything for it, or tell whence it came.
+
+        A page that is one has a policy of its own.
+        """
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        if request.is_secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response
 
     return app
@@ -40,7 +48,13 @@ def create_app(services: Services) -> Flask:
 
 def _assemble(areas: Areas, describe: Callable[[], dict[str, Any]]) -> Application:
     app = make_app()
-    for area in (*create_api(areas), make_document_route(areas, describe), make_checks(areas)):
+    for area in (
+        *create_api(areas),
+        make_login(areas),
+        make_people(areas),
+        make_document_route(areas, describe),
+        make_checks(areas),
+    ):
         app.register_api(area)
     return app
 

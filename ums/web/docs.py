@@ -66,7 +66,6 @@ def make_docs() -> Blueprint:
     @docs.after_request
     def confine(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
     @docs.get("/docs")

@@ -78,6 +78,6 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document in which changes take the header."""
     for path in document["paths"].values():
         operation = path.get("post")
-        if operation is not None and operation.get("security") == [{"bearer": []}]:
+        if operation is not None and {"bearer": []} in operation.get("security", ()):
             operation.setdefault("parameters", []).append(_PARAMETER)
     return document

@@ -30,6 +30,7 @@ from ums.domain.errors import (
     NotFoundError,
     RefusedError,
     StorageError,
+    TooManyRequestsError,
     UmsError,
     UnauthenticatedError,
     UnavailableError,
@@ -41,16 +42,23 @@ from ums.services import Services
 from ums.usecases.see import Sight
 from ums.web import once
 from ums.web.answers import Problem
-from ums.web.auth import identify
+from ums.web.auth import CSRF_HEADER, SESSION_COOKIE, identify
 
 PREFIX = "/api/v1"
 _DESCRIPTION = """\
 Every answer that is no success is a problem document (RFC 9457): `type` ends in a stable code, `hint` says what to do
 next, and `blockedBy` lists every rule that said no. Reading answers carry an `ETag`; send it back as `If-None-Match`
 and an answer that did not change is 304. Unknown members and parameters are refused."""
-_BEARER, _SIGNATURE = "bearer", "signature"
+_BEARER, _SESSION, _SIGNATURE = "bearer", "session", "signature"
 _SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
     _BEARER: SecurityScheme(type="http", scheme="bearer", description="A token, as `ums token issue` prints it."),
+    _SESSION: SecurityScheme(
+        type="apiKey",
+        name=f"__Host-{SESSION_COOKIE}",
+        security_scheme_in="cookie",
+        description=f"A session of a person's browser, from `/auth/login`. Whatever changes something needs the header "
+        f"`{CSRF_HEADER}`, with the `csrfToken` of `{PREFIX}/whoami`, and has to come from a page of this service.",
+    ),
     _SIGNATURE: SecurityScheme(
         type="apiKey",
         name="X-Signature",
@@ -58,9 +66,18 @@ _SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         description="`sha256=` and the HMAC-SHA256 of the body in hex, as Flux's notification-controller sends it.",
     ),
 }
+_PROVEN: list[dict[str, list[str]]] = [{_BEARER: []}, {_SESSION: []}]
 _UNCHANGED: dict[str, Any] = {"description": "It is what the given ETag stands for."}
 _ANYWHERE = (InvalidInputError, UnavailableError)
-_READING = (*_ANYWHERE, UnauthenticatedError, ForbiddenError, NotFoundError, IntegrityError, StorageError)
+_READING = (
+    *_ANYWHERE,
+    TooManyRequestsError,
+    UnauthenticatedError,
+    ForbiddenError,
+    NotFoundError,
+    IntegrityError,
+    StorageError,
+)
 _CHANGING = (*_READING, RefusedError, ConflictError, InProgressError, UnverifiedError)
 _TOO_LARGE = int(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
@@ -120,8 +137,8 @@ class Areas:
     documented: bool
 
     def guarded(self, name: str, description: str) -> Area:
-        """Return one whose routes want a token."""
-        area = self._area(name, description, [{_BEARER: []}], PREFIX)
+        """Return one whose routes want a token or a session that may read."""
+        area = self._area(name, description, _PROVEN, PREFIX)
 
         @area.before_request
         def who() -> Response | None:
@@ -135,6 +152,12 @@ class Areas:
             once.end(self.services.answer_once, response)
             return spare(response)
 
+        return area
+
+    def known(self, name: str, description: str) -> Area:
+        """Return one whose routes find out themselves who asks, by a token or a session, whatever these may."""
+        area = self._area(name, description, _PROVEN, None)
+        area.before_request(_check_query)
         return area
 
     def signed(self, name: str, description: str) -> Area:
@@ -206,6 +229,11 @@ def changes(answer: type[BaseModel], *statuses: int) -> ResponseDict:
 def publishes(answer: type[BaseModel]) -> ResponseDict:
     """Return the answers of a route that says the same to everybody."""
     return {200: answer, 304: _UNCHANGED, **_problems(InvalidInputError)}
+
+
+def redirects() -> ResponseDict:
+    """Return the answers of a route that leads a browser elsewhere."""
+    return {int(HTTPStatus.SEE_OTHER): {"description": "Go on there."}, **_problems(*_READING)}
 
 
 def checks(answer: type[BaseModel]) -> ResponseDict:

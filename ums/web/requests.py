@@ -277,6 +277,22 @@ class Query(BaseModel):
         return _once(super().model_json_schema, *args, **kwargs)
 
 
+class LoginQuery(Query):
+    """Where to go after a login."""
+
+    next: Annotated[Text, Field(description="A path of this service.")] = "/api/v1/whoami"
+
+
+class CallbackQuery(Query):
+    """What an issuer sends a browser back with; it may add what it likes."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    state: Text = ""
+    code: Annotated[str, Field(max_length=8000)] = ""
+    error: Annotated[str, Field(max_length=100, pattern="^[ -~]*$")] = ""
+
+
 class PageQuery(Query):
     """Which part of a list."""
 

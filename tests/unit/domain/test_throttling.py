@@ -5,7 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from ums.domain.throttling import Rate, Throttle
+import pytest
+
+from ums.domain.errors import TooManyRequestsError
+from ums.domain.throttling import Rate, Throttle, client_key
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 NOTHING = timedelta(0)
@@ -43,13 +46,29 @@ def test_everybody_has_a_bucket_of_their_own() -> None:
     assert throttle.take("a", NOW) == seconds(10)
 
 
-def test_looking_takes_nothing() -> None:
-    """Whoever only fails may be made to pay."""
+def test_being_refused_is_an_error_that_says_until_when() -> None:
+    """For those who answer requests."""
     throttle = Throttle(Rate(1, timedelta(seconds=10)))
-    assert throttle.wait("a", NOW) == NOTHING
-    assert throttle.wait("a", NOW) == NOTHING
-    throttle.take("a", NOW)
-    assert throttle.wait("a", NOW) == seconds(10)
+    throttle.require("a", NOW, "logins")
+    with pytest.raises(TooManyRequestsError, match="too many logins") as caught:
+        throttle.require("a", NOW + seconds(3), "logins")
+    assert caught.value.retry_after == seconds(7)
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_client_counts_by_what_it_cannot_change_at_will(address: str | None, key: str) -> None:
+    """An IPv6 network is one client."""
+    assert client_key(address) == key
 
 
 def test_there_are_never_more_buckets_than_so_many() -> None:

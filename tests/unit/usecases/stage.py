@@ -21,6 +21,7 @@ from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_security_log import SqlSecurityLog
+from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.digest import Digest
@@ -33,7 +34,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.trust import KeySigner
 from ums.domain.version import Version
 from ums.domain.world import Base, Decision, Raw, World
-from ums.ports import ReleaseRepo
+from ums.ports import IdentityProvider, ReleaseRepo
 from ums.services import Services
 from ums.usecases.build import Build, PatchOf
 from ums.usecases.instruct import Why
@@ -107,8 +108,11 @@ class Stage:
         signers: tuple[str, ...] = ("release",),
         database: str = "sqlite://",
         release_repo: ReleaseRepo | None = None,
+        provider: IdentityProvider | None = None,
+        url: str = "http://127.0.0.1",
     ) -> None:
         self.folder = folder
+        self.url = url
         self.registry = MemoryRegistry()
         self.repo = MemoryReleaseRepo()
         self.release_repo: ReleaseRepo = release_repo or self.repo
@@ -130,6 +134,8 @@ class Stage:
             sender=self.sender,
             meter=self.meter,
             security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock, origin),
+            sessions=SqlSessions(self.store.database),
+            provider=provider,
             disk=LocalDisk(folder),
         )
         self.registrar = Registrar(self.services.register_release)
@@ -153,7 +159,7 @@ class Stage:
             "stateKeys": ["ssh-ed25519 AAAA"],
         }
         files = {
-            "ums.yaml": {"url": "http://127.0.0.1", "registry": str(PREFIX)},
+            "ums.yaml": {"url": self.url, "registry": str(PREFIX)},
             "trust.yaml": trust,
             "channels/edge/policy.yaml": {"description": "first", "rollout": AT_ONCE},
             "channels/stable/policy.yaml": {"feeder": "edge", "rollout": AT_ONCE},
