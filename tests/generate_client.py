@@ -16,7 +16,7 @@ from tests.unit.web.documented import document
 
 FOLDER = Path(__file__).parent.parent / "ums" / "client"
 PREFIX = "/api/v1"
-BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+BEARER: dict[str, list[str]] = {"bearer": []}
 _MADE = "Made by ``make client`` from the OpenAPI document."
 _HEAD = f'''\
 """The operations of the API, by their names there. {_MADE}"""
@@ -43,7 +43,9 @@ def generate() -> dict[str, str]:
     """Return the files, by name."""
     found = copy.deepcopy(document())
     found["paths"] = {
-        where: {method: each for method, each in path.items() if each.get("security") == BEARER and not _goes_on(each)}
+        where: {
+            method: each for method, each in path.items() if BEARER in each.get("security", ()) and not _goes_on(each)
+        }
         for where, path in found["paths"].items()
     }
     for _, _, operation in _operations(found):
@@ -53,6 +55,10 @@ def generate() -> dict[str, str]:
         if name.endswith(("Body", "Query")):
             _let_be_none(schema)
     return {"operations.py": _operations_text(found), "shapes.py": _shapes_text(found)}
+
+
+def _is_for_clients(operation: dict[str, Any]) -> bool:
+    return BEARER in operation.get("security", ()) and not _goes_on(operation)
 
 
 def _goes_on(operation: dict[str, Any]) -> bool:

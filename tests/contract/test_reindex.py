@@ -16,6 +16,7 @@ from tests.unit.web.documented import document
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.sql_security_log import SqlSecurityLog
+from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.errors import UnauthenticatedError
@@ -61,6 +62,7 @@ def serve(stage: Stage, store: SqlStore) -> Services:
         sender=Outbox(),
         meter=stage.meter,
         security=SecurityEvents(SqlSecurityLog(store.database), stage.clock),
+        sessions=SqlSessions(store.database),
     )
 
 

@@ -55,7 +55,7 @@ def test_a_mistake_in_a_file_is_invalid_input() -> None:
 
 
 def test_numbers_mean_one_thing_and_wire_names_too() -> None:
-    """Scripts rely on them; but *who are you* and *you may not*, both conflicts, and *try again*, are one exit."""
+    """Scripts rely on them; but *who are you* and *you may not*, both conflicts and what to try again are alike."""
     codes = [outcome.code for outcome in OUTCOMES.values()]
     assert len(set(codes)) == len(codes)
     exits = [outcome.exit_code for outcome in OUTCOMES.values()] + [TIMED_OUT, NOT_HEALTHY]

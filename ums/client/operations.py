@@ -312,3 +312,8 @@ class Client(Connection):
         """Take a role back: with limits the grant of just these, without any every grant of the role."""
         answer: shapes.RolesChanged = self.post("/roles/revoke", dict(body))
         return answer
+
+    def get_whoami(self) -> shapes.WhoAmI:
+        """Say who asks, how that is known, and what they may."""
+        answer: shapes.WhoAmI = self.get("/whoami")
+        return answer

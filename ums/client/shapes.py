@@ -927,13 +927,13 @@ class Grantee(TypedDict):
 
 
 class Role(TypedDict):
-    """A role granted in Git. A list that is empty limits nothing."""
+    """A role granted in Git."""
 
     role: str
-    to: Grantee
     bundles: list[str]
     channels: list[str]
     orgs: list[str]
+    to: Grantee
     by: str
     reason: str
     since: str | None
@@ -983,6 +983,22 @@ class Heard(TypedDict):
     """Whether an event changed what is known."""
 
     recorded: bool
+
+
+class Reach(TypedDict):
+    """A role, and what it is limited to. A list that is empty limits nothing."""
+
+    role: str
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+
+
+class LoggedOut(TypedDict):
+    """A session that is over."""
+
+    subject: str
+    loggedOut: Literal[True]
 
 
 class Document(TypedDict):
@@ -1440,6 +1456,18 @@ class Roles(TypedDict):
 
     items: list[Role]
     readable: bool
+
+
+class WhoAmI(TypedDict):
+    """Who asks, how that is known, and what they may."""
+
+    subject: str
+    groups: list[str]
+    roles: list[Reach]
+    permissions: list[str]
+    by: Literal["token", "session"]
+    expires: str | None
+    csrfToken: str | None
 
 
 class ServiceHealth(TypedDict):

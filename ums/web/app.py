@@ -16,7 +16,7 @@ from ums.web.errors import handle_errors
 from ums.web.observing import note_routes
 from ums.web.openapi import Application, Areas, make_app
 from ums.web.operations import add_metrics_route, make_checks
-from ums.web.people import make_login, make_people
+from ums.web.people import make_login, make_logout, make_people
 from ums.web.requests import MAX_BODY_BYTES
 
 
@@ -52,6 +52,7 @@ def _assemble(areas: Areas, describe: Callable[[], dict[str, Any]]) -> Applicati
         *create_api(areas),
         make_login(areas),
         make_people(areas),
+        make_logout(areas),
         make_document_route(areas, describe),
         make_checks(areas),
     ):

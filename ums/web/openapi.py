@@ -66,7 +66,9 @@ _SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         description="`sha256=` and the HMAC-SHA256 of the body in hex, as Flux's notification-controller sends it.",
     ),
 }
-_PROVEN: list[dict[str, list[str]]] = [{_BEARER: []}, {_SESSION: []}]
+PROVEN: list[dict[str, list[str]]] = [{_BEARER: []}, {_SESSION: []}]
+BY_SESSION: list[dict[str, list[str]]] = [{_SESSION: []}]
+"""Of a route that tokens cannot use."""
 _UNCHANGED: dict[str, Any] = {"description": "It is what the given ETag stands for."}
 _ANYWHERE = (InvalidInputError, UnavailableError)
 _READING = (
@@ -138,7 +140,7 @@ class Areas:
 
     def guarded(self, name: str, description: str) -> Area:
         """Return one whose routes want a token or a session that may read."""
-        area = self._area(name, description, _PROVEN, PREFIX)
+        area = self._area(name, description, PROVEN, PREFIX)
 
         @area.before_request
         def who() -> Response | None:
@@ -154,9 +156,9 @@ class Areas:
 
         return area
 
-    def known(self, name: str, description: str) -> Area:
+    def known(self, name: str, description: str, *, by: list[dict[str, list[str]]] = PROVEN) -> Area:
         """Return one whose routes find out themselves who asks, by a token or a session, whatever these may."""
-        area = self._area(name, description, _PROVEN, None)
+        area = self._area(name, description, by, None)
         area.before_request(_check_query)
         return area
 

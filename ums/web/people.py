@@ -14,7 +14,7 @@ from ums.domain.throttling import client_key
 from ums.web import answers
 from ums.web.auth import SESSION_COOKIE, Asker, callback_url, cookie_name, recognize, set_cookie
 from ums.web.observing import note
-from ums.web.openapi import PREFIX, Area, Areas, changes, reads, redirects
+from ums.web.openapi import BY_SESSION, PREFIX, Area, Areas, changes, reads, redirects
 from ums.web.requests import CallbackQuery, LoginQuery
 
 _LOGIN_COOKIE = "ums-login"
@@ -66,8 +66,8 @@ def make_login(areas: Areas) -> Area:
 
 
 def make_people(areas: Areas) -> Area:
-    """Return the routes for whoever is known, whatever they may."""
-    area, services = areas.known("people", "Who somebody is, and how they log out."), areas.services
+    """Return the route for whoever is known, whatever they may."""
+    area, services = areas.known("people", "Who somebody is."), areas.services
 
     @area.get(f"{PREFIX}/whoami", responses=reads(answers.WhoAmI))
     def whoami() -> Response:
@@ -75,6 +75,13 @@ def make_people(areas: Areas) -> Area:
         response = jsonify(_view(recognize(services, request)))
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    return area
+
+
+def make_logout(areas: Areas) -> Area:
+    """Return the route for whoever has a session."""
+    area, services = areas.known("logout", "How people log out.", by=BY_SESSION), areas.services
 
     @area.post("/auth/logout", responses=changes(answers.LoggedOut))
     def log_out() -> Response:

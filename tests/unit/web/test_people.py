@@ -23,6 +23,7 @@ from ums.adapters.oidc_provider import OIDCProvider
 from ums.domain import issuers
 from ums.domain.access import Grantee, GranteeKind
 from ums.domain.identity import Grant, Holder
+from ums.domain.security_log import SecurityKind
 from ums.domain.sessions import IDLE, LIFETIME, PATIENCE
 from ums.domain.throttling import Rate, Throttle
 from ums.usecases.instruct import Why
@@ -383,6 +384,26 @@ def test_logging_out_ends_the_session(site: Site, browser: requests.Session) -> 
     assert (answer.status_code, answer.json()) == (200, {"subject": "ada@example.com", "loggedOut": True})
     assert "ums" not in browser.cookies
     assert requests.get(f"{site.url}/api/v1/whoami", cookies={"ums": kept}, timeout=10).status_code == 401
+
+
+def test_logins_are_told_to_the_security_log(site: Site, browser: requests.Session) -> None:
+    """Who came and went, and who was turned away; never a secret."""
+    site.log_in(browser)
+    secret = str(browser.cookies["ums"])
+    site.change(browser, Origin="https://evil.example.com")
+    headers = {"X-CSRF-Token": site.whoami(browser).json()["csrfToken"], "Origin": site.url}
+    browser.post(f"{site.url}/auth/logout", headers=headers, timeout=10)
+    site.issuer.person = {"sub": "u-2"}
+    site.log_in(browser)
+    told = site.stage.services.security.log.newest(limit=9)
+    assert [(each.kind, each.subject) for each in reversed(told)] == [
+        (SecurityKind.LOGIN, "ada@example.com"),
+        (SecurityKind.PERMISSION_DENIED, "ada@example.com"),
+        (SecurityKind.LOGOUT, "ada@example.com"),
+        (SecurityKind.AUTHENTICATION_FAILED, ""),
+        (SecurityKind.PERMISSION_DENIED, ""),
+    ]
+    assert secret not in str(told)
 
 
 def test_a_token_has_no_session_to_end(site: Site) -> None:
