@@ -32,7 +32,15 @@ from ums.web.app import create_app
 
 WHY = Why(ADMIN, "a test")
 KNOWN = {"bundle": "platform", "version": "1.0.0", "channel": "stable", "org": PROD.org, "pdp": PROD.pdp}
-OF_THE_DATABASE = {"/audit", "/audit/export", "/tokens", "/webhooks", "/webhooks/{name}/deliveries", "/stream"}
+OF_THE_DATABASE = {
+    "/audit",
+    "/audit/export",
+    "/stream",
+    "/tokens",
+    "/webhooks",
+    "/webhooks/{name}/deliveries",
+    "/whoami",
+}
 STRANGER = PDPName("acme", "gone")
 
 

@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from ums.config import FILE_NAME, Found, Settings, fields, find_settings
 from ums.domain.errors import InvalidInputError
+from ums.domain.issuers import Issuer
 
 WHOLE = """\
 listen: 0.0.0.0:8443
@@ -90,6 +91,46 @@ def test_a_file_sets_everything_and_names_what_is_beside_it(tmp_path: Path) -> N
     )
     assert "-secret" not in repr(settings)
     assert settings.database_file is None
+
+
+def test_an_issuer_is_read_with_its_secret(tmp_path: Path) -> None:
+    """What is not said has a default that holds for most."""
+    text = "oidc:\n  issuer: https://login.example.com\n  clientId: ums\n  clientSecretFile: secrets/registry\n"
+    env = write(tmp_path, text)
+    issuer = Settings.from_env(env).issuer
+    assert issuer == Issuer("https://login.example.com", "ums", "registry-secret")
+    assert "-secret" not in repr(issuer)
+    env |= {"UMS_OIDC_ALLOWED_DOMAINS": "Example.com, example.org", "UMS_OIDC_SUBJECT_CLAIM": "sub"}
+    issuer = Settings.from_env(env).issuer
+    assert issuer is not None
+    assert (issuer.allowed_domains, issuer.subject_claim) == (frozenset({"example.com", "example.org"}), "sub")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ISSUER": "https://login.example.com"}, "this needs oidc.clientId as well"),
+        ({"CLIENT_ID": "ums"}, "this needs oidc.issuer as well"),
+        ({"ISSUER": "http://login.example.com", "CLIENT_ID": "ums"}, "is not HTTPS"),
+        ({"ISSUER": "https://user@login.example.com", "CLIENT_ID": "ums"}, "is no URL of an issuer"),
+        ({"ISSUER": "login.example.com", "CLIENT_ID": "ums"}, "is no URL of an issuer"),
+        ({"ISSUER": "https://[x", "CLIENT_ID": "ums"}, "is no URL of an issuer"),
+        ({"SCOPES": "email"}, "without the scope openid"),
+        ({"ISSUER": "https://a.example.com", "CLIENT_ID": "x", "ALLOWED_DOMAINS": "a@b.com"}, "are no domains"),
+    ],
+)
+def test_an_issuer_that_would_log_nobody_in_is_refused(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    """Or anybody."""
+    found = find_settings({"UMS_DATA": str(tmp_path)} | {f"UMS_OIDC_{name}": each for name, each in settings.items()})
+    (problem,) = found.problems
+    assert says in problem.message
+
+
+def test_an_issuer_on_this_machine_needs_no_https() -> None:
+    """For trying things out."""
+    for host in ("localhost:8080", "127.0.0.1:1", "[::1]:1"):
+        found = find_settings({"UMS_OIDC_ISSUER": f"http://{host}", "UMS_OIDC_CLIENT_ID": "ums"})
+        assert not found.problems
 
 
 def test_variables_count_more_than_the_file_and_options_most(tmp_path: Path) -> None:

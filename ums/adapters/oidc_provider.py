@@ -11,9 +11,10 @@ import io
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 import requests
@@ -38,6 +39,8 @@ _TIMEOUT_SECONDS = (5, 10)
 _TOTAL_SECONDS = 15
 _MAX_ANSWER = 512 * 1024
 _CHUNK = 1 << 14
+_AT_ONCE = 4
+"""So many logins may wait for the issuer; anybody can begin one, and others need the threads of this process."""
 _FRESH_SECONDS = 3600
 _REFRESH_SECONDS = 30
 """Keys are read again for a token whose key is not known, but no more often: anybody can make up a key's name."""
@@ -55,6 +58,7 @@ class OIDCProvider:
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
         self._lock = Lock()
+        self._turns = BoundedSemaphore(_AT_ONCE)
         self._metadata: tuple[float, Mapping[str, Any]] | None = None
         self._keys: tuple[float, Sequence[Key]] | None = None
 
@@ -65,7 +69,8 @@ class OIDCProvider:
             UnavailableError: the issuer does not answer, or not as an issuer does.
 
         """
-        metadata = self._discover()
+        with self._turn():
+            metadata = self._discover()
         with self._session(metadata) as session:
             url, _ = session.create_authorization_url(
                 metadata["authorization_endpoint"],
@@ -85,20 +90,32 @@ class OIDCProvider:
             UnavailableError: it does not answer, or not as an issuer does.
 
         """
-        metadata = self._discover()
-        token = self._redeem(metadata, code=code, redirect_uri=redirect_uri, verifier=verifier)
-        id_token = token.get("id_token")
-        if not isinstance(id_token, str) or not id_token.isascii():
-            raise UnauthenticatedError("the issuer sent no ID token", hint="oidc.scopes must name openid")
-        try:
-            claims = self._verified(id_token, metadata, nonce=nonce, access_token=token.get("access_token"), now=now)
-        except (JoseError, ValueError, TypeError, KeyError) as error:
-            # Its text is about the token, which came from the issuer, and not of it.
-            raise UnauthenticatedError(
-                f"the issuer's ID token does not hold: {str(error) or type(error).__name__:.200}",
-                hint="log in again: /auth/login; is oidc.issuer right, and this machine's clock?",
-            ) from error
+        with self._turn():
+            metadata = self._discover()
+            token = self._redeem(metadata, code=code, redirect_uri=redirect_uri, verifier=verifier)
+            id_token = token.get("id_token")
+            if not isinstance(id_token, str) or not id_token.isascii():
+                raise UnauthenticatedError("the issuer sent no ID token", hint="oidc.scopes must name openid")
+            try:
+                claims = self._verified(
+                    id_token, metadata, nonce=nonce, access_token=token.get("access_token"), now=now
+                )
+            except (JoseError, ValueError, TypeError, KeyError) as error:
+                # Its text is about the token, which came from the issuer, and not of it.
+                raise UnauthenticatedError(
+                    f"the issuer's ID token does not hold: {str(error) or type(error).__name__:.200}",
+                    hint="log in again: /auth/login; is oidc.issuer right, and this machine's clock?",
+                ) from error
         return self._person(claims)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(blocking=False):
+            raise UnavailableError(f"many wait for the issuer {self._issuer.url} now", hint="try again in a moment")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _redeem(self, metadata: Mapping[str, Any], *, code: str, redirect_uri: str, verifier: str) -> Mapping[str, Any]:
         with self._session(metadata) as session:
@@ -122,7 +139,7 @@ class OIDCProvider:
         return found
 
     def _verified(
-        self, id_token: str, metadata: Mapping[str, Any], *, nonce: str, access_token: object, now: datetime
+        self, id_token: str, metadata: Mapping[str, Any], nonce: str, access_token: object, now: datetime
     ) -> Mapping[str, Any]:
         header = jws.extract_compact(id_token.encode()).headers()
         algorithm, kid = header.get("alg"), header.get("kid")

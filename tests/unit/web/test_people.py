@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,7 +18,7 @@ from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
 from tests.oidc_issuer import ADA, CLIENT_ID, CLIENT_SECRET, Claims, Issuer
-from tests.processes import free_port
+from tests.processes import eventually, free_port
 from tests.unit.usecases.stage import ADMIN, Stage
 from ums.adapters.oidc_provider import OIDCProvider
 from ums.domain import issuers
@@ -426,6 +427,35 @@ def test_without_the_issuer_tokens_and_sessions_go_on(site: Site, browser: reque
     assert site.whoami(browser).status_code == 200
     headers = {"Authorization": f"Bearer {token}"}
     assert requests.get(f"{site.url}/api/v1/status", headers=headers, timeout=10).status_code == 200
+
+
+def test_an_issuer_that_hangs_holds_up_nobody_else(site: Site) -> None:
+    """A few wait for it, and no more: the others need the process."""
+    answered = Event()
+
+    def hang() -> Response:
+        answered.wait(30)
+        return Response(status=500)
+
+    with requests.Session() as fifth, ThreadPoolExecutor(4) as pool:
+        fifth_back = site.leave(fifth)
+        backs = []
+        for _ in range(4):
+            waiting = requests.Session()
+            backs.append((waiting, site.leave(waiting)))
+        site.issuer.answers[TOKEN] = hang
+        try:
+            found = [pool.submit(each.get, back, timeout=30) for each, back in backs]
+            eventually(lambda: site.issuer.asked.get(TOKEN) == 4, timeout=20, what="four wait for the issuer")
+            answer = fifth.get(fifth_back, timeout=10)
+            assert (answer.status_code, "many wait" in title_of(answer)) == (503, True)
+        finally:
+            answered.set()
+        assert [each.result().status_code for each in found] == [503] * 4
+        site.issuer.answers.clear()
+        assert site.log_in(fifth).status_code == 200
+        for each, _ in backs:
+            each.close()
 
 
 DISCOVERY, TOKEN = "/.well-known/openid-configuration", "/token"
