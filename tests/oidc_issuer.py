@@ -106,6 +106,7 @@ class Issuer:
             answer = self.answers.get(request.path)
             return answer() if answer else None
 
+        @app.get("/moved")
         @app.get("/.well-known/openid-configuration")
         def discovery() -> Response:
             found = {"issuer": self.url, "response_types_supported": ["code"], "subject_types_supported": ["public"]}
