@@ -19,7 +19,7 @@ from ums.domain.identity import Identity
 from ums.domain.linting import refused_policies
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
-from ums.domain.world import LogEntry, World
+from ums.domain.world import FleetSettings, LogEntry, World
 from ums.usecases.read_feed import ReadFeed
 from ums.usecases.record import Record
 
@@ -84,6 +84,10 @@ class See:
         """Return what somebody sees now."""
         everything = self.record.world()
         return Sight(everything.for_orgs(by.orgs), self.record.clock.now(), by.orgs, everything)
+
+    def settings(self) -> FleetSettings:
+        """Return what all data planes share, which is no secret."""
+        return self.record.release_repo.read().settings
 
     def head(self) -> str:
         """Return the newest commit of ``main``."""

@@ -66,7 +66,7 @@ def _read_routes(api: Area, services: Services) -> None:
     @api.get("/info", responses=reads(answers.Info))
     def info() -> Response:
         """Say what a client needs to know of the service."""
-        settings = sight(services).world.settings
+        settings = services.see.settings()
         return jsonify(
             {
                 "version": __version__,

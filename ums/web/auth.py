@@ -141,7 +141,7 @@ def callback_url(services: Services) -> str:
 
 
 def _url(services: Services) -> str:
-    return services.record.world().settings.url.rstrip("/")
+    return services.see.settings().url.rstrip("/")
 
 
 def _origin(services: Services) -> str:

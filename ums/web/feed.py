@@ -18,5 +18,5 @@ def add_feed_route(api: Area, services: Services) -> None:
         """Tell what happened after a commit, as CloudEvents, oldest first."""
         by = asker()
         found, after = services.see.events(by, after=query.after, limit=query.limit)
-        source = services.see(by).world.settings.url
+        source = services.see.settings().url
         return jsonify({"items": [each.to_dict(source) for each in found], "after": after})

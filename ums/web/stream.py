@@ -103,7 +103,7 @@ def _told(services: Services, by: Identity, after: str) -> tuple[str, str]:
     if services.see.head() == after:
         return "", after
     found, now = services.see.events(by, after=after)
-    source = services.see(by).world.settings.url
+    source = services.see.settings().url
     told = "".join(_block("happened", services.see.hide(each.to_dict(source), by)) for each in found)
     # By itself, at the end: who breaks off in between is told all of it again.
     return f"{told}id: {now}\n\n", now

@@ -56,6 +56,7 @@ EVERYTHING = Row(ADMINS, {}, ALL, ALL, ALL)
 
 READS: dict[str, Row] = {
     "/info": ANY,
+    "/whoami": ANY,
     "/trust": ANY,
     "/status": ANY,
     "/plan": ANY,

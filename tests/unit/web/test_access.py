@@ -24,13 +24,23 @@ from ums.domain.identity import ROLES, Grant, Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.risks import Risk
+from ums.domain.throttling import Rate, Throttle
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import Decision, Raw
 from ums.usecases.instruct import Subject, Why
 from ums.web.app import create_app
 
 WEB = Path(__file__).parents[3] / "ums" / "web"
-OPEN = {"checks.healthz", "checks.readyz", "document.openapi", "reports.report_event", *UNDOCUMENTED}
+OPEN = {
+    "login.log_in",
+    "login.come_back",
+    "logout.log_out",
+    "checks.healthz",
+    "checks.readyz",
+    "document.openapi",
+    "reports.report_event",
+    *UNDOCUMENTED,
+}
 ROWS = [*(("GET", path) for path in READS), *(("POST", path) for path in CHANGES)]
 IDS = [f"{method} {path}" for method, path in ROWS]
 LIMITS = {"bundle": ("platform", "flux"), "channel": ("stable", "edge"), "org": ("acme", "globex")}
@@ -82,6 +92,7 @@ def make_stage(folder: Path) -> Stage:
     risk = Risk("bad", "platform", VersionRange("9.x"), "m", WHY.given(made.clock.now()))
     made.services.declare_risk.declare(risk, WHY)
     made.services.freeze_fleet.freeze("everything", Scope(), WHY)
+    made.services = replace(made.services, wrong_tokens=Throttle(Rate(10_000, timedelta(seconds=1))))
     return made
 
 
@@ -125,9 +136,11 @@ def test_every_route_is_in_the_table(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROWS, ids=IDS)
-def test_each_role_may_what_the_table_says(tmp_path: Path, method: str, path: str) -> None:
+def test_each_role_may_what_the_table_says(
+    request: pytest.FixtureRequest, tmp_path: Path, method: str, path: str
+) -> None:
     """With and without limits: who may not leaves no trace; who may gets further, be it to a *no* of another kind."""
-    stage = make_stage(tmp_path)
+    stage: Stage = request.getfixturevalue("stage") if method == "GET" else make_stage(tmp_path)
     client = documented_client(create_app(stage.services))
     row = (READS if method == "GET" else CHANGES)[path]
     wanted = {caller: caller.expected(method, row) for caller in CALLERS}
