@@ -261,7 +261,7 @@ class Store(Protocol):
     """
 
     def reports(self) -> Mapping[PDPName, Report]:
-        """Return the newest report of every data plane heard of."""
+        """Return the newest report of every data plane heard of: the same object as long as there is no news."""
         ...
 
     def report(self, pdp: PDPName) -> Report | None:
@@ -270,6 +270,13 @@ class Store(Protocol):
 
     def record(self, pdp: PDPName, report: Report) -> bool:
         """Keep a report if it is newer than what is known, and its health if that changed; return whether it was."""
+        ...
+
+    def update(self, pdp: PDPName, change: Callable[[Report | None], Report | None]) -> bool:
+        """Replace the newest report by what ``change`` makes of it, whatever that is; return whether it made anything.
+
+        Nobody comes in between. Its health is kept if that changed. ``change`` may be asked twice.
+        """
         ...
 
     def forget(self, pdp: PDPName) -> None:

@@ -19,6 +19,11 @@ REPORTS = sa.Table(
     sa.Column("component", sa.String(253), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("applied", sa.Boolean, nullable=False),
+    # Forgotten reports stay as rows, so that other processes learn of it.
+    sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
+    # When the row was written last: on PostgreSQL the writing transaction's id, on SQLite a number one higher than any.
+    sa.Column("changed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index("reports_by_change", "changed"),
 )
 TOKENS = sa.Table(
     "tokens",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -28,6 +29,7 @@ from ums.domain.errors import (
     UnavailableError,
 )
 from ums.domain.feed import Fields
+from ums.domain.fleet import DataPlane
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
@@ -37,6 +39,7 @@ _ZERO = "0" * 40
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
+_COMMITS_KEPT = 8
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
@@ -54,6 +57,7 @@ class GitReleaseRepo:
     ) -> None:
         self._git = Git(path)
         self._anchor = anchor
+        self._path = path
         self._signer = signer
         self._author = author
         self._lock = Lock()
@@ -66,6 +70,8 @@ class GitReleaseRepo:
         self._blobs: dict[str, str] = {}
         """Of every path on ``main`` at ``_at``."""
         self._world: World | None = None
+        self._offered: OrderedDict[str, Mapping[PDPName, DataPlane]] = OrderedDict()
+        """The fleet at the newest commits of ``delivery`` that were read, each on the way to the next."""
 
     @classmethod
     def create(cls, path: Path) -> None:
@@ -97,14 +103,25 @@ class GitReleaseRepo:
     def read(self) -> World:
         """Return the state at the heads of both branches.
 
-        Unchanged heads cost one ``for-each-ref``; otherwise only what differs from the last reading is read.
+        Unchanged heads cost reading two small files; otherwise only what differs from the last reading is read.
         """
         base = self._heads()
         with self._lock:
             if self._world is None or self._world.base != base:
                 self._follow(base)
                 self._world = self._files.world(base)
+                self._remember(self._world)
             return self._world
+
+    def _remember(self, world: World) -> None:
+        """Keep what was offered: data planes report on the newest commits, thousands on the same."""
+        offered, head = self._offered, world.base.delivery
+        if offered and head not in offered and not self._led(next(reversed(offered)), head):
+            offered.clear()  # somebody replaced the branch
+        offered[head] = world.planes
+        offered.move_to_end(head)
+        while len(offered) > _COMMITS_KEPT:
+            offered.popitem(last=False)
 
     def commit(self, decision: Decision, *, base: Base) -> Base:
         """Record a decision; both branches move, or neither."""
@@ -143,14 +160,18 @@ class GitReleaseRepo:
         listed = self._git.run("rev-list", "--first-parent", "--reverse", head, *start).decode().split()[:limit]
         return self._git.log("--first-parent", "--reverse", listed[-1], *start) if listed else ()
 
-    def _check_led(self, commit_id: str, head: str) -> None:
+    def _led(self, commit_id: str, head: str) -> bool:
+        """Return whether a commit is, or led to, another."""
+        if not _COMMIT_ID.fullmatch(commit_id) or not head:
+            return False
         try:
-            known = bool(_COMMIT_ID.fullmatch(commit_id)) and bool(head)
-            if known:
-                self._git.run("merge-base", "--is-ancestor", commit_id, head)
+            self._git.run("merge-base", "--is-ancestor", commit_id, head)
         except UnavailableError:
-            known = False
-        if not known:
+            return False
+        return True
+
+    def _check_led(self, commit_id: str, head: str) -> None:
+        if not self._led(commit_id, head):
             raise NotFoundError(f"{commit_id:.40} is no commit that led to here", hint="begin anew, without it")
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
@@ -168,19 +189,31 @@ class GitReleaseRepo:
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
-        if not _COMMIT_ID.fullmatch(commit_id) or not self._heads().delivery:
-            return None
+        self.read()
+        with self._lock:
+            planes = self._offered.get(commit_id)
+        if planes is not None:
+            plane = planes.get(pdp)
+            if plane is not None and plane.desired is not None:
+                return plane.desired.serial
         path = layout.plane_state(pdp)
+        # Only what was really offered counts: an object that merely lies in the repository does not.
+        if not self._led(commit_id, self._heads().delivery):
+            return None
         try:
-            # Only what was really offered counts: an object that merely lies in the repository does not.
-            self._git.run("merge-base", "--is-ancestor", commit_id, _DELIVERY_REF)
             content = self._git.run("cat-file", "blob", f"{commit_id}:{path}")
         except UmsError:
             return None
         return serial_of(content, path)
 
     def _heads(self) -> Base:
-        """Return both heads, read at once."""
+        """Return both heads: from their files, as nearly every request asks; from Git where those are not all there."""
+        try:
+            found = [(self._path / ref).read_text("ascii").strip() for ref in (_MAIN_REF, _DELIVERY_REF)]
+        except (OSError, ValueError):
+            found = []  # not born yet, packed, or in another format
+        if found and all(map(_COMMIT_ID.fullmatch, found)):
+            return Base(*found)
         text = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", _MAIN_REF, _DELIVERY_REF).decode()
         heads = {ref: commit for commit, _, ref in (line.partition(" ") for line in text.splitlines())}
         return Base(heads.get(_MAIN_REF, ""), heads.get(_DELIVERY_REF, ""))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,13 +16,82 @@ from ums.adapters._database import Database
 from ums.adapters._tables import ANSWERS, HEALTH_CHANGES, METADATA, REPORTS, TOKENS
 from ums.adapters.migrations import migrate
 from ums.domain.answers import Kept
-from ums.domain.errors import StorageError, UnavailableError
+from ums.domain.errors import StorageError, UmsError, UnavailableError
 from ums.domain.fleet import Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
 
 _USE_SECONDS = 300
 """So often it is noted that a token was used, at most."""
+
+
+_REPORT_NAMES = ("serial", "at", "rank", "heard", "since", "health", "component", "message", "applied")
+_CHANGE_NAMES = ("org", "pdp", "health", "component", "message", "serial", "since")
+_KNOWN = sa.select(REPORTS).where(REPORTS.c.org == sa.bindparam("of_org"), REPORTS.c.pdp == sa.bindparam("of_pdp"))
+_LOCKED = _KNOWN.with_for_update()
+_CHANGE = sa.insert(HEALTH_CHANGES)
+
+
+def _changes(dialect: str) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
+    """Return what numbers a change, and what reads the changes since a number.
+
+    Each answer says until where it is whole, and with which server: one that was restarted may have lost changes, and
+    another may number otherwise. Of PostgreSQL's transactions some with lower ids end after others with higher ones:
+    whole is what is below every id that is still under way. What is above is read again until it is.
+    """
+    until: sa.ColumnElement[Any]
+    number: sa.ColumnElement[Any]
+    if dialect == "postgresql":
+        number = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger)
+        until = sa.cast(sa.cast(sa.func.pg_snapshot_xmin(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger)
+        server = sa.cast(sa.func.pg_postmaster_start_time(), sa.Text)
+    else:
+        # One writes at a time, and no row is ever deleted.
+        every = REPORTS.alias()
+        number = sa.select(sa.func.coalesce(sa.func.max(every.c.changed), 0) + 1).scalar_subquery()
+        until, server = number, sa.literal("")
+    now = sa.select(until.label("until"), server.label("server")).subquery()
+    news = now.outerjoin(REPORTS, REPORTS.c.changed >= sa.bindparam("since"))
+    return number, sa.select(now, REPORTS).select_from(news)
+
+
+def _insert(dialect: str, number: sa.ColumnElement[int]) -> sa.ReturningInsert[Any]:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    values = {name: sa.bindparam(name) for name in ("org", "pdp", *_REPORT_NAMES)}
+    return insert(REPORTS).values({**values, "changed": number}).on_conflict_do_nothing().returning(REPORTS.c.org)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The reports as they were read last.
+
+    Attributes:
+        until: every change with a lower number is among them.
+        server: with which this was read.
+
+    """
+
+    until: int = -1
+    server: str = ""
+    reports: Mapping[PDPName, Report] = field(default_factory=dict)
+
+    def after(self, rows: Sequence[Any]) -> _Seen:
+        """Return what is seen after these changes; some may be known."""
+        reports = self.reports
+        for row in rows:
+            if row.org is None:
+                continue  # nothing but the numbers
+            name = PDPName(row.org, row.pdp)
+            report = None if row.forgotten else _report(row)
+            if reports.get(name) == report:
+                continue
+            if reports is self.reports:
+                reports = {**reports}
+            if report is None:
+                reports.pop(name, None)
+            else:
+                reports[name] = report
+        return _Seen(rows[0].until, rows[0].server, reports)
 
 
 class SqlStore:
@@ -36,6 +107,16 @@ class SqlStore:
 
         """
         self._database = Database(url, password=password)
+        self._number, self._news = _changes(self._database.engine.dialect.name)
+        self._insert = _insert(self._database.engine.dialect.name, self._number)
+        self._update = (
+            sa.update(REPORTS)
+            .where(REPORTS.c.org == sa.bindparam("of_org"), REPORTS.c.pdp == sa.bindparam("of_pdp"))
+            .values(
+                {**{name: sa.bindparam(name) for name in _REPORT_NAMES}, "forgotten": False, "changed": self._number}
+            )
+        )
+        self._seen, self._read_lock = _Seen(), Lock()
         try:
             if self._database.is_memory:
                 # It ends with the process, so there is nothing to migrate.
@@ -57,49 +138,69 @@ class SqlStore:
         self._database.close()
 
     def reports(self) -> Mapping[PDPName, Report]:
-        """Return the newest report of every data plane heard of."""
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(REPORTS)).all()
-        return {PDPName(row.org, row.pdp): _report(row) for row in rows}
+        """Return the newest report of every data plane heard of: the same object as long as there is no news.
+
+        Only what may have changed since the last reading is read. Every process sees what any other recorded.
+        """
+        with self._read_lock:
+            seen = self._seen
+            try:
+                with self._database.reading() as connection:
+                    rows = connection.execute(self._news, {"since": seen.until}).all()
+                    if rows[0].server != seen.server or rows[0].until < seen.until:
+                        seen = _Seen()
+                        rows = connection.execute(self._news, {"since": seen.until}).all()
+            except UmsError:
+                self._seen = _Seen()
+                raise
+            self._seen = seen.after(rows)
+            return self._seen.reports
 
     def report(self, pdp: PDPName) -> Report | None:
         """Return the newest report of one data plane."""
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(REPORTS).where(_of(REPORTS, pdp))).first()
-        return None if row is None else _report(row)
+            row = connection.execute(_KNOWN, {"of_org": pdp.org, "of_pdp": pdp.pdp}).first()
+        return None if row is None or row.forgotten else _report(row)
 
     def record(self, pdp: PDPName, report: Report) -> bool:
         """Keep a report if it is newer than what is known, and its health if that changed; return whether it was."""
-        row = {"org": pdp.org, "pdp": pdp.pdp, **_row(report)}
-        with self._database.writing() as connection:
-            known = self._known_or_first(connection, pdp, row)
-            if known is not None:
-                if not report.is_newer_than(known):
-                    return False
-                if known.health is report.health:
-                    row["since"] = known.since.timestamp()
-                connection.execute(sa.update(REPORTS).where(_of(REPORTS, pdp)).values(row))
-            if known is None or known.health is not report.health:
-                names = ("org", "pdp", "health", "component", "message", "serial", "since")
-                connection.execute(sa.insert(HEALTH_CHANGES).values({name: row[name] for name in names}))
-        return True
 
-    def _known_or_first(self, connection: sa.Connection, pdp: PDPName, row: Mapping[str, Any]) -> Report | None:
-        """Return the report that is known, locked until the transaction ends; or keep this one as the first."""
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        while True:
-            known = connection.execute(sa.select(REPORTS).where(_of(REPORTS, pdp)).with_for_update()).first()
-            if known is not None:
-                return _report(known)
-            # Another process may do so this moment: then it was first, and is known in the next round.
-            first = insert(REPORTS).values(row).on_conflict_do_nothing().returning(REPORTS.c.org)
-            if connection.execute(first).first() is not None:
-                return None
+        def newer(known: Report | None) -> Report | None:
+            return report if known is None or report.is_newer_than(known) else None
+
+        return self.update(pdp, newer)
+
+    def update(self, pdp: PDPName, change: Callable[[Report | None], Report | None]) -> bool:
+        """Replace the report of a data plane by what ``change`` makes of it, if anything; nobody comes in between."""
+        mine = {"of_org": pdp.org, "of_pdp": pdp.pdp}
+        with self._database.writing() as connection:
+            row = connection.execute(_LOCKED, mine).first()
+            if row is None and (new := change(None)) is not None:
+                first = {"org": pdp.org, "pdp": pdp.pdp, **_row(new)}
+                if connection.execute(self._insert, first).first() is not None:
+                    connection.execute(_CHANGE, {name: first[name] for name in _CHANGE_NAMES})
+                    return True
+                # Another process was first this moment: now it is known.
+                row = connection.execute(_LOCKED, mine).first()
+            known = None if row is None or row.forgotten else _report(row)
+            new = change(known)
+            if new is None:
+                return False
+            values = _row(new)
+            same = known is not None and known.health is new.health
+            if known is not None and same:
+                values["since"] = known.since.timestamp()
+            connection.execute(self._update, {**mine, **values})
+            if not same:
+                change_row = {"org": pdp.org, "pdp": pdp.pdp, **values}
+                connection.execute(_CHANGE, {name: change_row[name] for name in _CHANGE_NAMES})
+        return True
 
     def forget(self, pdp: PDPName) -> None:
         """Drop the newest report of a data plane; its history stays until it is pruned."""
+        gone = sa.update(REPORTS).where(_of(REPORTS, pdp)).values(forgotten=True, changed=self._number)
         with self._database.writing() as connection:
-            connection.execute(sa.delete(REPORTS).where(_of(REPORTS, pdp)))
+            connection.execute(gone)
 
     def list_health_changes(self, pdp: PDPName, *, limit: int) -> Sequence[HealthChange]:
         """Return how the health of a data plane changed, newest first."""
@@ -119,7 +220,9 @@ class SqlStore:
         superseded = sa.exists().where(
             later.c.org == HEALTH_CHANGES.c.org, later.c.pdp == HEALTH_CHANGES.c.pdp, later.c.id > HEALTH_CHANGES.c.id
         )
-        known = sa.exists().where(REPORTS.c.org == HEALTH_CHANGES.c.org, REPORTS.c.pdp == HEALTH_CHANGES.c.pdp)
+        known = sa.exists().where(
+            REPORTS.c.org == HEALTH_CHANGES.c.org, REPORTS.c.pdp == HEALTH_CHANGES.c.pdp, ~REPORTS.c.forgotten
+        )
         old = HEALTH_CHANGES.c.since < before.timestamp()
         with self._database.writing() as connection:
             return connection.execute(sa.delete(HEALTH_CHANGES).where(old, superseded | ~known)).rowcount

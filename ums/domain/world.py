@@ -150,11 +150,6 @@ class World:
     access: Access = field(default_factory=Access)
     problems: tuple[SpecError, ...] = ()
 
-    def with_reports(self, reports: Mapping[PDPName, Report]) -> World:
-        """Return the world with what was observed."""
-        planes = {name: replace(plane, report=reports.get(name)) for name, plane in self.planes.items()}
-        return replace(self, planes=planes)
-
     def for_orgs(self, orgs: Collection[str] | None) -> World:
         """Return the world without what other organizations' data planes are, and what is said of these alone.
 
@@ -254,6 +249,33 @@ class World:
 def _is_for(problem: SpecError, orgs: Collection[str]) -> bool:
     folder, _, rest = problem.file.partition("/")
     return folder not in {"fleet", "pdps"} or rest.partition("/")[0] in orgs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """Data planes with what was observed of them, beside the two that they were made of.
+
+    Neither is ever changed in place: what is the same object as before needs no second look.
+    """
+
+    known: Mapping[PDPName, DataPlane] = field(default_factory=dict)
+    reports: Mapping[PDPName, Report] = field(default_factory=dict)
+    planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
+
+    def follow(self, known: Mapping[PDPName, DataPlane], reports: Mapping[PDPName, Report]) -> Observed:
+        """Return the same of these; as long as nobody joins, leaves or is decided about, only news is looked at."""
+        if known is not self.known:
+            planes = {name: plane.with_report(reports.get(name)) for name, plane in known.items()}
+        elif reports is not self.reports:
+            before = self.reports
+            news = [name for name, report in reports.items() if before.get(name) is not report]
+            planes = {**self.planes}
+            for name in (*news, *(before.keys() - reports.keys())):
+                if name in known:
+                    planes[name] = known[name].with_report(reports.get(name))
+        else:
+            return self
+        return Observed(known, reports, planes)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

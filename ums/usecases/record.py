@@ -13,12 +13,12 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
-from ums.domain.fleet import Desired, next_serial
+from ums.domain.fleet import Desired, Report, next_serial
 from ums.domain.gates import Gate
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_planes
-from ums.domain.world import Base, Content, Decision, Document, World
+from ums.domain.world import Base, Content, Decision, Document, Observed, World
 from ums.ports import Clock, ReleaseRepo, Store
 
 _ATTEMPTS = 20
@@ -66,6 +66,18 @@ class Outcome:
         )
 
 
+@dataclass(slots=True)
+class Observer:
+    """Remembers the fleet as last observed, to look only at what changed since; any number of threads may ask."""
+
+    seen: Observed = field(default_factory=Observed)
+
+    def __call__(self, world: World, reports: Mapping[PDPName, Report]) -> World:
+        """Return a world with what was observed."""
+        self.seen = seen = self.seen.follow(world.planes, reports)
+        return world.with_planes(seen.planes)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Apply a change and its consequences, or neither."""
@@ -75,10 +87,11 @@ class Record:
     clock: Clock
     wake: Callable[[], None] = lambda: None
     """Called when there is something for the loop to do."""
+    observe: Observer = field(default_factory=Observer)
 
     def world(self) -> World:
         """Return what should be and what was observed, now."""
-        return self.release_repo.read().with_reports(self.store.reports())
+        return self.observe(self.release_repo.read(), self.store.reports())
 
     def __call__(
         self,
