@@ -28,6 +28,7 @@ from tests.processes import Process, free_port, listens
 from tests.running_service import ROOT
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
+from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.system_clock import SystemClock
 from ums.domain.fleet import BundleState, Health, Report
@@ -37,6 +38,7 @@ from ums.domain.names import PDPName
 from ums.domain.rendering import NAMESPACE, offer, render_planes
 from ums.domain.rendering import ROOT as ROOT_NAME
 from ums.usecases.register_release import RegisterRelease
+from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 
@@ -87,7 +89,8 @@ def _bench_database(kind: str, folder: Path, url: str, password: str, commit: st
     said = Report(serial, Health.HEALTHY, "Applied", "", clock.now() - timedelta(hours=1), clock.now())
     for pdp in _PLANES:
         store.record(pdp, said)
-    token = IssueToken(store, clock)(Identity("bench", frozenset({"viewer"})), expires=None, by=ADMIN)
+    security = SecurityEvents(SqlSecurityLog(store.database), clock)
+    token = IssueToken(store, clock, security)(Identity("bench", frozenset({"viewer"})), expires=None, by=ADMIN)
     store.close()
     secret = folder / "database-password"
     secret.write_text(password)

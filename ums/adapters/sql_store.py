@@ -41,6 +41,7 @@ def _changes(dialect: str) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
     """
     until: sa.ColumnElement[Any]
     number: sa.ColumnElement[Any]
+    server: sa.ColumnElement[str]
     if dialect == "postgresql":
         number = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger)
         until = sa.cast(sa.cast(sa.func.pg_snapshot_xmin(sa.func.pg_current_snapshot()), sa.Text), sa.BigInteger)
@@ -55,9 +56,9 @@ def _changes(dialect: str) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
     return number, sa.select(now, REPORTS).select_from(news)
 
 
-def _insert(dialect: str, number: sa.ColumnElement[int]) -> sa.ReturningInsert[Any]:
+def _insert(dialect: str, number: sa.ColumnElement[int]) -> sa.Executable:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    values = {name: sa.bindparam(name) for name in ("org", "pdp", *_REPORT_NAMES)}
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in ("org", "pdp", *_REPORT_NAMES)}
     return insert(REPORTS).values({**values, "changed": number}).on_conflict_do_nothing().returning(REPORTS.c.org)
 
 
@@ -77,20 +78,15 @@ class _Seen:
 
     def after(self, rows: Sequence[Any]) -> _Seen:
         """Return what is seen after these changes; some may be known."""
-        reports = self.reports
+        changed: dict[PDPName, Report | None] = {}
         for row in rows:
             if row.org is None:
                 continue  # nothing but the numbers
             name = PDPName(row.org, row.pdp)
             report = None if row.forgotten else _report(row)
-            if reports.get(name) == report:
-                continue
-            if reports is self.reports:
-                reports = {**reports}
-            if report is None:
-                reports.pop(name, None)
-            else:
-                reports[name] = report
+            if self.reports.get(name) != report:
+                changed[name] = report
+        reports = {name: each for name, each in {**self.reports, **changed}.items() if each} if changed else self.reports
         return _Seen(rows[0].until, rows[0].server, reports)
 
 

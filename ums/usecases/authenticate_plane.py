@@ -39,10 +39,12 @@ class AuthenticatePlane:
             UnauthenticatedError: it is not by this data plane, or there is no such data plane.
 
         """
-        known = self._credentials(pdp)
-        key = known.event_key if known else "-"
+        plane = self.release_repo.read().planes.get(pdp)
+        # Whether there is such a data plane is not to be told by the time that this takes either.
+        generation = plane.registration.credential_generation if plane else 1
+        key = self.credentials.credentials(pdp, generation=generation).event_key
         right = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(right.encode(), signature.encode()) or known is None:
+        if not hmac.compare_digest(right.encode(), signature.encode()) or plane is None:
             self.security.note(SecurityKind.PLANE_REFUSED, claims=str(pdp), proof="signature")
             raise UnauthenticatedError(
                 f"the event is not signed with the key of {pdp}",

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from ums.domain.errors import TooManyRequestsError
 from ums.domain.events import FluxEvent, report_of
 from ums.domain.fleet import Report
 from ums.domain.names import PDPName
+from ums.domain.throttling import Rate, Throttle
 from ums.ports import Clock, ReleaseRepo, Store
+
+
+EVENTS = Rate(burst=120, every=timedelta(seconds=1))
+"""Of one data plane, in each process: a rollout of sixty components tells of each one twice, and then it is quiet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +26,34 @@ class RecordEvent:
     release_repo: ReleaseRepo
     store: Store
     clock: Clock
+    throttle: Throttle = field(default_factory=lambda: Throttle(EVENTS))
 
     def __call__(self, pdp: PDPName, body: Mapping[str, Any]) -> bool:
         """Record an event; return whether it changed what is known.
 
         Raises:
             InvalidInputError: it is no event of ours.
+            TooManyRequestsError: the data plane tells more than anybody needs to know.
 
         """
+        now = self.clock.now()
+        if wait := self.throttle.take(str(pdp), now):
+            hint = "Flux tries again by itself; what lasts is told again"
+            raise TooManyRequestsError(f"too many events of {pdp}", hint=hint, retry_after=wait)
         event = FluxEvent.from_dict(body)
         serial = self.release_repo.serial_at(event.commit_id, pdp) if event.commit_id else None
-        known = self._known(pdp)
-        report = report_of(event, serial=serial, known=known, heard=self.clock.now())
-        return report is not None and self.store.record(pdp, report)
 
-    def _known(self, pdp: PDPName) -> Report | None:
+        def change(known: Report | None) -> Report | None:
+            return report_of(event, serial=serial, known=self._believed(pdp, known), heard=now)
+
+        return self.store.update(pdp, change)
+
+    def _believed(self, pdp: PDPName, known: Report | None) -> Report | None:
         """Return the newest report, unless it is on a serial that nobody stands by any more.
 
         Who could write to the branch may have offered a serial from far ahead: when the branch is put right, what was
-        reported on it must not drown out what comes after.
+        reported on it must not drown out what comes after. What was offered is read after what was reported on it.
         """
-        known = self.store.report(pdp)
         plane = self.release_repo.read().planes.get(pdp)
-        if known and plane and plane.desired and known.serial > plane.desired.serial:
-            self.store.forget(pdp)
-            return None
-        return known
+        ahead = known and plane and plane.desired and known.serial > plane.desired.serial
+        return None if ahead else known

@@ -228,6 +228,11 @@ def changes(answer: type[BaseModel], *statuses: int) -> ResponseDict:
     return {**dict.fromkeys(statuses or (200,), answer), **_problems(*_CHANGING), **too_large}
 
 
+def hears(answer: type[BaseModel]) -> ResponseDict:
+    """Return the answers of a route that takes only so much from one sender."""
+    return {**changes(answer, 202), **_problems(TooManyRequestsError)}
+
+
 def publishes(answer: type[BaseModel]) -> ResponseDict:
     """Return the answers of a route that says the same to everybody."""
     return {200: answer, 304: _UNCHANGED, **_problems(InvalidInputError)}

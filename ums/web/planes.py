@@ -17,7 +17,7 @@ from ums.usecases.instruct import Subject
 from ums.usecases.record import Outcome
 from ums.web import answers
 from ums.web.observing import note
-from ums.web.openapi import Area, RawJSON, asker, changes, reads, secret, sight
+from ums.web.openapi import Area, RawJSON, asker, changes, hears, reads, secret, sight
 from ums.web.paging import page, start_of
 from ums.web.requests import (
     AcceptBody,
@@ -110,7 +110,7 @@ def _report_routes(api: Area, services: Services) -> None:
 def add_event_route(api: Area, services: Services) -> None:
     """Add the route on which data planes report; it is signed, and wants no token."""
 
-    @api.post("/pdps/<org>/<pdp>/events", responses=changes(answers.Heard, 202))
+    @api.post("/pdps/<org>/<pdp>/events", responses=hears(answers.Heard))
     def report_event(path: PlanePath, raw: RawJSON) -> tuple[Response, int]:
         """Hear what a data plane says of itself: an event of Flux's notification-controller."""
         name, body = path.name, raw.get_data()
