@@ -51,14 +51,13 @@ def drive(port: int, requests: Iterator[bytes], *, connections: int, count: int)
 
     begun = time.perf_counter()
     for _ in range(connections):
-        sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(sock, selectors.EVENT_READ)
-        ask(sock)
+        made = socket.create_connection(("127.0.0.1", port), timeout=60)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(made, selectors.EVENT_READ, made)
+        ask(made)
     while len(latencies) < count:
         for key, _ in selector.select(60):
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
+            sock: socket.socket = key.data
             received = sock.recv(1 << 20)
             assert received, f"the service hung up after {answers[sock][:200]!r}"
             answers[sock] += received
@@ -70,10 +69,9 @@ def drive(port: int, requests: Iterator[bytes], *, connections: int, count: int)
             if left > 0:
                 ask(sock)
     taken = time.perf_counter() - begun
-    for sock in started:
-        selector.unregister(sock)
-        sock.close()
     selector.close()
+    for each in started:
+        each.close()
     return Load(count / taken, sorted(latencies), statuses)
 
 

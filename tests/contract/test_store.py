@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -284,3 +285,74 @@ def test_of_several_claims_one_is_first(place: Place) -> None:
     assert found.count(None) == 1
     assert len({each for each in found if each is not None}) == 1
     store.close()
+
+
+def test_stores_of_one_database_see_each_other(place: Place) -> None:
+    """What another process recorded or forgot is seen; without news nothing is made again."""
+    first, second = place.open(), place.open()
+    assert not second.reports()
+    first.record(PROD, report())
+    first.record(TEST, report(7))
+    seen = second.reports()
+    assert dict(seen) == {PROD: report(), TEST: report(7)}
+    assert second.reports() is seen
+    first.forget(TEST)
+    second.record(PROD, report(6))
+    first.record(PROD, report(5))
+    assert dict(first.reports()) == dict(second.reports()) == {PROD: report(6)}
+    assert dict(seen) == {PROD: report(), TEST: report(7)}
+    second.record(TEST, report(1))
+    assert dict(first.reports()) == dict(second.reports()) == {PROD: report(6), TEST: report(1)}
+    first.close()
+    second.close()
+
+
+def test_reports_are_whole_whoever_writes_meanwhile(place: Place) -> None:
+    """Two write while a third reads: in the end it has read what a new one reads."""
+    stores = [place.open() for _ in range(3)]
+
+    def act(number: int) -> None:
+        name = PDPName("acme", f"plane-{number % 7}")
+        stores[number % 2].forget(name) if number % 5 == 0 else stores[number % 2].record(name, report(number))
+        stores[2].reports()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(act, range(120)))
+    stores.append(place.open())
+    assert stores[2].reports() == stores[3].reports()
+    for each in stores:
+        each.close()
+
+
+def test_a_transaction_that_ends_late_is_not_missed(postgres: Postgres) -> None:
+    """It began, and got its number, before another that is read already: PostgreSQL lets them end in any order."""
+    url = postgres.create_database()
+    slow, quick, reader = (SqlStore(url, password=postgres.password) for _ in range(3))
+    slow.record(PROD, report(1))
+    begun, end = Event(), Event()
+
+    def wait(_known: Report | None) -> Report:
+        begun.set()
+        assert end.wait(60)
+        return report(2)
+
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(slow.update, PROD, wait)
+        assert begun.wait(60)
+        quick.record(TEST, report(9))
+        assert dict(reader.reports()) == {PROD: report(1), TEST: report(9)}
+        end.set()
+        assert late.result(60)
+    quick.record(TEST, report(10))
+    assert dict(reader.reports()) == {PROD: report(2), TEST: report(10)}
+    for each in (slow, quick, reader):
+        each.close()
+
+
+def test_a_report_is_made_of_the_one_before(store: Store) -> None:
+    """Or left as it is; what is made need not be newer."""
+    assert not store.update(PROD, lambda known: None)
+    assert store.update(PROD, lambda known: report(9) if known is None else None)
+    assert not store.update(PROD, lambda known: None)
+    assert store.update(PROD, lambda known: report(1) if known == report(9) else None)
+    assert dict(store.reports()) == {PROD: report(1)}

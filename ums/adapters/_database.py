@@ -58,6 +58,7 @@ class Database:
             parsed = parsed.set(password=password)
         self.is_memory = _is_memory(parsed)
         self.engine = _make_engine(parsed, pooled=not self.is_memory)
+        self._writer = self.engine.execution_options(writes=True)
         self._mine = local()
         """Of each thread, the ``connection`` in which all that it does is one."""
 
@@ -87,7 +88,7 @@ class Database:
             InvalidInputError: it cannot hold such a value.
 
         """
-        with errors_as_ours(), self._joined() or self.engine.execution_options(writes=True).begin() as connection:
+        with errors_as_ours(), self._joined() or self._writer.begin() as connection:
             yield connection
 
     @contextmanager

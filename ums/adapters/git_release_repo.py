@@ -8,6 +8,7 @@ People push to ``main`` too: whatever stands there, by whatever name, is read as
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ class GitReleaseRepo:
     ) -> None:
         self._git = Git(path)
         self._anchor = anchor
-        self._path = path
+        self._ref_files = [str(path / ref) for ref in (_MAIN_REF, _DELIVERY_REF)]
         self._signer = signer
         self._author = author
         self._lock = Lock()
@@ -209,7 +210,7 @@ class GitReleaseRepo:
     def _heads(self) -> Base:
         """Return both heads: from their files, as nearly every request asks; from Git where those are not all there."""
         try:
-            found = [(self._path / ref).read_text("ascii").strip() for ref in (_MAIN_REF, _DELIVERY_REF)]
+            found = [_read_ref(path) for path in self._ref_files]
         except (OSError, ValueError):
             found = []  # not born yet, packed, or in another format
         if found and all(map(_COMMIT_ID.fullmatch, found)):
@@ -309,6 +310,15 @@ class GitReleaseRepo:
             if any(now[ref] != old for ref, _, old in updates):
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
+
+
+def _read_ref(path: str) -> str:
+    # Several times for each event of a data plane: four times as fast as an open file.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 100).decode("ascii").strip()
+    finally:
+        os.close(descriptor)
 
 
 def _mapping(content: bytes) -> Fields:

@@ -86,7 +86,9 @@ class _Seen:
             report = None if row.forgotten else _report(row)
             if self.reports.get(name) != report:
                 changed[name] = report
-        reports = {name: each for name, each in {**self.reports, **changed}.items() if each} if changed else self.reports
+        reports = (
+            {name: each for name, each in {**self.reports, **changed}.items() if each} if changed else self.reports
+        )
         return _Seen(rows[0].until, rows[0].server, reports)
 
 

@@ -109,7 +109,9 @@ def merged(new: Report, known: Report) -> Report | None:
     an offer was applied stays true while nothing newer is offered.
     """
     if not new.is_newer_than(known):
-        return None
+        # Heard late, it still tells that the offer was applied.
+        late = new.serial == known.serial and new.applied and not known.applied
+        return replace(known, applied=True) if late else None
     if new.serial != known.serial:
         return new
     if new.health is known.health is Health.FAILED and known.component and not new.component:

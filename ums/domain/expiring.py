@@ -61,6 +61,8 @@ def ends_soon(given: Given, now: datetime) -> bool:
 
 def _of_planes(world: World, now: datetime) -> Iterator[Expiring]:
     for name, plane in world.planes.items():
+        if not plane.pins and not plane.holds:
+            continue
         instructions: tuple[Pin | Hold, ...] = (*plane.pins, *plane.holds)
         for each in instructions:
             if ends_soon(each.given, now):

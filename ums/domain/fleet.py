@@ -391,13 +391,12 @@ class DataPlane:
         A report about another serial than the one offered means *updating*; one not refreshed while the
         offer lived means *stale*, however green its last words were.
         """
-        if self.report is None or self.desired is None:
+        report, desired = self.report, self.desired
+        if report is None or desired is None:
             return Health.UNKNOWN
-        if now >= self.desired.expires or now - self.report.heard > (self.desired.expires - self.desired.issued):
+        if now >= desired.expires or now - report.heard > desired.expires - desired.issued:
             return Health.STALE
-        if self.report.serial != self.desired.serial:
-            return Health.UPDATING
-        return self.report.health
+        return report.health if report.serial == desired.serial else Health.UPDATING
 
 
 def next_serial(previous: int | None, now: datetime) -> int:

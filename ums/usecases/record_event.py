@@ -14,7 +14,6 @@ from ums.domain.names import PDPName
 from ums.domain.throttling import Rate, Throttle
 from ums.ports import Clock, ReleaseRepo, Store
 
-
 EVENTS = Rate(burst=120, every=timedelta(seconds=1))
 """Of one data plane, in each process: a rollout of sixty components tells of each one twice, and then it is quiet."""
 

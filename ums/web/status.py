@@ -14,9 +14,10 @@ from ums.web.views import channel_view
 def status_view(sight: Sight) -> dict[str, Any]:
     """Return channels, the fleet's health, what is frozen, ends soon, or is wrong."""
     world, now = sight.world, sight.now
+    counted = Counter([plane.health(now) for plane in world.planes.values()])
     return {
         "channels": [channel_view(each, world) for each in world.channels.values()],
-        "health": dict(Counter(plane.health(now).value for plane in world.planes.values())),
+        "health": {health.value: count for health, count in counted.items()},
         "dataPlanes": len(world.planes),
         "freezes": active_freezes(world, now),
         "expiring": [each.to_dict() for each in find_expiring(world, now)],
