@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.deciding import bench_deciding
+from tests.bench.events import bench_events
 from tests.bench.fleet import bench_commits, bench_decisions
 from tests.bench.measuring import CHARTS, median, medians, row, run, write_bundle
 from tests.e2e.toolchain import find_tool
@@ -41,6 +42,7 @@ def main() -> int:
         bench_decisions(folder / "fleet")
         bench_commits(folder)
         bench_deciding()
+        bench_events(folder / "events")
     return 0
 
 

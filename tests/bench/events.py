@@ -45,7 +45,7 @@ from ums.usecases.verify import Verify
 SIZE = 10_000
 _PLANES = [PDPName(f"org-{number % 50}", f"pdp-{number}") for number in range(SIZE)]
 _CONNECTIONS = 32
-_EVENTS = int(os.environ.get("EVENTS", "6000"))
+_EVENTS = 3_000
 _READS = 60
 _ROUNDS = 3
 _THREADS = "16"
@@ -55,15 +55,15 @@ def bench_events(folder: Path) -> None:
     """Print the figures for both databases."""
     data = folder / "data"
     data.mkdir(parents=True)
-    commit, serial = _make_fleet(data)
+    offered = _make_fleet(data)
     print(f"\nevents of a fleet of {SIZE:,}, {_CONNECTIONS} connections kept, best of {_ROUNDS}; load {_load()}")
-    _bench_database("SQLite", folder, f"sqlite:///{data / 'ums.db'}", "", commit, serial)
+    _bench_database("SQLite", folder, f"sqlite:///{data / 'ums.db'}", "", offered)
     bin_folder = binaries()
     if bin_folder is None:
         print("  no PostgreSQL is installed")
         return
     with tempfile.TemporaryDirectory(prefix="ums-postgres-") as scratch, running(Path(scratch), bin_folder) as server:
-        _bench_database("PostgreSQL", folder, server.create_database(), server.password, commit, serial)
+        _bench_database("PostgreSQL", folder, server.create_database(), server.password, offered)
 
 
 def _make_fleet(data: Path) -> tuple[str, int]:
@@ -83,8 +83,8 @@ def _make_fleet(data: Path) -> tuple[str, int]:
     return base.delivery, serial
 
 
-def _bench_database(kind: str, folder: Path, url: str, password: str, commit: str, serial: int) -> None:
-    data = folder / "data"
+def _bench_database(kind: str, folder: Path, url: str, password: str, offered: tuple[str, int]) -> None:
+    data, (commit, serial) = folder / "data", offered
     store, clock = SqlStore(url, password=password or None), SystemClock()
     said = Report(serial, Health.HEALTHY, "Applied", "", clock.now() - timedelta(hours=1), clock.now())
     for pdp in _PLANES:

@@ -351,8 +351,8 @@ def test_a_transaction_that_ends_late_is_not_missed(postgres: Postgres) -> None:
 
 def test_a_report_is_made_of_the_one_before(store: Store) -> None:
     """Or left as it is; what is made need not be newer."""
-    assert not store.update(PROD, lambda known: None)
+    assert not store.update(PROD, lambda _: None)
     assert store.update(PROD, lambda known: report(9) if known is None else None)
-    assert not store.update(PROD, lambda known: None)
+    assert not store.update(PROD, lambda _: None)
     assert store.update(PROD, lambda known: report(1) if known == report(9) else None)
     assert dict(store.reports()) == {PROD: report(1)}
