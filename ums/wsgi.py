@@ -5,16 +5,22 @@ Nothing is opened before the fork: the application, its database and its schedul
 
 from __future__ import annotations
 
+import socket
+import struct
 import sys
 from threading import Event
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
 from ums.bootstrap import WSGI, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
+
+_SILENCE_SECONDS = 5
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -27,6 +33,15 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         self.error_log.propagate = True
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Waits only so long for the next bytes of a request: else a few clients that send half of one hold all threads."""
+
+    def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
+        """Hand a connection to a thread."""
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _SILENCE_SECONDS, 0))
+        super().enqueue_req(conn)
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
@@ -37,7 +52,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in {
             "bind": self._settings.listen,
             "workers": 1,
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": self._threads,
             "logger_class": ServerLog,
             "accesslog": None,
