@@ -32,7 +32,7 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.system_clock import SystemClock
 from ums.domain.fleet import BundleState, Health, Report
-from ums.domain.identity import Identity
+from ums.domain.identity import Holder
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.rendering import NAMESPACE, offer, render_planes
@@ -90,7 +90,7 @@ def _bench_database(kind: str, folder: Path, url: str, password: str, offered: t
     for pdp in _PLANES:
         store.record(pdp, said)
     security = SecurityEvents(SqlSecurityLog(store.database), clock)
-    token = IssueToken(store, clock, security)(Identity("bench", frozenset({"viewer"})), expires=None, by=ADMIN)
+    token = IssueToken(store, clock, security)(Holder("bench", frozenset({"viewer"})), expires=None, by=ADMIN)
     store.close()
     secret = folder / "database-password"
     secret.write_text(password)
