@@ -25,6 +25,7 @@ from ums.adapters._release_files import parse_policy
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.adapters.leadership import FileLeadership, PostgresLeadership
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
 from ums.adapters.oidc_provider import OIDCProvider
@@ -47,6 +48,7 @@ from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
 from ums.edge.routes import git_route, registry_route
 from ums.outcomes import outcome_of
+from ums.ports import Leadership
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
@@ -128,6 +130,14 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         history_retention=settings.history_retention,
         wake=wake,
     )
+
+
+def make_leadership(settings: Settings) -> Leadership:
+    """Return what tells of all processes on one database which one leads."""
+    if settings.database_file:
+        return FileLeadership(settings.data / "leader.lock")
+    # Beside the pool of the others: where that is busy, it is still known who leads.
+    return PostgresLeadership(Database(settings.database, password=settings.database_password))
 
 
 def make_wsgi(settings: Settings, services: Services) -> WSGI:

@@ -523,8 +523,32 @@ class Meter(Protocol):
         """Count a request that was answered; ``surface`` is api, git or registry."""
         ...
 
+    def tell_leader(self, *, leads: bool) -> None:
+        """Keep whether this process runs the jobs."""
+        ...
+
     def render(self, fleet: Sequence[Measurement] | None) -> bytes:
         """Return everything in the text format of Prometheus; ``None`` is a fleet that could not be measured."""
+        ...
+
+
+class Leadership(Protocol):
+    """Says which process does what only one needs to do. Of those that share a database, one leads at a time.
+
+    For a moment two may think that they do: what a leader does has to bear that.
+    """
+
+    def held(self) -> bool:
+        """Return whether this process leads, and try to where nobody does; ask again every second.
+
+        Raises:
+            UnavailableError, StorageError: it cannot be known, so this process does not lead.
+
+        """
+        ...
+
+    def release(self) -> None:
+        """Let another lead. Whoever dies does so, too."""
         ...
 
 

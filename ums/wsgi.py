@@ -16,7 +16,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
-from ums.bootstrap import WSGI, make_services, make_wsgi
+from ums.bootstrap import WSGI, make_leadership, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
 
@@ -72,7 +72,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> WSGI:
         due = Event()
         services = make_services(self._settings, due.set)
-        start_scheduler(services, due, reconcile_every=self._settings.reconcile_every)
+        start_scheduler(services, make_leadership(self._settings), due, reconcile_every=self._settings.reconcile_every)
         return make_wsgi(self._settings, services)
 
 

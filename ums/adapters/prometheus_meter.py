@@ -52,6 +52,11 @@ class PrometheusMeter:
         )
         for job in jobs:
             self._last_success.labels(job)
+        self._leads = Gauge(
+            "ums_leader",
+            "1 if this process runs the loop and the other jobs of which one runner is enough.",
+            registry=self._registry,
+        )
         self._events = Counter(
             "ums_events", "Events received from data planes, by result.", ["result"], registry=self._registry
         )
@@ -114,6 +119,10 @@ class PrometheusMeter:
         """Count a request; methods that nobody has heard of are one, as anybody may make them up."""
         self._requests.labels(surface, route, method if method in _METHODS else "other", str(status)).inc()
         self._latency.labels(surface, route).observe(seconds)
+
+    def tell_leader(self, *, leads: bool) -> None:
+        """Keep whether this process runs the jobs."""
+        self._leads.set(leads)
 
     def render(self, fleet: Sequence[Measurement] | None) -> bytes:
         """Return everything in the text format."""

@@ -10,42 +10,72 @@ from threading import Event, Thread
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ums.domain.errors import UmsError
+from ums.ports import Clock, Leadership
+from ums.scheduler.leading import Leader
 from ums.services import Services
+from ums.usecases.check_health import Pulse
 from ums.usecases.record import Outcome
 
 _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
 _WEBHOOKS_EVERY = timedelta(seconds=5)
 _COUNTED_EVERY = timedelta(seconds=15)
+_ASKED_EVERY = timedelta(seconds=1)
 _LOOP = "reconcile"
 
 
-def start_scheduler(services: Services, due: Event, *, reconcile_every: timedelta) -> Callable[[], None]:
+def start_scheduler(
+    services: Services, leadership: Leadership, due: Event, *, reconcile_every: timedelta
+) -> Callable[[], None]:
     """Start the jobs in daemon threads of this process, and reconcile as well whenever ``due`` is set.
 
-    Return what ends them.
+    Of all processes on one database one leads, and runs what is not each one's own. Return what ends them.
     """
-    jobs: dict[str, tuple[Callable[[], object], timedelta]] = {
+    leader = Leader(leadership, services.release_repo, services.meter, due)
+    shared: dict[str, tuple[Callable[[], object], timedelta]] = {
         _LOOP: (services.reconcile, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
-        "security-log": (services.security.flush, _COUNTED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
+    }
+    own: dict[str, tuple[Callable[[], object], timedelta]] = {
+        "security-log": (services.security.flush, _COUNTED_EVERY),
+        "leader": (leader.ask, _ASKED_EVERY),
     }
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _MISFIRE_GRACE_SECONDS},
         daemon=True,
         timezone="UTC",
     )
-    for name, (job, every) in jobs.items():
-        scheduler.add_job(observed(name, job, services), "interval", seconds=every.total_seconds(), id=name, name=name)
+    for name, (job, every) in (shared | own).items():
+        run = observed(name, job, services)
+        if name in shared:
+            run = _if_leading(leader, run, services.pulse, services.clock)
+        scheduler.add_job(run, "interval", seconds=every.total_seconds(), id=name, name=name)
+    scheduler.modify_job("leader", next_run_time=datetime.now(UTC))
     scheduler.start()
     waker = Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True)
     waker.start()
     # There is no other way to ask for its thread.
     alive = {"due": waker.is_alive, "scheduler": lambda: bool(scheduler.running and scheduler._thread.is_alive())}  # noqa: SLF001
-    services.pulse.start(reconcile_every, services.clock.now(), alive)
-    stop: Callable[[], None] = scheduler.shutdown
+    services.pulse.start(reconcile_every, services.clock.now(), alive, leader.leads)
+
+    def stop() -> None:
+        scheduler.shutdown()
+        leader.step_down()
+
     return stop
+
+
+def _if_leading(leader: Leader, run: Callable[[], None], pulse: Pulse, clock: Clock) -> Callable[[], None]:
+    """Return a job that another process runs unless this one leads; both are signs of life."""
+
+    def run_if_leading() -> None:
+        if leader.leads():
+            run()
+        else:
+            pulse.beat = clock.now()
+
+    return run_if_leading
 
 
 def _reconcile_when(due: Event, scheduler: BackgroundScheduler) -> None:

@@ -48,17 +48,28 @@ class Pulse:
     every: timedelta | None = None
     beat: datetime | None = None
     threads: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
+    leads: Callable[[], bool] = lambda: True
 
-    def start(self, every: timedelta, now: datetime, threads: Mapping[str, Callable[[], bool]]) -> None:
+    def start(
+        self,
+        every: timedelta,
+        now: datetime,
+        threads: Mapping[str, Callable[[], bool]],
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Expect a beat at each interval from now on, by threads that say whether they live."""
-        self.every, self.beat, self.threads = every, now, threads
+        self.every, self.beat, self.threads, self.leads = every, now, threads, leads
 
     def check(self, now: datetime) -> tuple[Check, ...]:
         """Return whether the loop ran lately and its threads live."""
         if self.every is None or self.beat is None:
             return (Check("loop", Status.PASS, "this process runs no loop"),)
         silent, limit = now - self.beat, max(_INTERVALS * self.every, _PATIENCE)
-        text = f"the loop ran {duration_text(silent)} ago; it is to run every {duration_text(self.every)}"
+        text = (
+            f"the loop ran {duration_text(silent)} ago; it is to run every {duration_text(self.every)}"
+            if self.leads()
+            else "another process leads, and runs the loop"
+        )
         dead = sorted(name for name, is_alive in self.threads.items() if not is_alive())
         return (
             Check("loop", Status.PASS if silent <= limit else Status.FAIL, text),

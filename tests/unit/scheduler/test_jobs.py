@@ -12,6 +12,7 @@ import pytest
 
 from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from ums.adapters.leadership import FileLeadership
 from ums.domain.errors import UnavailableError
 from ums.domain.release import ReleaseName
 from ums.scheduler.jobs import observed, start_scheduler
@@ -71,10 +72,12 @@ def test_only_the_loop_beats(stage: Stage) -> None:
     assert stage.services.pulse.beat is None
 
 
-def test_who_wakes_the_loop_need_not_wait(stage: Stage) -> None:
+def test_who_wakes_the_loop_need_not_wait(stage: Stage, tmp_path: Path) -> None:
     """It runs at once, in threads that say that they live."""
     due = Event()
-    stop = start_scheduler(stage.services, due, reconcile_every=timedelta(hours=1))
+    stop = start_scheduler(
+        stage.services, FileLeadership(tmp_path / "leader.lock"), due, reconcile_every=timedelta(hours=1)
+    )
     started = stage.clock.now()
     assert [each.status for each in stage.services.health.live()] == ["pass", "pass"]
     stage.clock.advance(timedelta(seconds=1))
