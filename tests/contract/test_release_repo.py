@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +21,8 @@ import pytest
 
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
 from tests.policies import accepted
+from tests.processes import eventually
+from ums.adapters import git_release_repo
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError, StorageError, UnavailableError
@@ -427,6 +432,63 @@ def test_a_killed_writer_leaves_everything_as_it_was(tmp_path: Path, signatures:
     assert repo.read().base == base
     repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": Raw(b"x")}), base=base)
     git(tmp_path, "fsck", "--strict", "--no-dangling")
+
+
+@contextmanager
+def refs_locked(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a Git that has locked both branches, and would leave them where they are."""
+    heads = [
+        f"verify {ref} {git(folder, 'rev-parse', ref).decode()}" for ref in ("refs/heads/main", "refs/heads/delivery")
+    ]
+    command = ["git", "-C", str(folder / "repo.git"), "update-ref", "--stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("".join(["start\n", *heads, "prepare\n"]).encode())
+        process.stdin.flush()
+        assert process.stdout.readline() == b"start: ok\n"
+        assert process.stdout.readline() == b"prepare: ok\n"
+        yield process
+        process.kill()
+
+
+def test_a_lock_of_whoever_was_killed_holds_up_nobody_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git leaves it behind; the next to record something removes it."""
+    monkeypatch.setattr(git_release_repo, "_LEFT_BEHIND_SECONDS", 0.2)
+    repo = git_repo(tmp_path)
+    base = repo.commit(decide(SEED, {"pdps/y": Raw(b"y")}), base=Base())
+    with refs_locked(tmp_path):
+        pass
+    assert (tmp_path / "repo.git" / "refs" / "heads" / "main.lock").exists()
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": Raw(b"x")}), base=base)
+    assert not list((tmp_path / "repo.git" / "refs").rglob("*.lock"))
+
+
+def test_a_lock_of_somebody_who_lives_is_waited_for(tmp_path: Path) -> None:
+    """Such as a push, which takes an instant; and so is one of our own writers."""
+    repo = git_repo(tmp_path)
+    base = repo.commit(decide(SEED, {"pdps/y": Raw(b"y")}), base=Base())
+    with refs_locked(tmp_path) as git_process, ThreadPoolExecutor() as pool:
+        commit = pool.submit(repo.commit, decide({"a.yaml": Raw(b"a: 1\n")}), base=base)
+        eventually(lambda: is_locked(tmp_path / "repo.git" / "ums.lock"), timeout=10, what="it waits", every=0.01)
+        assert not commit.done()
+        assert git_process.stdin is not None
+        git_process.stdin.write(b"abort\n")
+        git_process.stdin.close()
+        committed = commit.result(timeout=10)
+    assert repo.read().base == committed
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds the kernel's lock on a file."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 def test_git_accepts_the_signatures_of_both_branches(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
@@ -58,8 +58,13 @@ class Git:
             entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
         return entries
 
-    def run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"") -> bytes:
+    def run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"", holding: Sequence[int] = ()) -> bytes:
         """Run a Git command and return its output; what is still to be made it reads while the rest is made.
+
+        Args:
+            arguments: of the command.
+            stdin: what it reads.
+            holding: descriptors that it keeps open, so that locks on them last as long as it does.
 
         Raises:
             StorageError: the disk is full or not writable.
@@ -69,7 +74,11 @@ class Git:
         try:
             # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
             running = self._git.execute(
-                ["git", *self._in, *arguments], istream=subprocess.PIPE, as_process=True, stdout_as_string=False
+                ["git", *self._in, *arguments],
+                istream=subprocess.PIPE,
+                as_process=True,
+                stdout_as_string=False,
+                pass_fds=holding,
             )
             process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for

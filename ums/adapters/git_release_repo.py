@@ -7,11 +7,15 @@ People push to ``main`` too: whatever stands there, by whatever name, is read as
 
 from __future__ import annotations
 
+import fcntl
 import io
+import logging
 import os
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
@@ -36,11 +40,15 @@ from ums.domain.security_log import Anchor
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 
+_LOG = logging.getLogger(__name__)
 _ZERO = "0" * 40
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
 _COMMITS_KEPT = 8
+_PATIENCE_SECONDS = 15.0
+_LEFT_BEHIND_SECONDS = 5.0
+"""Other programs, such as a push, hold a ref for an instant."""
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
@@ -57,6 +65,7 @@ class GitReleaseRepo:
         self, path: Path, signer: StateSigner, *, author: str, anchor: Callable[[], Anchor | None] = lambda: None
     ) -> None:
         self._git = Git(path)
+        self._path = path
         self._anchor = anchor
         self._ref_files = [str(path / ref) for ref in (_MAIN_REF, _DELIVERY_REF)]
         self._signer = signer
@@ -303,13 +312,69 @@ class GitReleaseRepo:
         """Move refs in one transaction, if none moved meanwhile."""
         lines = [f"update {ref} {new} {old or _ZERO}" for ref, new, old in updates]
         try:
-            self._git.run("update-ref", "--stdin", stdin="\n".join(["start", *lines, "prepare", "commit", ""]).encode())
+            with self._alone() as lock:
+                self._git.run(
+                    "update-ref",
+                    "--stdin",
+                    stdin="\n".join(["start", *lines, "prepare", "commit", ""]).encode(),
+                    holding=[lock],
+                )
         except UnavailableError as error:
             heads = self._heads()
             now = {_MAIN_REF: heads.main, _DELIVERY_REF: heads.delivery}
             if any(now[ref] != old for ref, _, old in updates):
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Be the one of all processes of ours that moves refs; give the descriptor that says so.
+
+        Git locks a ref by a file, which stays where a process is killed, and nobody could record anything ever after.
+        The kernel's lock ends with its holders: this process, and the Git that it started. Whoever has it knows that
+        such a file is another program's, which needs it for an instant, or nobody's.
+
+        Raises:
+            UnavailableError: others have been at it for too long.
+            StorageError: the disk refused.
+
+        """
+        with _lock_file(self._path / "ums.lock") as lock:
+            # Git locks HEAD with the branch that it names.
+            _clear([Path(f"{path}.lock") for path in (self._path / "HEAD", *self._ref_files)])
+            yield lock
+
+
+@contextmanager
+def _lock_file(path: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"the release repo cannot be written: {error.strerror}") from error
+    try:
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() >= end:
+                    raise UnavailableError("others write to the release repo without end") from error
+                time.sleep(0.005)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _clear(locks: Iterable[Path]) -> None:
+    """Remove locks of Git that nobody holds any more."""
+    end = time.monotonic() + _LEFT_BEHIND_SECONDS
+    while left := [path for path in locks if path.exists()]:
+        if time.monotonic() >= end:
+            _LOG.warning("left behind by a process that was killed: %s", ", ".join(path.name for path in left))
+            for path in left:
+                path.unlink(missing_ok=True)
+        time.sleep(0.01)
 
 
 def _read_ref(path: str) -> str:

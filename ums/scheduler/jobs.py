@@ -10,10 +10,9 @@ from threading import Event, Thread
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ums.domain.errors import UmsError
-from ums.ports import Clock, Leadership
+from ums.ports import Leadership
 from ums.scheduler.leading import Leader
 from ums.services import Services
-from ums.usecases.check_health import Pulse
 from ums.usecases.record import Outcome
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ def start_scheduler(
     for name, (job, every) in (shared | own).items():
         run = observed(name, job, services)
         if name in shared:
-            run = _if_leading(leader, run, services.pulse, services.clock)
+            run = _if_leading(leader, run, name, services)
         scheduler.add_job(run, "interval", seconds=every.total_seconds(), id=name, name=name)
     scheduler.modify_job("leader", next_run_time=datetime.now(UTC))
     scheduler.start()
@@ -66,14 +65,14 @@ def start_scheduler(
     return stop
 
 
-def _if_leading(leader: Leader, run: Callable[[], None], pulse: Pulse, clock: Clock) -> Callable[[], None]:
-    """Return a job that another process runs unless this one leads; both are signs of life."""
+def _if_leading(leader: Leader, run: Callable[[], None], name: str, services: Services) -> Callable[[], None]:
+    """Return a job that another process runs unless this one leads; that it looked is a sign of life."""
 
     def run_if_leading() -> None:
         if leader.leads():
             run()
-        else:
-            pulse.beat = clock.now()
+        elif name == _LOOP:
+            services.pulse.beat = services.clock.now()
 
     return run_if_leading
 
