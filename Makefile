@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix e2e bench simulate client schemas clean
+.PHONY: help demo test check fix e2e bench chaos simulate client schemas clean
 
 help: ## Show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ e2e: $(STAMP) ## Real Kubernetes API, real Flux (builds the Go tools once, about
 
 bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
 	@$(BIN)/python -m tests.bench
+
+chaos: $(STAMP) ## Two replicas on PostgreSQL under load, killed at random for five minutes
+	@$(BIN)/python -m tests.chaos
 
 simulate: $(STAMP) ## A fleet with faults and people in it: a million steps, hours
 	@$(BIN)/python -m tests.simulation

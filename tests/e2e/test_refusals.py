@@ -215,7 +215,8 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
                 "sourceRef": {"kind": "GitRepository", "name": "ums"},
             },
         ),
-        "must read this data plane's folder as",
+        # Two policies refuse it, and the API server names either: what may read the repository, and as whom.
+        "as ums-root",
     ),
     "values": (
         evil(

@@ -13,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ums.adapters._database import Database, errors_as_ours
 from ums.domain.errors import StorageError
 
-_TRY = sa.select(sa.func.pg_try_advisory_lock(int.from_bytes(b"ums-lead", "big")))
+KEY = int.from_bytes(b"ums-lead", "big")
+"""Of the advisory lock; others of the same database have others."""
+_TRY = sa.select(sa.func.pg_try_advisory_lock(KEY))
 # The server notices within some 10 seconds that a leader's machine is gone without a word, and frees the lock.
 _SESSION = (
     "SET tcp_keepalives_idle = 3",
