@@ -5,7 +5,7 @@ Every method raises only errors of ``ums.domain.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -459,6 +459,14 @@ class WebhookQueue(Protocol):
 
     def enqueue(self, name: str, deliveries: Sequence[Delivery], *, was: str, told: str) -> bool:
         """Queue what a webhook is told of the commits from one to another; return whether nobody else did."""
+        ...
+
+    def noticed(self) -> frozenset[str]:
+        """Return the keys of what is so without anybody's decision, and was told."""
+        ...
+
+    def notice(self, new: Collection[str], over: Collection[str], deliveries: Sequence[Delivery]) -> bool:
+        """Queue what is told of it and remember that, both or neither; return whether nobody else did."""
         ...
 
     def claim(self, now: datetime, *, limit: int) -> Sequence[Delivery]:

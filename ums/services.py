@@ -49,7 +49,7 @@ from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
 from ums.usecases.verify import Verify
-from ums.usecases.webhooks import DeliverWebhooks, ManageWebhooks
+from ums.usecases.webhooks import DeliverWebhooks, ManageWebhooks, TakeNotice
 from ums.usecases.withdraw import WithdrawRelease
 
 _LOGINS = Rate(20, timedelta(seconds=6))
@@ -93,6 +93,7 @@ class Services:
     security: SecurityEvents
     manage_webhooks: ManageWebhooks
     deliver_webhooks: DeliverWebhooks
+    take_notice: TakeNotice
     prune_history: PruneHistory
     health: CheckHealth
     pulse: Pulse
@@ -155,6 +156,7 @@ class Services:
             read_audit=ReadAudit(security.log, release_repo),
             security=security,
             manage_webhooks=ManageWebhooks(webhooks, release_repo, clock, security),
+            take_notice=TakeNotice(webhooks, record),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
             prune_history=PruneHistory(store, sessions, clock, history_retention),
             health=CheckHealth(release_repo, store, clock, pulse, disk),

@@ -52,6 +52,16 @@ def test_news_is_queued_once_whoever_else_read_it(queue: WebhookQueue) -> None:
     assert queue.webhooks() == [(CHAT, "c")]
 
 
+def test_what_nobody_decided_is_told_once_and_remembered(queue: WebhookQueue) -> None:
+    """Whoever else noticed it; what is over is forgotten, and may come again."""
+    assert queue.notice(["pdp.failed acme/prod 1", "b"], [], [news(1)])
+    assert not queue.notice(["c", "b"], [], [news(2)])
+    assert queue.noticed() == {"pdp.failed acme/prod 1", "b"}
+    assert queue.notice([], ["b"], [news(3)])
+    assert queue.noticed() == {"pdp.failed acme/prod 1"}
+    assert [each.event_id[-1] for each in queue.deliveries("chat", limit=9)] == ["3", "1"]
+
+
 def test_what_one_took_no_other_takes_for_a_while(queue: WebhookQueue) -> None:
     """Many at once share it out; what was not settled comes again."""
     queue.enqueue("chat", [news(number) for number in range(20)], was="a", told="b")

@@ -83,6 +83,7 @@ DELIVERIES = sa.Table(
     sa.Index("deliveries_by_event", "webhook", "event_id", unique=True),
     sa.Index("deliveries_by_time", "status", "due"),
 )
+NOTICES = sa.Table("notices", METADATA, sa.Column("key", sa.String(500), primary_key=True))
 ANSWERS = sa.Table(
     "answers",
     METADATA,

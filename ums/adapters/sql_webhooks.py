@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ums.adapters._database import Database
-from ums.adapters._tables import DELIVERIES, WEBHOOKS
+from ums.adapters._tables import DELIVERIES, NOTICES, WEBHOOKS
 from ums.domain.webhooks import Delivery, Format, Status, Webhook
 
 _LEASE = timedelta(seconds=60)
@@ -58,6 +58,25 @@ class SqlWebhooks:
         with self._database.writing() as connection:
             if connection.execute(moved).rowcount == 0:
                 return False
+            for each in deliveries:
+                connection.execute(self._insert(DELIVERIES).on_conflict_do_nothing().values(_row(each)))
+        return True
+
+    def noticed(self) -> frozenset[str]:
+        """Return the keys of what is so without anybody's decision, and was told."""
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(sa.select(NOTICES.c.key)).scalars())
+
+    def notice(self, new: Collection[str], over: Collection[str], deliveries: Sequence[Delivery]) -> bool:
+        """Queue what is told of it and remember that, both or neither; return whether nobody else did."""
+        with self._database.writing() as connection:
+            for key in new:
+                first = self._insert(NOTICES).values(key=key).on_conflict_do_nothing().returning(NOTICES.c.key)
+                if connection.execute(first).first() is None:
+                    connection.rollback()
+                    return False
+            for key in over:
+                connection.execute(sa.delete(NOTICES).where(NOTICES.c.key == key))
             for each in deliveries:
                 connection.execute(self._insert(DELIVERIES).on_conflict_do_nothing().values(_row(each)))
         return True

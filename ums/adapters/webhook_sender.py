@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Timer
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -20,6 +22,8 @@ from requests.adapters import HTTPAdapter
 from ums.domain.errors import ForbiddenError, UnavailableError
 
 _TIMEOUT_SECONDS = (5, 10)
+_WHOLE_SECONDS = 20.0
+"""Who sends a byte now and then keeps to the other limits, and would hold up all who are told after it."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _OK = range(200, 300)
 
@@ -44,11 +48,20 @@ class WebhookSender:
         with closing(requests.Session()) as session:
             session.trust_env = False
             session.verify = str(self._authorities) if self._authorities else True
-            session.mount(f"{parts.scheme}://", _Pinned(host, address))
+            pinned = _Pinned(host, address)
+            session.mount(f"{parts.scheme}://", pinned)
             try:
-                with session.post(
-                    url, data=body, headers=dict(headers), timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True
-                ) as answer:
+                with (
+                    pinned.hung_up_after(_WHOLE_SECONDS),
+                    session.post(
+                        url,
+                        data=body,
+                        headers=dict(headers),
+                        timeout=_TIMEOUT_SECONDS,
+                        allow_redirects=False,
+                        stream=True,
+                    ) as answer,
+                ):
                     status = answer.status_code
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise UnavailableError(f"{host} does not answer: {type(error).__name__}") from error
@@ -63,7 +76,43 @@ class _Pinned(HTTPAdapter):
     def __init__(self, host: str, address: str) -> None:
         self._host = host
         self._address = address
+        self._sockets: list[socket.socket] = []
         super().__init__()
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as requests has it
+        """Return a pool of connections that are remembered, from before the first byte of TLS on."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _remembering(pool.ConnectionCls, self._sockets)
+        return pool
+
+    @contextmanager
+    def hung_up_after(self, seconds: float) -> Iterator[None]:
+        """End connections that are still in use by then.
+
+        Raises:
+            UnavailableError: they were, whatever was read of the answer.
+
+        """
+        hung_up = Event()
+
+        def hang_up() -> None:
+            hung_up.set()
+            for each in self._sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+        impatience = Timer(seconds, hang_up)
+        impatience.daemon = True
+        impatience.start()
+        try:
+            yield
+        finally:
+            impatience.cancel()
+            impatience.join()
+            for each in self._sockets:
+                each.close()
+            if hung_up.is_set():
+                raise UnavailableError(f"{self._host} does not answer within {seconds:.0f} s")
 
     def send(self, request: requests.PreparedRequest, **kwargs: object) -> requests.Response:  # type: ignore[override]
         parts = urlsplit(request.url or "")
@@ -74,6 +123,17 @@ class _Pinned(HTTPAdapter):
             self.poolmanager.connection_pool_kw["server_hostname"] = self._host
             self.poolmanager.connection_pool_kw["assert_hostname"] = self._host
         return super().send(request, **kwargs)  # type: ignore[arg-type]
+
+
+def _remembering(connection: type[Any], sockets: list[socket.socket]) -> type[Any]:
+    class Remembering(connection):  # type: ignore[misc]  # of HTTP or HTTPS
+        def _new_conn(self) -> socket.socket:
+            made: socket.socket = super()._new_conn()
+            # TLS takes the socket over; what this one names stays the same connection.
+            sockets.append(made.dup())
+            return made
+
+    return Remembering
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

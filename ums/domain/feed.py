@@ -25,6 +25,7 @@ class Event:
         kind: such as ``rollout.halted``.
         subject: what it happened to: a release, a channel's bundle, a data plane.
         data: more about it; ``reason`` and ``by`` are always there.
+        mark: its id, where no commit made it happen.
 
     """
 
@@ -34,11 +35,12 @@ class Event:
     commit: str
     number: int
     at: datetime
+    mark: str = ""
 
     @property
     def id(self) -> str:
         """Return what tells it from all others, and is the same whenever it is read."""
-        return f"{self.commit}-{self.number}"
+        return self.mark or f"{self.commit}-{self.number}"
 
     def is_for(self, orgs: Collection[str] | None) -> bool:
         """Return whether it is the business of whoever sees these organizations alone; ``None`` sees all."""

@@ -18,6 +18,7 @@ from ums.usecases.record import Outcome
 _LOG = logging.getLogger(__name__)
 _MISFIRE_GRACE_SECONDS = 60
 _WEBHOOKS_EVERY = timedelta(seconds=5)
+_NOTICED_EVERY = timedelta(seconds=15)
 _COUNTED_EVERY = timedelta(seconds=15)
 _ASKED_EVERY = timedelta(seconds=1)
 _LOOP = "reconcile"
@@ -34,6 +35,7 @@ def start_scheduler(
     shared: dict[str, tuple[Callable[[], object], timedelta]] = {
         _LOOP: (services.reconcile, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
+        "notices": (services.take_notice, _NOTICED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
     }
     own: dict[str, tuple[Callable[[], object], timedelta]] = {

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ums.domain.errors import ConflictError, NotFoundError, UmsError
+from ums.domain.feed import Event
 from ums.domain.identity import Identity
+from ums.domain.noticing import changes
 from ums.domain.security_log import SecurityKind
 from ums.domain.webhooks import SECRET_PREFIX, Delivery, Status, Webhook, body_of, headers_of, next_attempt
 from ums.ports import Clock, ReleaseRepo, Sender, WebhookQueue
 from ums.usecases.read_feed import ReadFeed
+from ums.usecases.record import Record
 from ums.usecases.security_events import SecurityEvents
 
 _BATCH = 50
@@ -105,6 +108,38 @@ class ManageWebhooks:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeNotice:
+    """Queue what is told of data planes and instructions without anybody's decision: the step of a job."""
+
+    queue: WebhookQueue
+    record: Record
+
+    def __call__(self) -> int:
+        """Do so once, and return of how much there was to tell.
+
+        Raises:
+            UnavailableError, StorageError: the database or the release repo did not answer; the next step makes up.
+
+        """
+        world, now = self.record.world(), self.record.clock.now()
+        new, over, events = changes(world, now, self.queue.noticed())
+        if not new and not over:
+            return 0
+        hooks = [webhook for webhook, _ in self.queue.webhooks()]
+        deliveries = _deliveries(hooks, events, source=world.settings.url, now=now)
+        return len(events) if self.queue.notice(new, over, deliveries) else 0
+
+
+def _deliveries(hooks: Iterable[Webhook], events: Sequence[Event], *, source: str, now: datetime) -> list[Delivery]:
+    return [
+        Delivery(hook.name, each.id, each.kind, each.subject, body_of(each, hook.form, source=source).decode(), now)
+        for hook in hooks
+        for each in events
+        if hook.wants(each)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class DeliverWebhooks:
     """Queue what happened, and post what is due: the step of a job, safe on several replicas."""
 
@@ -143,11 +178,7 @@ class DeliverWebhooks:
         if now_told == told:
             return
         source, now = self.read_feed.release_repo.read().settings.url, self.clock.now()
-        deliveries = []
-        for each in events:
-            if webhook.wants(each):
-                body = body_of(each, webhook.form, source=source).decode()
-                deliveries.append(Delivery(webhook.name, each.id, each.kind, each.subject, body, now))
+        deliveries = _deliveries([webhook], events, source=source, now=now)
         self.queue.enqueue(webhook.name, deliveries, was=told, told=now_told)
 
     def _post(self, webhook: Webhook, delivery: Delivery) -> Delivery:

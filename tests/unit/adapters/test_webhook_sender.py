@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from ums.adapters import webhook_sender
 from ums.adapters.webhook_sender import WebhookSender, _is_public
 from ums.domain.errors import ForbiddenError, UnavailableError
 
@@ -113,6 +116,30 @@ def test_what_is_posted_arrives_with_its_headers(receiver: Receiver) -> None:
     ((path, arrived, body),) = receiver.got
     assert (sent, path, body) == (204, "/204", b"{}")
     assert (arrived["webhook-id"], arrived["Host"]) == ("1", f"localhost:{receiver.port}")
+
+
+def test_a_receiver_that_drips_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then keeps to every limit but this one."""
+    monkeypatch.setattr(webhook_sender, "_WHOLE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not gone.wait(0.02):
+                    connection.sendall(b"x")
+            gone.set()
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match="localhost does not answer"):
+            WebhookSender().send(f"http://localhost:{server.getsockname()[1]}/", b"{}", {}, private=True)
+        assert time.monotonic() - started < 5
+        assert gone.wait(5), "and it notices"
+        thread.join()
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 410, 500])

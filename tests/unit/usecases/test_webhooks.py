@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.usecases.stage import ADMIN, Stage
+from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from ums.domain.fleet import Health
 from ums.domain.freezes import Scope
 from ums.domain.identity import Holder
 from ums.domain.webhooks import MAX_ATTEMPTS, Status, Webhook
@@ -110,6 +111,22 @@ def test_a_history_that_was_replaced_begins_anew(stage: Stage) -> None:
     stage.services.deliver_webhooks()
     freeze(stage)
     assert stage.services.deliver_webhooks() == 1
+
+
+def test_what_data_planes_report_is_told_once(stage: Stage) -> None:
+    """That one failed, and is well again; whatever runs the job, and to whoever asked for it."""
+    stage.services.manage_webhooks.add(hook("pager", kinds=("pdp",)), by=ADMIN)
+    stage.publish("1.0.0")
+    stage.promote("1.0.0")
+    stage.services.reconcile()
+    stage.hear(Health.FAILED, PROD)
+    assert [stage.services.take_notice() for _ in range(2)] == [1, 0]
+    stage.clock.advance(timedelta(minutes=1))
+    stage.hear(Health.HEALTHY, PROD)
+    assert stage.services.take_notice() == 1
+    stage.services.deliver_webhooks()
+    said = [(json.loads(body)["type"], json.loads(body)["subject"]) for _, body, _ in stage.sender.posted]
+    assert said == [("dev.ums.pdp.failed", "acme/prod"), ("dev.ums.pdp.recovered", "acme/prod")]
 
 
 def test_only_admins_see_and_change_webhooks(stage: Stage) -> None:
