@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def pdp() -> None:
-    """Register, change, list, show and bootstrap data planes."""
+    """Register, change, list, show and bootstrap data planes, and see what became of them."""
 
 
 def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -200,6 +200,36 @@ def show(client: Client, name: str, output: str) -> None:
     plane = PDPName.parse(name)
     data = client.get_plane(plane.org, plane.pdp)
     emit(data, output, lambda: _print_plane(data))
+
+
+@pdp.command()
+@click.argument("name", metavar="ORG/PDP")
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, newest first.")
+@output_option
+@service_options
+def history(client: Client, name: str, limit: int, output: str) -> None:
+    """Show when a data plane became healthy, updating or failed, and with which of Flux's words.
+
+    It is what was heard, kept as long as historyRetention says; that nothing was heard is in ums pdp show.
+
+    \b
+    Example:
+      ums pdp history acme/prod --limit 5
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.domain.names import PDPName
+
+    plane = PDPName.parse(name)
+    data = client.get_history(plane.org, plane.pdp, limit=limit)
+    emit(data, output, lambda: _print_history(data))
+
+
+def _print_history(data: shapes.History) -> None:
+    rows = [
+        (each["since"], health_text(each["health"]), str(each["serial"]), each["component"] or "", each["message"])
+        for each in data["items"]
+    ]
+    empty = f"nothing was heard of {data['pdp']} yet: ums pdp show says what it was offered"
+    print_table(("SINCE", "HEALTH", "SERIAL", "COMPONENT", "MESSAGE"), rows, empty=empty)
 
 
 @pdp.command()

@@ -168,6 +168,11 @@ class Client(Connection):
         answer: shapes.Explanations = self.get(path("/pdps/{org}/{pdp}/explanation", org, pdp))
         return answer
 
+    def get_history(self, org: str, pdp: str, **query: Unpack[shapes.GetHistoryQuery]) -> shapes.History:
+        """List what a data plane said of its health whenever that became another, newest first."""
+        answer: shapes.History = self.get(path("/pdps/{org}/{pdp}/history", org, pdp), dict(query))
+        return answer
+
     def get_bootstrap(self, org: str, pdp: str) -> shapes.Bootstrap:
         """Make the objects that connect a cluster; secrets are among them."""
         answer: shapes.Bootstrap = self.get(path("/pdps/{org}/{pdp}/bootstrap", org, pdp))

@@ -605,6 +605,16 @@ class Explanation(TypedDict):
     sentence: str
 
 
+class HealthChange(TypedDict):
+    """What a data plane became, and when that was heard."""
+
+    health: Health
+    component: str | None
+    message: str
+    serial: int
+    since: str
+
+
 class Bootstrap(TypedDict):
     """Objects to apply in a cluster; secrets are among them."""
 
@@ -1080,6 +1090,12 @@ class GetPlanesQuery(TypedDict):
     health: NotRequired[Health | None]
 
 
+class GetHistoryQuery(TypedDict):
+    """Parameters of ``getHistory``."""
+
+    limit: NotRequired[int | None]
+
+
 class GetEventsQuery(TypedDict):
     """Parameters of ``getEvents``."""
 
@@ -1384,6 +1400,13 @@ class Explanations(TypedDict):
     """Why a data plane is where it is."""
 
     items: list[Explanation]
+    pdp: str
+
+
+class History(TypedDict):
+    """How a data plane's health changed, newest first."""
+
+    items: list[HealthChange]
     pdp: str
 
 

@@ -352,6 +352,16 @@ class HealthChange:
     serial: int
     since: datetime
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in API answers."""
+        return {
+            "health": self.health.value,
+            "component": self.component or None,
+            "message": self.message,
+            "serial": self.serial,
+            "since": to_text(self.since),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:

@@ -13,6 +13,7 @@ from typing import Any
 from ums.domain.deciding import Plan, decide
 from ums.domain.explaining import Explanation, explain
 from ums.domain.feed import Event
+from ums.domain.fleet import HealthChange
 from ums.domain.gates import Gate, ask_gates
 from ums.domain.hiding import hide
 from ums.domain.identity import Identity
@@ -88,6 +89,16 @@ class See:
     def settings(self) -> FleetSettings:
         """Return what all data planes share, which is no secret."""
         return self.record.release_repo.read().settings
+
+    def history(self, by: Identity, name: PDPName, *, limit: int) -> Sequence[HealthChange]:
+        """Return how the health of a data plane changed, newest first.
+
+        Raises:
+            NotFoundError: it is not registered, or not its business.
+            UnavailableError, StorageError: the database did not answer, or refused.
+
+        """
+        return self.record.store.list_health_changes(self(by).world.plane(name).name, limit=limit)
 
     def head(self) -> str:
         """Return the newest commit of ``main``."""

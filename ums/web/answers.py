@@ -1001,6 +1001,22 @@ class Explanations(Items[Explanation]):
     pdp: str
 
 
+class HealthChange(Answer):
+    """What a data plane became, and when that was heard."""
+
+    health: Health
+    component: Annotated[str | None, Field(description="What failed, where one is named.")]
+    message: Annotated[str, Field(description="Flux's own words.")]
+    serial: Annotated[int, Field(description="Of the state that it spoke about.")]
+    since: Instant
+
+
+class History(Items[HealthChange]):
+    """How a data plane's health changed, newest first."""
+
+    pdp: str
+
+
 class Bootstrap(Answer):
     """Objects to apply in a cluster; secrets are among them."""
 

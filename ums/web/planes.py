@@ -27,6 +27,7 @@ from ums.web.requests import (
     AcceptBody,
     ConsentBody,
     InstructBody,
+    NewestQuery,
     PlaneBody,
     PlaneChangeBody,
     PlanePath,
@@ -105,6 +106,13 @@ def _plane_routes(api: Area, services: Services) -> None:
         """Explain why a data plane is where it is."""
         name = path.name
         return jsonify({"pdp": str(name), "items": [each.to_dict() for each in sight(services).explain(name)]})
+
+    @api.get("/pdps/<org>/<pdp>/history", responses=reads(answers.History))
+    def history(path: PlanePath, query: NewestQuery) -> Response:
+        """List what a data plane said of its health whenever that became another, newest first."""
+        name = path.name
+        found = services.see.history(asker(), name, limit=query.limit)
+        return jsonify({"pdp": str(name), "items": [each.to_dict() for each in found]})
 
 
 def _report_routes(api: Area, services: Services) -> None:

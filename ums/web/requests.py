@@ -384,8 +384,8 @@ class InsightsQuery(Query):
     channel: Annotated[Name, Field(description="All of them unless given.")] = ""
 
 
-class DeliveriesQuery(Query):
-    """How many deliveries."""
+class NewestQuery(Query):
+    """How many of the newest."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 

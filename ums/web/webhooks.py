@@ -13,7 +13,7 @@ from ums.services import Services
 from ums.usecases.webhooks import make_secret
 from ums.web import answers
 from ums.web.openapi import Area, asker, changes, reads, secret
-from ums.web.requests import DeliveriesQuery, DeliveryPath, NamePath, RevokeBody, WebhookBody
+from ums.web.requests import DeliveryPath, NamePath, NewestQuery, RevokeBody, WebhookBody
 
 _MAX_DIGITS = 18
 
@@ -45,7 +45,7 @@ def add_webhook_routes(api: Area, services: Services) -> None:
         return jsonify({"name": path.name, "removed": True})
 
     @api.get("/webhooks/<name>/deliveries", responses=reads(answers.Deliveries))
-    def deliveries(path: NamePath, query: DeliveriesQuery) -> Response:
+    def deliveries(path: NamePath, query: NewestQuery) -> Response:
         """List deliveries to a webhook, newest first."""
         by = asker(Permission.ADMIN)
         return jsonify({"items": [each.to_dict() for each in manage.deliveries(path.name, limit=query.limit, by=by)]})

@@ -101,6 +101,7 @@ READING = [
     ("pdp", "list"),
     ("pdp", "list", "--channel", "stable"),
     ("pdp", "show", "acme/prod"),
+    ("pdp", "history", "acme/prod"),
     ("plan", "--channel", "stable"),
     ("explain", "acme/prod"),
     ("gates", "platform@1.1.0", "--to", "edge"),
@@ -309,6 +310,17 @@ def report(stage: Stage, name: PDPName, health: Health) -> None:
     desired, now = stage.repo.read().plane(name).desired, stage.clock.now()
     assert desired is not None
     stage.store.record(name, Report(desired.serial, health, "it said so", "platform-cilium", now, now))
+
+
+def test_the_history_of_a_data_plane_is_what_was_heard(stage: Stage, ums: Run) -> None:
+    """Newest first, in Flux's words; where nothing was heard it says what to ask instead."""
+    assert "nothing was heard of acme/prod yet" in ums("pdp", "history", "acme/prod").out
+    for health in (Health.HEALTHY, Health.FAILED):
+        stage.clock.advance(timedelta(minutes=1))
+        stage.hear(health, PROD)
+    lines = ums("pdp", "history", "acme/prod").out.splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["failed", "healthy"]
+    assert len(ums("pdp", "history", "acme/prod", "--limit", "1").out.splitlines()) == 2
 
 
 def test_a_rollout_is_seen_and_steered_wave_by_wave(stage: Stage, ums: Run) -> None:

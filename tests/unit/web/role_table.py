@@ -77,6 +77,7 @@ READS: dict[str, Row] = {
     "/pdps": ANY,
     PLANE: THIS_PLANE,
     f"{PLANE}/explanation": THIS_PLANE,
+    f"{PLANE}/history": THIS_PLANE,
     f"{PLANE}/bootstrap": Row(ADMINS, org="acme"),
     "/roles": Row(ADMINS),
     "/tokens": EVERYTHING,

@@ -72,6 +72,7 @@ def as_role(stage: Stage, *groups: str) -> dict[str, str]:
         ("/risks", {"items"}),
         ("/pdps", {"items", "next"}),
         (f"/pdps/{PROD}/explanation", {"pdp", "items"}),
+        (f"/pdps/{PROD}/history", {"pdp", "items"}),
     ],
 )
 def test_reading_needs_no_more_than_a_viewer(client: FlaskClient, path: str, members: set[str]) -> None:
@@ -260,6 +261,7 @@ def test_a_refusal_lists_every_reason(stage: Stage, client: FlaskClient) -> None
         ("/channels/none/gates?release=platform@1.0.0", 404, "none"),
         ("/plan?channel=none", 404, "none"),
         ("/pdps/acme/none/explanation", 404, "acme/none"),
+        ("/pdps/acme/none/history", 404, "acme/none"),
         ("/pdps/acme/UPPER", 400, "UPPER"),
         ("/pdps/acme/none", 404, "acme/none"),
         ("/no-such-route", 404, "not found"),
