@@ -39,10 +39,19 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.adapters.system_clock import SystemClock
 from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
-from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError, StorageError, UmsError, UnauthenticatedError
+from ums.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    StorageError,
+    TooManyRequestsError,
+    UmsError,
+    UnauthenticatedError,
+)
 from ums.domain.identity import ALL, Holder, Identity, Permission
 from ums.domain.instants import to_text
 from ums.domain.security_log import Entry, SecurityKind
+from ums.domain.throttling import client_key
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
@@ -58,6 +67,7 @@ from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 from ums.web.app import create_app
+from ums.web.errors import retry_after
 from ums.web.observing import Observed, note, origin
 
 _LOG = logging.getLogger(__name__)
@@ -157,7 +167,10 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
         except UmsError as error:
             # Who asks could not be looked up. Nothing was answered yet: that comes first.
             status = HTTPStatus(outcome_of(error).status)
-            start_response(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+            headers = [("Content-Type", "text/plain; charset=utf-8")]
+            if isinstance(error, TooManyRequestsError):
+                headers.append(("Retry-After", retry_after(error)))
+            start_response(f"{status.value} {status.phrase}", headers)
             return [f"{error.message}\n".encode()]
 
     def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -219,6 +232,9 @@ def _holder(services: Services, user: str, token: str) -> Identity | None:
     try:
         identity = services.authenticate(token, user=user)
     except UnauthenticatedError:
+        # A right one is let in always: many may share an address, and one of them be wrong.
+        client = client_key(origin().address)
+        services.wrong_tokens.require(client, services.clock.now(), "wrong credentials from here")
         return None
     note(subject=identity.subject)
     return identity

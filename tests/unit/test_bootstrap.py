@@ -6,6 +6,7 @@ import base64
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from ums.config import Settings
 from ums.domain.fleet import Registration
 from ums.domain.identity import Holder
 from ums.domain.security_log import SecurityKind
+from ums.domain.throttling import Rate, Throttle
 from ums.services import Services
 from ums.usecases.instruct import Why
 
@@ -126,6 +128,19 @@ def test_what_the_edge_refuses_is_told_with_the_address(service: Service) -> Non
         ("authentication.failed", "", '{"claims":"ums-service"}', "192.0.2.7"),
         ("permission.denied", "acme/prod", '{"request":"push to ums/platform"}', "192.0.2.7"),
     ]
+
+
+def test_whoever_guesses_is_slowed_down_and_nobody_else(service: Service) -> None:
+    """Of Git and of the registry; a right credential is let in from the same address."""
+    services = service.services
+    services = replace(services, wrong_tokens=Throttle(Rate(2, timedelta(seconds=10))))
+    client, wrong = Client(make_wsgi(service.settings, services)), basic("x", "ums_wrong")
+    found = [client.get(path, headers=wrong, buffered=True) for path in (REFS, "/v2/", REFS, "/v2/")]
+    assert [each.status_code for each in found] == [401, 401, 429, 429]
+    assert found[-1].headers["Retry-After"] in {"9", "10"}
+    assert client.get(REFS, headers=basic("x", service.token), buffered=True).status_code == 200
+    elsewhere = {"REMOTE_ADDR": "192.0.2.9"}
+    assert client.get(REFS, headers=wrong, environ_base=elsewhere, buffered=True).status_code == 401
 
 
 def test_commits_are_timed(service: Service) -> None:

@@ -55,7 +55,7 @@ def handle_errors(app: Flask, security: SecurityEvents) -> None:
         )
         if isinstance(error, TooManyRequestsError):
             # Whole seconds, upwards: who comes at the time that was told must be let in.
-            response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+            response.headers["Retry-After"] = retry_after(error)
         return response
 
     @app.errorhandler(HTTPException)
@@ -66,3 +66,8 @@ def handle_errors(app: Flask, security: SecurityEvents) -> None:
     def unforeseen(error: Exception) -> Response:
         _LOG.error("request failed", exc_info=error, extra={"request_id": request_id()})
         return problem(500, "internal", "something failed that UMS did not foresee; its log has the details")
+
+
+def retry_after(error: TooManyRequestsError) -> str:
+    """Return after how many whole seconds the same is let in: 1 or more."""
+    return str(max(1, math.ceil(error.retry_after.total_seconds())))
