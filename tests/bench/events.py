@@ -14,7 +14,8 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,35 +98,46 @@ def _bench_database(kind: str, folder: Path, url: str, password: str, offered: t
     env = {"UMS_DATABASE_URL": url, **({"UMS_DATABASE_PASSWORD_FILE": str(secret)} if password else {})}
     env |= {"PYTHONPATH": str(ROOT), "UMS_RECONCILE_EVERY": "10s", "UMS_LOG_FORMAT": "json"}
     floor = {"FLOOR_DATABASE": url, "FLOOR_PASSWORD": password} if password else {"FLOOR_DATABASE": url}
-    port, floor_port = free_port(), free_port()
-    serve = [sys.executable, "-m", "ums", "serve", str(data), "--listen", f"127.0.0.1:{port}", "--threads", _THREADS]
-    bare = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{floor_port}", "--worker-class", "gthread"]
-    bare += ["--threads", _THREADS, "--keep-alive", "15", "tests.bench.floor:make_app()"]
     events = _events((data / "master.key").read_bytes(), commit)
+    # Several processes gain nothing where one at a time may write.
+    for processes in (1, 2) if password else (1,):
+        what = f"{kind}, {processes} process{'es' if processes > 1 else ''}"
+        with ExitStack() as ending:
+            ports = [free_port() for _ in range(processes)]
+            for port in ports:
+                serve = [sys.executable, "-m", "ums", "serve", str(data), "--listen", f"127.0.0.1:{port}"]
+                command = [*serve, "--threads", _THREADS]
+                service = ending.enter_context(Process(command, log=folder / "serve.log", env=env))
+                service.wait_until(listens(port))
+            floor_port = free_port()
+            bare = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{floor_port}", "--worker-class", "gthread"]
+            bare += ["--threads", _THREADS, "--workers", str(processes), "--keep-alive", "15"]
+            bare += ["tests.bench.floor:make_app()"]
+            floor_env = {**floor, "PYTHONPATH": str(ROOT)}
+            beside = ending.enter_context(Process(bare, log=folder / "floor.log", env=floor_env, cwd=ROOT))
+            beside.wait_until(listens(floor_port))
+            _measure(what, ports, floor_port, events, token)
+
+
+def _measure(kind: str, ports: Sequence[int], floor_port: int, events: Iterator[bytes], token: str) -> None:
     rows = (post(f"/plane-{number % SIZE}", b'{"message": "Applied revision"}') for number in itertools.count())
-    with (
-        Process(serve, log=folder / "serve.log", env=env) as service,
-        Process(bare, log=folder / "floor.log", env={**floor, "PYTHONPATH": str(ROOT)}, cwd=ROOT) as beside,
-    ):
-        service.wait_until(listens(port))
-        beside.wait_until(listens(floor_port))
-        drive(port, events, connections=4, count=50)
-        taken = [
-            (
-                drive(floor_port, rows, connections=_CONNECTIONS, count=_EVENTS),
-                drive(port, events, connections=_CONNECTIONS, count=_EVENTS),
-            )
-            for _ in range(_ROUNDS)
+    drive(ports, events, connections=4, count=50)
+    taken = [
+        (
+            drive([floor_port], rows, connections=_CONNECTIONS, count=_EVENTS),
+            drive(ports, events, connections=_CONNECTIONS, count=_EVENTS),
+        )
+        for _ in range(_ROUNDS)
+    ]
+    least, ours = (max(loads, key=lambda load: load.per_second) for loads in zip(*taken, strict=True))
+    assert set(ours.statuses) == {202}, ours.statuses
+    _show(f"{kind}: one row a POST, nothing else", least)
+    _show(f"{kind}: events", ours, least)
+    for what, path in (("health breakdown", "/api/v1/status"), ("a page of 100", "/api/v1/pdps?limit=100")):
+        reads = [
+            drive(ports[:1], itertools.repeat(get(path, token)), connections=1, count=_READS) for _ in range(_ROUNDS)
         ]
-        least, ours = (max(loads, key=lambda load: load.per_second) for loads in zip(*taken, strict=True))
-        assert set(ours.statuses) == {202}, ours.statuses
-        _show(f"{kind}: one row a POST, nothing else", least)
-        _show(f"{kind}: events", ours, least)
-        for what, path in (("health breakdown", "/api/v1/status"), ("a page of 100", "/api/v1/pdps?limit=100")):
-            reads = [
-                drive(port, itertools.repeat(get(path, token)), connections=1, count=_READS) for _ in range(_ROUNDS)
-            ]
-            _show(f"{kind}: {what}, one at a time", min(reads, key=lambda load: load.percentile(0.5)))
+        _show(f"{kind}: {what}, one at a time", min(reads, key=lambda load: load.percentile(0.5)))
 
 
 def _events(master: bytes, commit: str) -> Iterator[bytes]:

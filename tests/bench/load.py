@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ def get(path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
-def drive(port: int, requests: Iterator[bytes], *, connections: int, count: int) -> Load:
-    """Send ``count`` requests, one at a time on each connection; return once all are answered."""
+def drive(ports: Sequence[int], requests: Iterator[bytes], *, connections: int, count: int) -> Load:
+    """Send ``count`` requests, one at a time on each connection to one of the ports; return once all are answered."""
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
     left = count
@@ -50,7 +51,7 @@ def drive(port: int, requests: Iterator[bytes], *, connections: int, count: int)
         sock.sendall(next(requests))
 
     begun = time.perf_counter()
-    for _ in range(connections):
+    for port in islice(cycle(ports), connections):
         made = socket.create_connection(("127.0.0.1", port), timeout=60)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(made, selectors.EVENT_READ, made)
