@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule
 
 _EVER = datetime.min.replace(tzinfo=UTC)
+_CENTURY = timedelta(days=36_525)
+"""No state is good for longer; it keeps sums of times within what a datetime holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +376,13 @@ class DataPlane:
     accepted: tuple[AcceptedRisk, ...] = ()
     desired: Desired | None = None
     report: Report | None = None
+    _fresh_until: datetime = field(init=False, repr=False, compare=False, default=_EVER)
+    """Until when the report is not stale: reckoned once, since health is asked of whole fleets all the time."""
+
+    def __post_init__(self) -> None:
+        report, desired = self.report, self.desired
+        if report is not None and desired is not None:
+            object.__setattr__(self, "_fresh_until", report.heard + min(desired.expires - desired.issued, _CENTURY))
 
     @property
     def name(self) -> PDPName:
@@ -404,7 +413,7 @@ class DataPlane:
         report, desired = self.report, self.desired
         if report is None or desired is None:
             return Health.UNKNOWN
-        if now >= desired.expires or now - report.heard > desired.expires - desired.issued:
+        if now >= desired.expires or now > self._fresh_until:
             return Health.STALE
         return report.health if report.serial == desired.serial else Health.UPDATING
 
