@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ums.domain.auditing import Commit
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
-    from ums.domain.fleet import HealthChange, Report
+    from ums.domain.fleet import Cluster, Facts, HealthChange, Report
     from ums.domain.identity import Token
     from ums.domain.measuring import Measurement
     from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
@@ -279,8 +279,20 @@ class Store(Protocol):
         """
         ...
 
+    def facts(self) -> Mapping[PDPName, Facts]:
+        """Return the facts of every cluster that reported: the same object as long as none changed."""
+        ...
+
+    def cluster(self, pdp: PDPName) -> Cluster | None:
+        """Return what was reported of one data plane's cluster last, or ``None`` if nothing was."""
+        ...
+
+    def record_cluster(self, pdp: PDPName, cluster: Cluster) -> bool:
+        """Keep what was reported of a cluster if its ``at`` is later than what is known; return whether it was."""
+        ...
+
     def forget(self, pdp: PDPName) -> None:
-        """Drop the newest report of a data plane; its history stays until it is pruned."""
+        """Drop what a data plane reported of itself and its cluster; its history stays until it is pruned."""
         ...
 
     def list_health_changes(self, pdp: PDPName, *, limit: int) -> Sequence[HealthChange]:

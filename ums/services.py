@@ -39,6 +39,7 @@ from ums.usecases.read_audit import ReadAudit
 from ums.usecases.read_feed import ReadFeed
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
+from ums.usecases.record_cluster import RecordCluster
 from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
 from ums.usecases.risks import DeclareRisk
@@ -87,6 +88,7 @@ class Services:
     change_data_plane: ChangeDataPlane
     bootstrap_data_plane: BootstrapDataPlane
     record_event: RecordEvent
+    record_cluster: RecordCluster
     reconcile: Reconcile
     see: See
     read_audit: ReadAudit
@@ -151,6 +153,7 @@ class Services:
             change_data_plane=ChangeDataPlane(record),
             bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
             record_event=RecordEvent(release_repo, store, clock),
+            record_cluster=RecordCluster(store, clock),
             reconcile=Reconcile(record, promote),
             see=See(record, ReadFeed(release_repo)),
             read_audit=ReadAudit(security.log, release_repo),

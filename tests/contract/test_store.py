@@ -17,9 +17,10 @@ from tests.postgres import Postgres
 from ums.adapters.sql_store import SqlStore
 from ums.domain.answers import Kept
 from ums.domain.errors import InvalidInputError, StorageError
-from ums.domain.fleet import Health, HealthChange, Report
+from ums.domain.fleet import Cluster, Facts, Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
+from ums.domain.version import Version
 from ums.ports import Store
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -356,3 +357,74 @@ def test_a_report_is_made_of_the_one_before(store: Store) -> None:
     assert not store.update(PROD, lambda _: None)
     assert store.update(PROD, lambda known: report(1) if known == report(9) else None)
     assert dict(store.reports()) == {PROD: report(1)}
+
+
+def cluster(seconds: float = 0, kubernetes: str = "1.34.1", *images: str) -> Cluster:
+    """Return what a reporter saw."""
+    facts = Facts(Version(kubernetes) if kubernetes else None, Version("2.9.0"))
+    return Cluster(NOW + timedelta(seconds=seconds), NOW, facts, images)
+
+
+def test_what_was_seen_in_a_cluster_reads_as_it_was_recorded(store: Store) -> None:
+    """Each data plane's own; nothing is known of the others."""
+    mine, other = cluster(0, "1.34.1", "r/a@sha256:1", "r/b:2"), cluster(1, "")
+    assert store.record_cluster(PROD, mine)
+    assert store.record_cluster(TEST, other)
+    assert [store.cluster(name) for name in (PROD, TEST, PDPName("acme", "dev"))] == [mine, other, None]
+    assert dict(store.facts()) == {PROD: mine.facts, TEST: other.facts}
+    assert not store.reports()
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(-1, False), (0, False), (0.5, True)])
+def test_what_was_seen_later_replaces_all_of_it(store: Store, seconds: float, *, kept: bool) -> None:
+    """By the sender's time alone: played again, it changes nothing."""
+    first, second = cluster(0, "1.34.1", "old"), cluster(seconds, "1.35.0", "new")
+    store.record_cluster(PROD, first)
+    assert store.record_cluster(PROD, second) is kept
+    wanted = second if kept else first
+    assert (store.cluster(PROD), dict(store.facts())) == (wanted, {PROD: wanted.facts})
+
+
+def test_facts_are_the_same_object_until_one_changes(store: Store) -> None:
+    """Other images, an hour later, are no news of them."""
+    store.record_cluster(PROD, cluster())
+    store.record_cluster(TEST, cluster())
+    facts = store.facts()
+    assert store.record_cluster(PROD, cluster(3600, "1.34.1", "new"))
+    assert store.facts() is facts
+    store.record_cluster(PROD, cluster(7200, ""))
+    assert store.facts()[PROD].kubernetes is None
+    assert store.facts()[TEST] is facts[TEST]
+
+
+def test_a_cluster_is_forgotten_with_its_data_plane(store: Store) -> None:
+    """One that comes back begins anew, whatever its clock says; the others stay."""
+    store.record_cluster(PROD, cluster())
+    store.record_cluster(TEST, cluster())
+    assert len(store.facts()) == 2
+    store.forget(PROD)
+    assert (store.cluster(PROD), list(store.facts())) == (None, [TEST])
+    assert store.record_cluster(PROD, cluster(-9))
+    assert store.facts()[PROD] == cluster().facts
+
+
+def test_every_process_sees_what_any_other_saw_in_clusters(place: Place) -> None:
+    """And what it forgot."""
+    first, second = place.open(), place.open()
+    for number in range(3):
+        assert first.record_cluster(PROD, cluster(number, f"1.{number}.0"))
+        assert second.facts()[PROD].kubernetes == Version(f"1.{number}.0")
+    second.forget(PROD)
+    assert not first.facts()
+    first.close()
+    second.close()
+
+
+def test_of_many_reports_at_once_the_latest_stays(place: Place) -> None:
+    """Whoever comes first."""
+    store = place.open()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: store.record_cluster(PROD, cluster(number, f"1.{number}.0")), range(24)))
+    assert store.cluster(PROD) == cluster(23, "1.23.0")
+    assert store.facts()[PROD].kubernetes == Version("1.23.0")
+    store.close()

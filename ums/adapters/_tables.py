@@ -25,6 +25,21 @@ REPORTS = sa.Table(
     sa.Column("changed", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("reports_by_change", "changed"),
 )
+CLUSTER_REPORTS = sa.Table(
+    "cluster_reports",
+    METADATA,
+    sa.Column("org", sa.String(40), primary_key=True),
+    sa.Column("pdp", sa.String(40), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("heard", sa.Float, nullable=False),
+    sa.Column("kubernetes", sa.String(128)),
+    sa.Column("flux", sa.String(128)),
+    sa.Column("images", sa.JSON, nullable=False),
+    # As of reports, but that it counts only when the facts change: images are read one data plane at a time.
+    sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("changed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index("cluster_reports_by_change", "changed"),
+)
 TOKENS = sa.Table(
     "tokens",
     METADATA,

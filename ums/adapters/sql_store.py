@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ums.adapters._database import Database
-from ums.adapters._tables import ANSWERS, HEALTH_CHANGES, METADATA, REPORTS, TOKENS
+from ums.adapters._tables import ANSWERS, CLUSTER_REPORTS, HEALTH_CHANGES, METADATA, REPORTS, TOKENS
 from ums.adapters.migrations import migrate
 from ums.domain.answers import Kept
 from ums.domain.errors import StorageError, UmsError, UnavailableError
-from ums.domain.fleet import Health, HealthChange, Report
+from ums.domain.fleet import Cluster, Facts, Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
+from ums.domain.version import Version
 
 _USE_SECONDS = 300
 """So often it is noted that a token was used, at most."""
@@ -32,8 +33,8 @@ _LOCKED = _KNOWN.with_for_update()
 _CHANGE = sa.insert(HEALTH_CHANGES)
 
 
-def _changes(dialect: str) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
-    """Return what numbers a change, and what reads the changes since a number.
+def _changes(dialect: str, table: sa.Table, *columns: sa.Column[Any]) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
+    """Return what numbers a change of a table, and what reads some columns of the changes since a number.
 
     Each answer says until where it is whole, and with which server: one that was restarted may have lost changes, and
     another may number otherwise. Of PostgreSQL's transactions some with lower ids end after others with higher ones:
@@ -48,12 +49,12 @@ def _changes(dialect: str) -> tuple[sa.ColumnElement[int], sa.Select[Any]]:
         server = sa.cast(sa.func.pg_postmaster_start_time(), sa.Text)
     else:
         # One writes at a time, and no row is ever deleted.
-        every = REPORTS.alias()
+        every = table.alias()
         number = sa.select(sa.func.coalesce(sa.func.max(every.c.changed), 0) + 1).scalar_subquery()
         until, server = number, sa.literal("")
     now = sa.select(until.label("until"), server.label("server")).subquery()
-    news = now.outerjoin(REPORTS, REPORTS.c.changed >= sa.bindparam("since"))
-    return number, sa.select(now, REPORTS).select_from(news)
+    news = now.outerjoin(table, table.c.changed >= sa.bindparam("since"))
+    return number, sa.select(now, *columns).select_from(news)
 
 
 def _insert(dialect: str, number: sa.ColumnElement[int]) -> sa.Executable:
@@ -62,9 +63,12 @@ def _insert(dialect: str, number: sa.ColumnElement[int]) -> sa.Executable:
     return insert(REPORTS).values({**values, "changed": number}).on_conflict_do_nothing().returning(REPORTS.c.org)
 
 
+_Value = TypeVar("_Value", Report, Facts)
+
+
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The reports as they were read last.
+class _Seen(Generic[_Value]):
+    """What is known of each data plane, as it was read last.
 
     Attributes:
         until: every change with a lower number is among them.
@@ -74,22 +78,44 @@ class _Seen:
 
     until: int = -1
     server: str = ""
-    reports: Mapping[PDPName, Report] = field(default_factory=dict)
+    known: Mapping[PDPName, _Value] = field(default_factory=dict)
 
-    def after(self, rows: Sequence[Any]) -> _Seen:
+    def after(self, rows: Sequence[Any], read: Callable[[Any], _Value]) -> _Seen[_Value]:
         """Return what is seen after these changes; some may be known."""
-        changed: dict[PDPName, Report | None] = {}
+        changed: dict[PDPName, _Value | None] = {}
         for row in rows:
             if row.org is None:
                 continue  # nothing but the numbers
             name = PDPName(row.org, row.pdp)
-            report = None if row.forgotten else _report(row)
-            if self.reports.get(name) != report:
-                changed[name] = report
-        reports = (
-            {name: each for name, each in {**self.reports, **changed}.items() if each} if changed else self.reports
-        )
-        return _Seen(rows[0].until, rows[0].server, reports)
+            value = None if row.forgotten else read(row)
+            if self.known.get(name) != value:
+                changed[name] = value
+        known = {name: each for name, each in {**self.known, **changed}.items() if each} if changed else self.known
+        return _Seen(rows[0].until, rows[0].server, known)
+
+
+class _Reading(Generic[_Value]):
+    """Reads of a table only what may have changed since the last time; any number of threads may ask."""
+
+    def __init__(self, database: Database, news: sa.Select[Any], read: Callable[[Any], _Value]) -> None:
+        self._database, self._news, self._lock = database, news, Lock()
+        self._read: Callable[[Any], _Value] = read
+        self._seen: _Seen[_Value] = _Seen()
+
+    def __call__(self) -> Mapping[PDPName, _Value]:
+        with self._lock:
+            seen = self._seen
+            try:
+                with self._database.reading() as connection:
+                    rows = connection.execute(self._news, {"since": seen.until}).all()
+                    if rows[0].server != seen.server or rows[0].until < seen.until:
+                        seen = _Seen()
+                        rows = connection.execute(self._news, {"since": seen.until}).all()
+            except UmsError:
+                self._seen = _Seen()
+                raise
+            self._seen = seen.after(rows, self._read)
+            return self._seen.known
 
 
 class SqlStore:
@@ -105,8 +131,14 @@ class SqlStore:
 
         """
         self._database = Database(url, password=password)
-        self._number, self._news = _changes(self._database.engine.dialect.name)
-        self._insert = _insert(self._database.engine.dialect.name, self._number)
+        dialect = self._database.engine.dialect.name
+        self._number, news = _changes(dialect, REPORTS, *REPORTS.c)
+        self._reports = _Reading(self._database, news, _report)
+        facts = [CLUSTER_REPORTS.c[name] for name in ("org", "pdp", "kubernetes", "flux", "forgotten")]
+        self._cluster_number, news = _changes(dialect, CLUSTER_REPORTS, *facts)
+        self._facts = _Reading(self._database, news, _facts)
+        self._insert = _insert(dialect, self._number)
+        self._upsert_cluster = _upsert_cluster(dialect, self._cluster_number)
         self._update = (
             sa.update(REPORTS)
             .where(REPORTS.c.org == sa.bindparam("of_org"), REPORTS.c.pdp == sa.bindparam("of_pdp"))
@@ -114,7 +146,6 @@ class SqlStore:
                 {**{name: sa.bindparam(name) for name in _REPORT_NAMES}, "forgotten": False, "changed": self._number}
             )
         )
-        self._seen, self._read_lock = _Seen(), Lock()
         try:
             if self._database.is_memory:
                 # It ends with the process, so there is nothing to migrate.
@@ -140,19 +171,7 @@ class SqlStore:
 
         Only what may have changed since the last reading is read. Every process sees what any other recorded.
         """
-        with self._read_lock:
-            seen = self._seen
-            try:
-                with self._database.reading() as connection:
-                    rows = connection.execute(self._news, {"since": seen.until}).all()
-                    if rows[0].server != seen.server or rows[0].until < seen.until:
-                        seen = _Seen()
-                        rows = connection.execute(self._news, {"since": seen.until}).all()
-            except UmsError:
-                self._seen = _Seen()
-                raise
-            self._seen = seen.after(rows)
-            return self._seen.reports
+        return self._reports()
 
     def report(self, pdp: PDPName) -> Report | None:
         """Return the newest report of one data plane."""
@@ -194,11 +213,41 @@ class SqlStore:
                 connection.execute(_CHANGE, {name: change_row[name] for name in _CHANGE_NAMES})
         return True
 
+    def facts(self) -> Mapping[PDPName, Facts]:
+        """Return the facts of every cluster that reported: the same object as long as none changed."""
+        return self._facts()
+
+    def cluster(self, pdp: PDPName) -> Cluster | None:
+        """Return what was reported of one data plane's cluster last."""
+        mine = sa.select(CLUSTER_REPORTS).where(_of(CLUSTER_REPORTS, pdp), ~CLUSTER_REPORTS.c.forgotten)
+        with self._database.reading() as connection:
+            row = connection.execute(mine).first()
+        if row is None:
+            return None
+        at, heard = (datetime.fromtimestamp(each, UTC) for each in (row.at, row.heard))
+        return Cluster(at, heard, _facts(row), tuple(row.images))
+
+    def record_cluster(self, pdp: PDPName, cluster: Cluster) -> bool:
+        """Keep what was reported of a cluster if it is newer than what is known; nobody comes in between."""
+        row = {
+            "org": pdp.org,
+            "pdp": pdp.pdp,
+            "at": cluster.at.timestamp(),
+            "heard": cluster.heard.timestamp(),
+            **{name: cluster.facts.to_dict().get(name) for name in ("kubernetes", "flux")},
+            "images": list(cluster.images),
+        }
+        with self._database.writing() as connection:
+            return connection.execute(self._upsert_cluster, row).first() is not None
+
     def forget(self, pdp: PDPName) -> None:
-        """Drop the newest report of a data plane; its history stays until it is pruned."""
+        """Drop what a data plane reported of itself and its cluster; its history stays until it is pruned."""
         gone = sa.update(REPORTS).where(_of(REPORTS, pdp)).values(forgotten=True, changed=self._number)
+        mine = sa.update(CLUSTER_REPORTS).where(_of(CLUSTER_REPORTS, pdp))
+        cluster_gone = mine.values(forgotten=True, images=[], changed=self._cluster_number)
         with self._database.writing() as connection:
             connection.execute(gone)
+            connection.execute(cluster_gone)
 
     def list_health_changes(self, pdp: PDPName, *, limit: int) -> Sequence[HealthChange]:
         """Return how the health of a data plane changed, newest first."""
@@ -298,6 +347,27 @@ class SqlStore:
             return connection.execute(sa.delete(TOKENS).where(TOKENS.c.hash.startswith(token_id))).rowcount > 0
 
 
+def _upsert_cluster(dialect: str, number: sa.ColumnElement[int]) -> sa.Executable:
+    insert = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(CLUSTER_REPORTS)
+    names = ("org", "pdp", "at", "heard", "kubernetes", "flux", "images")
+    new, known = insert.excluded, CLUSTER_REPORTS.c
+    same = (
+        ~known.forgotten
+        & known.kubernetes.is_not_distinct_from(new.kubernetes)
+        & known.flux.is_not_distinct_from(new.flux)
+    )
+    changed = sa.case((same, known.changed), else_=number)
+    return (
+        insert.values({**{name: sa.bindparam(name) for name in names}, "changed": number})
+        .on_conflict_do_update(
+            index_elements=["org", "pdp"],
+            set_={**{name: new[name] for name in names[2:]}, "forgotten": False, "changed": changed},
+            where=known.forgotten | (new.at > known.at),
+        )
+        .returning(known.org)
+    )
+
+
 def _token(row: Any) -> Token:  # noqa: ANN401 - a row of TOKENS
     times = (_time(row.issued), _time(row.expires), _time(row.last_used))
     return Token(_holder(row), row.issued_by or "", *times, row.hash[:ID_LENGTH])
@@ -332,6 +402,10 @@ def _row(report: Report) -> dict[str, Any]:
         "message": report.message,
         "applied": report.applied,
     }
+
+
+def _facts(row: Any) -> Facts:  # noqa: ANN401 - a row of CLUSTER_REPORTS
+    return Facts(*(Version(text) if text else None for text in (row.kubernetes, row.flux)))
 
 
 def _report(row: Any) -> Report:  # noqa: ANN401 - a row of REPORTS

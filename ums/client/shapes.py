@@ -480,7 +480,7 @@ class Desired(TypedDict):
 
 
 class Facts(TypedDict):
-    """What is known of a cluster."""
+    """What is known of a cluster: what was reported of it, and else what its registration says."""
 
     kubernetes: str | None
     flux: str | None
@@ -545,27 +545,13 @@ class PlaneBody(TypedDict):
     dryRun: NotRequired[bool | None]
 
 
-class PlaneInFull(TypedDict):
-    """A data plane, and why it does not move."""
+class Cluster(TypedDict):
+    """What the reporter in a cluster saw there last."""
 
-    pdp: str
-    channel: str
-    bundles: list[str]
-    labels: dict[str, str]
-    management: Management
-    ask: bool
-    standingConsent: list[ReleaseClass]
-    wariness: float | None
-    volunteer: bool
-    facts: Facts
-    health: Health
-    desired: Desired | None
-    reported: Reported | None
-    pins: list[PlanePin]
-    holds: list[PlaneHold]
-    consents: list[Consent]
-    acceptedRisks: list[AcceptedRisk]
-    withheld: list[Withheld]
+    kubernetes: str | None
+    flux: str | None
+    heard: str
+    images: list[str]
 
 
 class PlaneChangeBody(TypedDict):
@@ -990,7 +976,7 @@ class RoleBody(TypedDict):
 
 
 class Heard(TypedDict):
-    """Whether an event changed what is known."""
+    """Whether an event or a report changed what is known."""
 
     recorded: bool
 
@@ -1394,6 +1380,30 @@ class Plane(TypedDict):
     holds: list[PlaneHold]
     consents: list[Consent]
     acceptedRisks: list[AcceptedRisk]
+
+
+class PlaneInFull(TypedDict):
+    """A data plane, what was reported of its cluster, and why it does not move."""
+
+    pdp: str
+    channel: str
+    bundles: list[str]
+    labels: dict[str, str]
+    management: Management
+    ask: bool
+    standingConsent: list[ReleaseClass]
+    wariness: float | None
+    volunteer: bool
+    facts: Facts
+    health: Health
+    desired: Desired | None
+    reported: Reported | None
+    pins: list[PlanePin]
+    holds: list[PlaneHold]
+    consents: list[Consent]
+    acceptedRisks: list[AcceptedRisk]
+    cluster: Cluster | None
+    withheld: list[Withheld]
 
 
 class Explanations(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from ums.domain.bundle import ReleaseClass
+from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.version import Version, VersionRange
@@ -40,6 +42,13 @@ class Facts:
 
         """
         return cls(*(fact_version(text) if text else None for text in (kubernetes, flux)))
+
+    def over(self, others: Facts) -> Facts:
+        """Return these, and of the others what these do not know."""
+        return Facts(self.kubernetes or others.kubernetes, self.flux or others.flux)
+
+
+_UNKNOWN = Facts()
 
 
 def fact_version(text: str) -> Version:
@@ -365,6 +374,50 @@ class HealthChange:
         }
 
 
+MAX_IMAGES, MAX_IMAGE_LENGTH = 1000, 512
+_IMAGE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the reporter in a data plane's cluster saw there.
+
+    Attributes:
+        at: the sender's timestamp: compared only with others of the same data plane.
+        heard: when we received it.
+        images: those that run there, each once, by name.
+
+    """
+
+    at: datetime
+    heard: datetime
+    facts: Facts
+    images: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, data: Any, *, heard: datetime) -> Self:  # noqa: ANN401 - any JSON value
+        """Read what a reporter sent.
+
+        Raises:
+            InvalidInputError: it is nothing that a reporter sends.
+
+        """
+        if not isinstance(data, dict) or data.keys() - {"at", "kubernetes", "flux", "images"}:
+            raise InvalidInputError("not a report: an object of at, kubernetes, flux and images is needed")
+        at, images = data.get("at"), data.get("images", [])
+        versions = data.get("kubernetes"), data.get("flux")
+        if not isinstance(at, str) or not all(isinstance(each, str | None) for each in versions):
+            raise InvalidInputError("not a report: at is a time, kubernetes and flux are versions or null")
+        if not isinstance(images, list) or len(images) > MAX_IMAGES:
+            raise InvalidInputError(f"not a report: images is a list of {MAX_IMAGES} at most")
+        for image in images:
+            if not isinstance(image, str) or len(image) > MAX_IMAGE_LENGTH or not _IMAGE.fullmatch(image):
+                raise InvalidInputError(
+                    f"not a report: an image is {MAX_IMAGE_LENGTH} visible ASCII characters at most, without spaces"
+                )
+        return cls(parse_instant(at), heard, Facts.parse(*versions), tuple(sorted(set(images))))
+
+
 @dataclass(frozen=True, slots=True)
 class DataPlane:
     """Everything known about one data plane."""
@@ -376,6 +429,7 @@ class DataPlane:
     accepted: tuple[AcceptedRisk, ...] = ()
     desired: Desired | None = None
     report: Report | None = None
+    reported_facts: Facts = _UNKNOWN
     _fresh_until: datetime = field(init=False, repr=False, compare=False, default=_EVER)
     """Until when the report is not stale: reckoned once, since health is asked of whole fleets all the time."""
 
@@ -385,14 +439,21 @@ class DataPlane:
             object.__setattr__(self, "_fresh_until", report.heard + min(desired.expires - desired.issued, _CENTURY))
 
     @property
+    def facts(self) -> Facts:
+        """Return what is known of its cluster: what was reported, and else what its registration says."""
+        registered, reported = self.registration.facts, self.reported_facts
+        return registered if reported is _UNKNOWN else reported.over(registered)
+
+    @property
     def name(self) -> PDPName:
         """Return ``org/pdp``."""
         return self.registration.name
 
-    def with_report(self, report: Report | None) -> Self:
+    def with_observed(self, report: Report | None, facts: Facts | None) -> Self:
         """Return the data plane with what was observed of it."""
         # By their places: ``dataclasses.replace`` takes three times as long, for each of a large fleet.
-        return type(self)(self.registration, self.pins, self.holds, self.consents, self.accepted, self.desired, report)
+        decided = (self.registration, self.pins, self.holds, self.consents, self.accepted, self.desired)
+        return type(self)(*decided, report, facts or _UNKNOWN)
 
     def decisions_document(self) -> dict[str, Any]:
         """Return what ``decisions.yaml`` holds."""

@@ -453,7 +453,7 @@ class Lane:
                 exposure(
                     risk,
                     labels=plane.registration.labels,
-                    facts=plane.registration.facts,
+                    facts=plane.facts,
                     components=versions,
                     coming_from=origin,
                     target=hop,
@@ -523,7 +523,7 @@ def unmet_by(world: World, plane: DataPlane, release: Release) -> tuple[Reason, 
         if (entry := world.catalog.get(name, {}).get(version))
     )
     return (
-        *unmet(release.requires, plane.registration.facts, surest),
+        *unmet(release.requires, plane.facts, surest),
         *broken(release, neighbours),
     )
 

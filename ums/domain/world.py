@@ -12,7 +12,7 @@ from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
 from ums.domain.errors import NotFoundError, SpecError
-from ums.domain.fleet import DataPlane, Given, Report
+from ums.domain.fleet import DataPlane, Facts, Given, Report
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
@@ -253,29 +253,36 @@ def _is_for(problem: SpecError, orgs: Collection[str]) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """Data planes with what was observed of them, beside the two that they were made of.
+    """Data planes with what was observed of them, beside the three that they were made of.
 
-    Neither is ever changed in place: what is the same object as before needs no second look.
+    None of them is ever changed in place: what is the same object as before needs no second look.
     """
 
     known: Mapping[PDPName, DataPlane] = field(default_factory=dict)
     reports: Mapping[PDPName, Report] = field(default_factory=dict)
+    facts: Mapping[PDPName, Facts] = field(default_factory=dict)
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
 
-    def follow(self, known: Mapping[PDPName, DataPlane], reports: Mapping[PDPName, Report]) -> Observed:
+    def follow(
+        self, known: Mapping[PDPName, DataPlane], reports: Mapping[PDPName, Report], facts: Mapping[PDPName, Facts]
+    ) -> Observed:
         """Return the same of these; as long as nobody joins, leaves or is decided about, only news is looked at."""
         if known is not self.known:
-            planes = {name: plane.with_report(reports.get(name)) for name, plane in known.items()}
-        elif reports is not self.reports:
-            before = self.reports
-            news = [name for name, report in reports.items() if before.get(name) is not report]
+            planes = {name: plane.with_observed(reports.get(name), facts.get(name)) for name, plane in known.items()}
+        elif reports is not self.reports or facts is not self.facts:
             planes = {**self.planes}
-            for name in (*news, *(before.keys() - reports.keys())):
+            for name in (*_news(self.reports, reports), *_news(self.facts, facts)):
                 if name in known:
-                    planes[name] = known[name].with_report(reports.get(name))
+                    planes[name] = known[name].with_observed(reports.get(name), facts.get(name))
         else:
             return self
-        return Observed(known, reports, planes)
+        return Observed(known, reports, facts, planes)
+
+
+def _news(before: Mapping[PDPName, object], now: Mapping[PDPName, object]) -> Collection[PDPName]:
+    if now is before:
+        return ()
+    return [*(name for name, each in now.items() if before.get(name) is not each), *(before.keys() - now.keys())]
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

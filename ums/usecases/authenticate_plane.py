@@ -33,7 +33,7 @@ class AuthenticatePlane:
         return pdp if hmac.compare_digest(right.encode(), password.encode()) and known else None
 
     def by_signature(self, pdp: PDPName, body: bytes, signature: str) -> None:
-        """Check the ``X-Signature`` of an event (``sha256=<hex>``).
+        """Check the ``X-Signature`` of an event or a report (``sha256=<hex>``).
 
         Raises:
             UnauthenticatedError: it is not by this data plane, or there is no such data plane.
@@ -47,7 +47,7 @@ class AuthenticatePlane:
         if not hmac.compare_digest(right.encode(), signature.encode()) or plane is None:
             self.security.note(SecurityKind.PLANE_REFUSED, claims=str(pdp), proof="signature")
             raise UnauthenticatedError(
-                f"the event is not signed with the key of {pdp}",
+                f"this is not signed with the key of {pdp}",
                 hint="apply the output of ums pdp bootstrap again in that cluster",
             )
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from ums.domain import layout
 from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
-from ums.domain.fleet import Desired, Report, next_serial
+from ums.domain.fleet import Desired, Facts, Report, next_serial
 from ums.domain.gates import Gate
 from ums.domain.identity import Identity
 from ums.domain.names import PDPName
@@ -72,9 +72,9 @@ class Observer:
 
     seen: Observed = field(default_factory=Observed)
 
-    def __call__(self, world: World, reports: Mapping[PDPName, Report]) -> World:
+    def __call__(self, world: World, reports: Mapping[PDPName, Report], facts: Mapping[PDPName, Facts]) -> World:
         """Return a world with what was observed."""
-        self.seen = seen = self.seen.follow(world.planes, reports)
+        self.seen = seen = self.seen.follow(world.planes, reports, facts)
         return world.with_planes(seen.planes)
 
 
@@ -91,7 +91,7 @@ class Record:
 
     def world(self) -> World:
         """Return what should be and what was observed, now."""
-        return self.observe(self.release_repo.read(), self.store.reports())
+        return self.observe(self.release_repo.read(), self.store.reports(), self.store.facts())
 
     def __call__(
         self,

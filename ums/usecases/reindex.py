@@ -21,7 +21,7 @@ class Reindexed:
     """What differed.
 
     Attributes:
-        strangers: reports of data planes that are not registered; dropped.
+        strangers: reports of data planes, or of their clusters, that are not registered; dropped.
         ahead: reports on a serial newer than what is offered, as after a restored release repo; dropped, since they
             would drown out what comes.
         unheard: data planes that nothing was heard of: their health is unknown until they report.
@@ -76,7 +76,7 @@ class Reindex:
         """
         world, reports = self.release_repo.read(), self.store.reports()
         desired = {name: plane.desired for name, plane in world.planes.items()}
-        strangers = sorted(reports.keys() - desired.keys())
+        strangers = sorted((reports.keys() | self.store.facts().keys()) - desired.keys())
         ahead = sorted(
             name
             for name, report in reports.items()

@@ -13,7 +13,7 @@ from typing import Any
 from ums.domain.deciding import Plan, decide
 from ums.domain.explaining import Explanation, explain
 from ums.domain.feed import Event
-from ums.domain.fleet import HealthChange
+from ums.domain.fleet import Cluster, HealthChange
 from ums.domain.gates import Gate, ask_gates
 from ums.domain.hiding import hide
 from ums.domain.identity import Identity
@@ -99,6 +99,10 @@ class See:
 
         """
         return self.record.store.list_health_changes(self(by).world.plane(name).name, limit=limit)
+
+    def cluster(self, by: Identity, name: PDPName) -> Cluster | None:
+        """Return what was reported of a data plane's cluster, where that is its business."""
+        return self.record.store.cluster(name) if by.orgs is None or name.org in by.orgs else None
 
     def head(self) -> str:
         """Return the newest commit of ``main``."""

@@ -890,10 +890,17 @@ class Risks(Items[Risk]):
 
 
 class Facts(Answer):
-    """What is known of a cluster."""
+    """What is known of a cluster: what was reported of it, and else what its registration says."""
 
     kubernetes: str | None
     flux: str | None
+
+
+class Cluster(Facts):
+    """What the reporter in a cluster saw there last."""
+
+    heard: Instant
+    images: Annotated[list[str], Field(description="Those that run there, each once.")]
 
 
 class Desired(Answer):
@@ -966,8 +973,9 @@ class Plane(Answer):
 
 
 class PlaneInFull(Plane):
-    """A data plane, and why it does not move."""
+    """A data plane, what was reported of its cluster, and why it does not move."""
 
+    cluster: Cluster | None
     withheld: list[Withheld]
 
 
@@ -1024,7 +1032,7 @@ class Bootstrap(Answer):
 
 
 class Heard(Answer):
-    """Whether an event changed what is known."""
+    """Whether an event or a report changed what is known."""
 
     recorded: bool
 

@@ -34,7 +34,7 @@ from ums.web.requests import (
     PlanesQuery,
     why_of,
 )
-from ums.web.views import outcome_view, plane_view
+from ums.web.views import cluster_view, outcome_view, plane_view
 
 
 def add_plane_routes(api: Area, services: Services) -> None:
@@ -93,7 +93,8 @@ def _plane_routes(api: Area, services: Services) -> None:
         found = seen.world.plane(path.name)
         plan = seen.plan(found.registration.channel)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
-        return jsonify({**plane_view(found, seen.now), "withheld": withheld})
+        cluster = cluster_view(services.see.cluster(asker(), found.name))
+        return jsonify({**plane_view(found, seen.now), "cluster": cluster, "withheld": withheld})
 
     @api.post("/pdps/<org>/<pdp>/registration", responses=changes(answers.Recorded))
     def change_plane(path: PlanePath, body: PlaneChangeBody) -> Response:
@@ -124,23 +125,32 @@ def _report_routes(api: Area, services: Services) -> None:
 
 
 def add_event_route(api: Area, services: Services) -> None:
-    """Add the route on which data planes report; it is signed, and wants no token."""
+    """Add the routes on which data planes report; they are signed, and want no token."""
 
     @api.post("/pdps/<org>/<pdp>/events", responses=hears(answers.Heard))
     def report_event(path: PlanePath, raw: RawJSON) -> tuple[Response, int]:
         """Hear what a data plane says of itself: an event of Flux's notification-controller."""
-        name, body = path.name, raw.get_data()
-        if raw.content_length is None and len(body) >= MAX_BODY_BYTES:
-            raise RequestEntityTooLarge  # it came in pieces, and was cut off
-        services.authenticate_plane.by_signature(name, body, raw.headers.get("X-Signature", ""))
-        note(subject=str(name))
-        try:
-            parsed: Any = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError("the event is not JSON") from error
-        recorded = services.record_event(name, parsed)
+        recorded = services.record_event(path.name, _signed(services, path.name, raw))
         note(event="recorded" if recorded else "known")
         return jsonify({"recorded": recorded}), 202
+
+    @api.post("/pdps/<org>/<pdp>/report", responses=hears(answers.Heard))
+    def report_cluster(path: PlanePath, raw: RawJSON) -> tuple[Response, int]:
+        """Hear what the reporter saw in a cluster: the time there, versions and images."""
+        recorded = services.record_cluster(path.name, _signed(services, path.name, raw))
+        return jsonify({"recorded": recorded}), 202
+
+
+def _signed(services: Services, name: PDPName, raw: RawJSON) -> Any:  # noqa: ANN401 - any JSON value
+    body = raw.get_data()
+    if raw.content_length is None and len(body) >= MAX_BODY_BYTES:
+        raise RequestEntityTooLarge  # it came in pieces, and was cut off
+    services.authenticate_plane.by_signature(name, body, raw.headers.get("X-Signature", ""))
+    note(subject=str(name))
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("what was sent is not JSON") from error
 
 
 def _instruction_routes(api: Area, services: Services) -> None:

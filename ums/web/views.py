@@ -10,7 +10,7 @@ from ums.domain.channels import Channel
 from ums.domain.deciding import Plan
 from ums.domain.errors import Reason
 from ums.domain.expiring import ends_soon
-from ums.domain.fleet import DataPlane
+from ums.domain.fleet import Cluster, DataPlane, Facts
 from ums.domain.instants import duration_text, to_text
 from ums.domain.names import PDPName
 from ums.domain.policy import Approvals, Policy
@@ -88,7 +88,7 @@ def channel_view(channel: Channel, world: World) -> dict[str, Any]:
 
 def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
     """Return a data plane: what it should run, what it reported, and how it is."""
-    desired, report, facts = plane.desired, plane.report, plane.registration.facts
+    desired, report, facts = plane.desired, plane.report, plane.facts
     return {
         "pdp": str(plane.name),
         "channel": plane.registration.channel,
@@ -99,7 +99,7 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
         "standingConsent": sorted(plane.registration.standing_consent),
         "wariness": plane.registration.wariness,
         "volunteer": plane.registration.volunteer,
-        "facts": {"kubernetes": _version(facts.kubernetes), "flux": _version(facts.flux)},
+        "facts": _facts_view(facts),
         "health": plane.health(now).value,
         "desired": None
         if desired is None
@@ -123,6 +123,17 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
         "consents": [consent.to_dict() for consent in plane.consents],
         "acceptedRisks": [accepted.to_dict() for accepted in plane.accepted],
     }
+
+
+def cluster_view(cluster: Cluster | None) -> dict[str, Any] | None:
+    """Return what was reported of a cluster."""
+    if cluster is None:
+        return None
+    return {"heard": to_text(cluster.heard), **_facts_view(cluster.facts), "images": list(cluster.images)}
+
+
+def _facts_view(facts: Facts) -> dict[str, str | None]:
+    return {"kubernetes": _version(facts.kubernetes), "flux": _version(facts.flux)}
 
 
 def _version(fact: Version | None) -> str | None:

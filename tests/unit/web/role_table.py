@@ -122,4 +122,4 @@ CHANGES: dict[str, Row] = {
     "/webhooks/chat/remove": EVERYTHING,
     "/deliveries/1/replay": EVERYTHING,
 }
-"""Every route that changes something, or takes a body; only events, which are signed, are not here."""
+"""Every route that changes something, or takes a body; only events and reports, which are signed, are not here."""

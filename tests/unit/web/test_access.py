@@ -39,6 +39,7 @@ OPEN = {
     "checks.readyz",
     "document.openapi",
     "reports.report_event",
+    "reports.report_cluster",
     *UNDOCUMENTED,
 }
 ROWS = [*(("GET", path) for path in READS), *(("POST", path) for path in CHANGES)]
