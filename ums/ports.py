@@ -5,7 +5,7 @@ Every method raises only errors of ``ums.domain.errors``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -569,6 +569,26 @@ class Leadership(Protocol):
 
     def release(self) -> None:
         """Let another lead. Whoever dies does so, too."""
+        ...
+
+
+class ClusterReader(Protocol):
+    """What runs in a Kubernetes cluster; nothing is ever written there.
+
+    All methods raise ``UnavailableError`` when the cluster does not answer as one, and ``UnauthenticatedError`` or
+    ``ForbiddenError`` when it does not let us look.
+    """
+
+    def kubernetes_version(self) -> str:
+        """Return what the API server calls its version."""
+        ...
+
+    def flux_versions(self, namespace: str) -> Sequence[str]:
+        """Return the versions on the labels of Flux's Deployments; none where there are none."""
+        ...
+
+    def images(self) -> Iterator[str]:
+        """Yield the image of every container that runs, by digest where that is known."""
         ...
 
 

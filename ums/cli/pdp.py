@@ -242,19 +242,31 @@ def _print_history(data: shapes.History) -> None:
     help="Write there, readable by you alone.  [default: <org>-<pdp>.yaml]",
 )
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead. It contains secrets.")
+@click.option("--reporter", is_flag=True, help="With the CronJob that runs ums report every quarter of an hour.")
+@click.option("--reporter-image", help="Its image.  [default: <registry of the service>/ums:<its version>]")
 @service_options
-def bootstrap(client: Client, name: str, path: Path | None, to_stdout: bool) -> None:
+def bootstrap(
+    client: Client, name: str, path: Path | None, to_stdout: bool, reporter: bool, reporter_image: str | None
+) -> None:
     """Write the one YAML that connects a cluster: kubectl apply -f it there, once.
 
     It holds the data plane's credentials, the public keys it trusts, the current state, the guard that keeps
     a stolen state key from shipping code, and the Flux objects. It needs Flux >= 2.9 and Kubernetes >= 1.30.
-    """
+
+    \b
+    Examples:
+      ums pdp bootstrap acme/prod
+      ums pdp bootstrap acme/prod --reporter --reporter-image registry.example.com/ums:1.0.0
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import yaml
 
     from ums.domain.names import PDPName
 
     plane = PDPName.parse(name)
-    objects = client.get_bootstrap(plane.org, plane.pdp)["objects"]
+    if reporter_image and not reporter:
+        raise click.UsageError("--reporter-image is for --reporter")
+    wanted = reporter or None
+    objects = client.get_bootstrap(plane.org, plane.pdp, reporter=wanted, reporterImage=reporter_image)["objects"]
     text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout:
         click.echo(text, nl=False)
@@ -301,6 +313,10 @@ def _print_plane(data: shapes.PlaneInFull) -> None:
             click.secho(f"              {reported['component'] or 'root'}: {reported['message']}", fg="red")
     else:
         click.echo("  reported    nothing yet: was ums pdp bootstrap applied in its cluster?")
+    facts, cluster = data["facts"], data["cluster"]
+    versions = f"Kubernetes {facts['kubernetes'] or 'unknown'}, Flux {facts['flux'] or 'unknown'}"
+    seen = f"{len(cluster['images'])} images, heard {ago(cluster['heard'])}" if cluster else "as registered"
+    click.echo(f"  cluster     {versions}  ({seen})")
     rows = [
         (f"{bundle}/{component}", version, "other than the bundle's" if version != state["release"] else "")
         for bundle, state in (desired["bundles"] if desired else {}).items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 import time
@@ -15,6 +17,7 @@ import requests
 
 from ums.domain.digest import Digest
 from ums.domain.errors import InProgressError, Reason, RefusedError, UmsError, UnavailableError
+from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.outcomes import error_of
 
@@ -61,6 +64,19 @@ class Connection:
         given = {key: value for key, value in body.items() if value is not None}
         # An answer that is lost leaves open whether the change was made: with a key, asking again tells.
         return self._send("POST", path, json=given, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+    def report(self, pdp: PDPName, said: Mapping[str, object], *, key: str) -> bool:
+        """Tell what was seen in the cluster of a data plane, signed with its event key; return whether it was news.
+
+        Raises:
+            UmsError: what the service said, or that it does not answer.
+
+        """
+        content = json.dumps(said).encode()
+        signature = "sha256=" + hmac.new(key.encode(), content, hashlib.sha256).hexdigest()
+        headers = {"X-Signature": signature, "Content-Type": "application/json", "Authorization": None}
+        answer = self._send("POST", path("/pdps/{org}/{pdp}/report", pdp.org, pdp.pdp), data=content, headers=headers)
+        return bool(answer["recorded"])
 
     def register(self, name: ReleaseName, digest: Digest) -> None:
         """Tell the service of a release."""

@@ -173,9 +173,9 @@ class Client(Connection):
         answer: shapes.History = self.get(path("/pdps/{org}/{pdp}/history", org, pdp), dict(query))
         return answer
 
-    def get_bootstrap(self, org: str, pdp: str) -> shapes.Bootstrap:
+    def get_bootstrap(self, org: str, pdp: str, **query: Unpack[shapes.GetBootstrapQuery]) -> shapes.Bootstrap:
         """Make the objects that connect a cluster; secrets are among them."""
-        answer: shapes.Bootstrap = self.get(path("/pdps/{org}/{pdp}/bootstrap", org, pdp))
+        answer: shapes.Bootstrap = self.get(path("/pdps/{org}/{pdp}/bootstrap", org, pdp), dict(query))
         return answer
 
     def pin(self, org: str, pdp: str, **body: Unpack[shapes.InstructBody]) -> shapes.Recorded:

@@ -1082,6 +1082,13 @@ class GetHistoryQuery(TypedDict):
     limit: NotRequired[int | None]
 
 
+class GetBootstrapQuery(TypedDict):
+    """Parameters of ``getBootstrap``."""
+
+    reporter: NotRequired[bool | None]
+    reporterImage: NotRequired[str | None]
+
+
 class GetEventsQuery(TypedDict):
     """Parameters of ``getEvents``."""
 

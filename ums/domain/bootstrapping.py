@@ -24,6 +24,7 @@ from ums.domain.rendering import (
     WRAPPER_LABEL,
     render_state,
 )
+from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeySigner
 from ums.domain.world import World
 
@@ -47,10 +48,16 @@ class Credentials:
     event_key: str
 
 
-def render_bootstrap(world: World, pdp: PDPName, desired: Desired, credentials: Credentials) -> list[dict[str, Any]]:
-    """Return every object, in the order to apply them.
+def render_bootstrap(
+    world: World, pdp: PDPName, desired: Desired, credentials: Credentials, *, reporter: str | None = None
+) -> list[dict[str, Any]]:
+    """Return every object, in the order to apply them; the reporter's too where ``reporter`` is its image.
 
     The state is among them, so that the first pull already cannot be an old one.
+
+    Raises:
+        InvalidInputError: ``reporter`` is no image.
+
     """
     settings = world.settings
     interval = duration_text(settings.interval)
@@ -114,6 +121,7 @@ def render_bootstrap(world: World, pdp: PDPName, desired: Desired, credentials: 
                 ],
             },
         },
+        *(render_reporter(pdp, settings, image=reporter, secret=_EVENTS) if reporter is not None else ()),
     ]
 
 

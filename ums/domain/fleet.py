@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -376,6 +377,20 @@ class HealthChange:
 
 MAX_IMAGES, MAX_IMAGE_LENGTH = 1000, 512
 _IMAGE = re.compile(r"[!-~]+")
+_ROOM_BYTES = 250 * 1024
+"""For all images of a report, within what a body may have."""
+
+
+def fitting(images: Collection[str]) -> tuple[str, ...]:
+    """Return the images that a report may hold, each once, by name."""
+    found: list[str] = []
+    room = _ROOM_BYTES
+    for image in sorted(set(images)):
+        size = len(json.dumps(image)) + 2
+        if len(found) < MAX_IMAGES and size <= room and len(image) <= MAX_IMAGE_LENGTH and _IMAGE.fullmatch(image):
+            found.append(image)
+            room -= size
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,16 @@ class BootstrapDataPlane:
     credentials: CredentialSource
     security: SecurityEvents
 
-    def __call__(self, pdp: PDPName, *, by: Identity) -> list[dict[str, Any]]:
+    def __call__(self, pdp: PDPName, *, by: Identity, reporter: str | None = None) -> list[dict[str, Any]]:
         """Return the objects, in the order to apply them. They contain secrets.
 
+        Args:
+            pdp: whose cluster is connected.
+            by: who asks.
+            reporter: image of the reporter, where there is to be one.
+
         Raises:
+            InvalidInputError: ``reporter`` is no image.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
             UnavailableError, StorageError: that they were shown could not be kept, so they are not.
@@ -89,7 +95,7 @@ class BootstrapDataPlane:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
         generation = plane.registration.credential_generation
         credentials = self.credentials.credentials(pdp, generation=generation)
-        objects = render_bootstrap(world, pdp, plane.desired, credentials)
+        objects = render_bootstrap(world, pdp, plane.desired, credentials, reporter=reporter)
         with self.security.recording(
             SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation
         ):

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, jsonify
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from ums import __version__
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Registration
 from ums.domain.names import PDPName
@@ -25,6 +26,7 @@ from ums.web.paging import page, start_of
 from ums.web.requests import (
     MAX_BODY_BYTES,
     AcceptBody,
+    BootstrapQuery,
     ConsentBody,
     InstructBody,
     NewestQuery,
@@ -118,10 +120,14 @@ def _plane_routes(api: Area, services: Services) -> None:
 
 def _report_routes(api: Area, services: Services) -> None:
     @api.get("/pdps/<org>/<pdp>/bootstrap", responses=reads(answers.Bootstrap))
-    def bootstrap(path: PlanePath) -> Response:
+    def bootstrap(path: PlanePath, query: BootstrapQuery) -> Response:
         """Make the objects that connect a cluster; secrets are among them."""
-        by = asker()
-        return secret({"objects": services.bootstrap_data_plane(path.name, by=by)})
+        by, image = asker(), query.reporter_image
+        if image is not None and not query.reporter:
+            raise InvalidInputError("reporterImage is given, but no reporter is asked for")
+        if query.reporter and image is None:
+            image = f"{services.see.settings().registry}/ums:{__version__}"
+        return secret({"objects": services.bootstrap_data_plane(path.name, by=by, reporter=image)})
 
 
 def add_event_route(api: Area, services: Services) -> None:

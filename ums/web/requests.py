@@ -309,6 +309,15 @@ class PlanesQuery(PageQuery):
     health: Health | None = None
 
 
+class BootstrapQuery(Query):
+    """What is to be in a cluster besides."""
+
+    reporter: Annotated[bool, Field(description="Whether there is to be a reporter.")] = False
+    reporter_image: Annotated[
+        Name | None, Field(description="Its image; the one of this version beside the bundles unless given.")
+    ] = None
+
+
 class ReleasesQuery(PageQuery):
     """Which releases."""
 

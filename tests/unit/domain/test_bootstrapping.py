@@ -11,7 +11,10 @@ import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, make_release, make_world
 from ums.domain.bootstrapping import Credentials, render_bootstrap
+from ums.domain.errors import InvalidInputError
+from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_state
+from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory, TrustPolicy
 from ums.domain.world import World
 
@@ -34,6 +37,15 @@ def bootstrap(**settings: object) -> list[dict[str, Any]]:
     world = make_trusting_world()
     world = replace(world, settings=replace(world.settings, **settings))  # type: ignore[arg-type] # any of its fields
     return render_bootstrap(world, PROD, offer(world, PROD, {}, serial=5, now=NOW), CREDENTIALS)
+
+
+def reporter(
+    name: PDPName = PROD, image: str = "registry.example.com/ums:1.0.0", **settings: object
+) -> list[dict[str, Any]]:
+    """Return what a reporter adds."""
+    world = make_trusting_world()
+    world = replace(world, settings=replace(world.settings, **settings))  # type: ignore[arg-type] # any of its fields
+    return render_reporter(name, world.settings, image=image, secret="ums-events")  # noqa: S106 - its name
 
 
 def find(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -113,3 +125,75 @@ def test_events_come_back_signed_and_about_our_objects_alone() -> None:
     sources = find(objects, "Alert", "ums")["spec"]["eventSources"]
     assert {each["kind"] for each in sources} == {"GitRepository", "Kustomization"}
     assert all(each["name"] != "*" or each["matchLabels"] for each in sources)
+
+
+def test_a_reporter_is_there_only_where_it_was_asked_for() -> None:
+    """Behind all the rest, and its key is the one of events."""
+    world = make_trusting_world()
+    desired = offer(world, PROD, {}, serial=5, now=NOW)
+    without = render_bootstrap(world, PROD, desired, CREDENTIALS)
+    image = "registry.example.com/ums:1.0.0"
+    assert render_bootstrap(world, PROD, desired, CREDENTIALS, reporter=image) == [*without, *reporter()]
+    pod = find(reporter(), "CronJob", "ums-reporter")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert find(without, "Secret", pod["volumes"][0]["secret"]["secretName"])["stringData"] == {"token": "an-event-key"}
+
+
+def test_a_reporter_may_read_pods_and_deployments_of_flux_and_nothing_else() -> None:
+    """Every rule that there is, and whom it is for."""
+    objects = reporter()
+    rules = {(each["kind"], each["metadata"].get("namespace")): each["rules"] for each in objects if "rules" in each}
+    assert rules == {
+        ("ClusterRole", None): [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+            {"nonResourceURLs": ["/version"], "verbs": ["get"]},
+        ],
+        ("Role", "flux-system"): [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]}],
+    }
+    bound = [each for each in objects if "roleRef" in each]
+    assert [each["roleRef"]["kind"] for each in bound] == ["ClusterRole", "Role"]
+    account = {"kind": "ServiceAccount", "name": "ums-reporter", "namespace": "ums-system"}
+    assert all(each["subjects"] == [account] for each in bound)
+
+
+def test_a_reporter_runs_with_as_little_as_it_can() -> None:
+    """As the restricted Pod Security Standard asks, within limits, and for two minutes at most."""
+    objects = reporter(registry_login=True)
+    assert find(objects, "ServiceAccount", "ums-reporter")["automountServiceAccountToken"] is False
+    spec = find(objects, "CronJob", "ums-reporter")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    job = spec["jobTemplate"]["spec"]
+    assert job["activeDeadlineSeconds"] == 120
+    pod = job["template"]["spec"]
+    assert (pod["restartPolicy"], pod["automountServiceAccountToken"]) == ("Never", True)
+    assert pod["imagePullSecrets"] == [{"name": "ums-registry"}]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    assert container["args"] == ["report", "--pdp", "acme/prod", "--key-file", "/var/run/ums/token"]
+    assert "imagePullSecrets" not in json.dumps(reporter())
+
+
+def test_reporters_do_not_come_all_at_once() -> None:
+    """Each in minutes of its own, always the same ones, four times an hour."""
+    schedules = []
+    for number in range(300):
+        (spec,) = (each["spec"] for each in reporter(PDPName("acme", f"plane-{number}")) if each["kind"] == "CronJob")
+        schedules.append(spec["schedule"])
+        minutes = [int(minute) for minute in spec["schedule"].split()[0].split(",")]
+        assert [later - minutes[0] for later in minutes] == [0, 15, 30, 45]
+        assert minutes[-1] < 60
+    assert len(set(schedules)) == 15
+    assert max(map(schedules.count, schedules)) < 60
+
+
+@pytest.mark.parametrize("image", ["", "-x", "a b", "a\nb", "A", "x" * 513])
+def test_what_is_no_image_is_refused(image: str) -> None:
+    """It would be written into a cluster's YAML."""
+    with pytest.raises(InvalidInputError):
+        reporter(image=image)
