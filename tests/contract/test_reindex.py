@@ -20,7 +20,7 @@ from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.errors import UnauthenticatedError
-from ums.domain.fleet import Health, Report
+from ums.domain.fleet import Cluster, Facts, Health, Report
 from ums.domain.freezes import Scope
 from ums.domain.names import PDPName
 from ums.domain.webhooks import Webhook
@@ -41,7 +41,7 @@ OF_THE_DATABASE = {
     "/webhooks/{name}/deliveries",
     "/whoami",
 }
-STRANGER = PDPName("acme", "gone")
+STRANGER, UNHEARD = PDPName("acme", "gone"), PDPName("acme", "gone-too")
 
 
 @pytest.fixture
@@ -141,8 +141,11 @@ def test_reports_that_git_knows_nothing_of_are_dropped(stage: Stage, place: Plac
     assert store.record(PROD, report)
     assert store.record(STRANGER, report)
     assert (reindex(stage, store, dry_run=True).ahead, len(store.reports())) == ([PROD], 2)
+    seen = Cluster(now, now, Facts(), ())
+    assert store.record_cluster(UNHEARD, seen)
     done = reindex(stage, store)
-    assert (done.strangers, done.ahead, store.reports()) == ([STRANGER], [PROD], {})
+    assert (done.strangers, done.ahead, store.reports()) == ([STRANGER, UNHEARD], [PROD], {})
+    assert store.facts() == {}
     desired = serve(stage, store).record.world().plane(PROD).desired
     assert desired is not None
     heard = replace(report, serial=desired.serial, heard=now + timedelta(minutes=1))

@@ -376,6 +376,8 @@ class HealthChange:
 
 
 MAX_IMAGES, MAX_IMAGE_LENGTH = 1000, 512
+MAX_AHEAD = timedelta(days=1)
+"""How far ahead of our clock a reporter's may be."""
 _IMAGE = re.compile(r"[!-~]+")
 _ROOM_BYTES = 250 * 1024
 """For all images of a report, within what a body may have."""
@@ -430,7 +432,13 @@ class Cluster:
                 raise InvalidInputError(
                     f"not a report: an image is {MAX_IMAGE_LENGTH} visible ASCII characters at most, without spaces"
                 )
-        return cls(parse_instant(at), heard, Facts.parse(*versions), tuple(sorted(set(images))))
+        sent = parse_instant(at)
+        if sent - heard > MAX_AHEAD:
+            # Once taken, nothing that is sent before that time would be.
+            raise InvalidInputError(
+                f"not a report: {at} is more than a day ahead", hint="set the clock of that cluster"
+            )
+        return cls(sent, heard, Facts.parse(*versions), tuple(sorted(set(images))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ def offered(world: World, name: PDPName = PROD, *, at: datetime = NOW) -> World:
 
 def heard(world: World, health: Health, at: datetime, name: PDPName = PROD, serial: int = 7) -> World:
     """Return the world after a report."""
-    return world.with_plane(world.plane(name).with_report(Report(serial, health, "not ready", "cilium", at, at)))
+    return world.with_plane(
+        world.plane(name).with_observed(Report(serial, health, "not ready", "cilium", at, at), None)
+    )
 
 
 @pytest.fixture

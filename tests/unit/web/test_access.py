@@ -18,7 +18,7 @@ from tests.unit.web.documented import UNDOCUMENTED, documented_client
 from tests.unit.web.role_table import ALL, API, CHANGES, PLANE, READS, Row
 from ums.domain import layout
 from ums.domain.access import Grantee, GranteeKind
-from ums.domain.fleet import Health
+from ums.domain.fleet import Cluster, Facts, Health
 from ums.domain.freezes import Scope
 from ums.domain.identity import ROLES, Grant, Holder
 from ums.domain.names import PDPName
@@ -233,6 +233,7 @@ def make_fleet(folder: Path) -> Stage:
     new, platform = ReleaseName("platform", Version("1.1.0")), Subject("platform")
     sam = Holder("sam", frozenset({"viewer", "security", "zyxcorp-people"})).identity
     do.approve(new, to="stable", by=sam, reason="fine")
+    stage.store.record_cluster(HIDDEN, Cluster(stage.clock.now(), stage.clock.now(), Facts(), ("r/zyxcorp",)))
     soon = Why(ADMIN, "a test", stage.clock.now() + timedelta(seconds=9))
     do.instruct.pin(HIDDEN, platform, None, soon)
     do.instruct.hold(HIDDEN, platform, None, soon)

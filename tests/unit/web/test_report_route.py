@@ -96,6 +96,11 @@ def test_what_was_captured_turns_nothing_back(stage: Stage, client: FlaskClient,
     assert shown(stage, client)["cluster"] == before["cluster"]
 
 
+def test_a_clock_may_be_ahead_by_a_day(stage: Stage, client: FlaskClient) -> None:
+    """Further, and a clock that is set right would be told for years that it is late."""
+    assert send(stage, client, at="2026-11-24T12:00:00Z").json == {"recorded": True}
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -106,6 +111,7 @@ def test_what_was_captured_turns_nothing_back(stage: Stage, client: FlaskClient,
         {},
         {**SAID, "at": 5},
         {**SAID, "at": "yesterday"},
+        {**SAID, "at": "2026-11-24T12:00:01Z"},
         {**SAID, "at": "9999-12-31T23:59:59-23:59"},
         {**SAID, "kubernetes": "new"},
         {**SAID, "kubernetes": {}},
