@@ -8,11 +8,15 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from threading import Event
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.util import close, close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
@@ -21,6 +25,8 @@ from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
 
 _SILENCE_SECONDS = 5
+_LINGER_SECONDS = 1.0
+_LINGERERS = 8
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -32,14 +38,36 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
+    def exception(self, msg: str, *args: object, **kwargs: object) -> None:
+        """Tell of an error, unless a client fell silent: that is no fault here, and anybody may cause it often."""
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.debug("a client fell silent amid a request")
+        else:
+            super().exception(msg, *args, **kwargs)
+
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Waits only so long for the next bytes of a request: else a few clients that send half of one hold all threads."""
 
+    def init_process(self) -> None:
+        """Begin, with threads for closing connections: gunicorn's own way lets nobody in while it lingers on one."""
+        self._lingering = ThreadPoolExecutor(_LINGERERS, thread_name_prefix="close")
+        super().init_process()
+
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
         """Hand a connection to a thread."""
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _SILENCE_SECONDS, 0))
+        conn.close = partial(self._close, conn)
         super().enqueue_req(conn)
+
+    def _close(self, conn: Any, *, graceful: bool = False) -> None:  # noqa: ANN401 - gunicorn's connection
+        """Close a connection; where the client may still read, linger for a moment, but not in the main thread."""
+        if not graceful:
+            close(conn.sock)
+            return
+        with suppress(OSError):
+            conn.sock.settimeout(None)
+        self._lingering.submit(close_graceful, conn.sock, _LINGER_SECONDS)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
