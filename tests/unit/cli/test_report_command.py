@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from tests.unit.adapters.test_kube_reader import DEPLOYMENTS, Kube, running_kube
@@ -68,6 +69,25 @@ def test_what_a_cluster_has_reaches_the_service(stage: Stage, report: Reporting,
     assert cluster is not None
     assert (cluster.facts, cluster.images) == (Facts(Version("1.34.1"), Version("2.9.0")), ("r/a:1",))
     assert "Kubernetes 1.34.1, Flux 2.9.0  (1 images, heard" in ums("pdp", "show", "acme/prod").out
+
+
+def test_a_report_carries_a_signature_and_no_token(
+    report: Reporting, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even an empty one; whatever else the environment holds."""
+    sent: list[Mapping[str, str]] = []
+    send = requests.Session.send
+
+    def listen(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 - passes through
+        if str(request.url).startswith(url):
+            sent.append(request.headers)
+        return send(self, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", listen)
+    assert report().code == 0
+    (headers,) = sent
+    assert headers["X-Signature"].startswith("sha256=")
+    assert "Authorization" not in headers
 
 
 def test_a_dry_run_sends_nothing(stage: Stage, report: Reporting) -> None:
