@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,8 +83,10 @@ class Attacker:
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout.strip()
 
     def commit(self, change: Callable[[dict[str, Any]], None] | None, extra: Files | None = None) -> None:
-        """Commit, signed with the state key: a state with a higher serial, changed as told, and other files."""
-        repo = GitReleaseRepo(self._path, SSHStateSigner.load(self._key), author="Mallory <m@example.com>")
+        """Commit, signed with the state key: a state with a higher serial, changed as told, and other files.
+
+        To ``delivery`` alone: at a commit on ``main`` the service would look, and put things right at once.
+        """
         files: Files = dict(extra or {})
         if change is not None:
             state = self.read("state.yaml")
@@ -92,7 +95,11 @@ class Attacker:
             change(state)
             files[f"{FOLDER}/state.yaml"] = Raw(yaml.safe_dump(state).encode())
         decision = Decision("evil", "evil", "mallory", "gain", datetime.now(UTC), {}, files)
-        repo.commit(decision, base=repo.read().base)
+        with tempfile.TemporaryDirectory() as folder:
+            self.git("clone", "--bare", "--quiet", "--shared", ".", folder)
+            repo = GitReleaseRepo(Path(folder), SSHStateSigner.load(self._key), author="Mallory <m@example.com>")
+            repo.commit(decision, base=repo.read().base)
+            self.git("fetch", "--quiet", folder, "+refs/heads/delivery:refs/heads/delivery")
 
     def read(self, path: str) -> Any:  # noqa: ANN401 - any YAML value
         """Return a file of the data plane's folder."""
