@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from threading import Event
+from threading import BoundedSemaphore, Event
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -26,7 +26,8 @@ from ums.scheduler.jobs import start_scheduler
 
 _SILENCE_SECONDS = 5
 _LINGER_SECONDS = 1.0
-_LINGERERS = 8
+_LINGERERS, _LINGER_PLACES = 8, 64
+"""Threads that close connections, and how many connections may wait for that; of more the end is abrupt."""
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -52,6 +53,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def init_process(self) -> None:
         """Begin, with threads for closing connections: gunicorn's own way lets nobody in while it lingers on one."""
         self._lingering = ThreadPoolExecutor(_LINGERERS, thread_name_prefix="close")
+        self._places = BoundedSemaphore(_LINGER_PLACES)
         super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
@@ -62,12 +64,13 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def _close(self, conn: Any, *, graceful: bool = False) -> None:  # noqa: ANN401 - gunicorn's connection
         """Close a connection; where the client may still read, linger for a moment, but not in the main thread."""
-        if not graceful:
+        if not graceful or not self._places.acquire(blocking=False):
             close(conn.sock)
             return
         with suppress(OSError):
             conn.sock.settimeout(None)
-        self._lingering.submit(close_graceful, conn.sock, _LINGER_SECONDS)
+        closed = self._lingering.submit(close_graceful, conn.sock, _LINGER_SECONDS)
+        closed.add_done_callback(lambda _: self._places.release())
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

@@ -35,3 +35,17 @@ def test_gunicorn_speaks_as_the_others_do() -> None:
     (line,) = stream.getvalue().splitlines()
     found = json.loads(line)
     assert (found["event"], found["level"], found["logger"]) == ("Error while forking", "error", "gunicorn.error")
+
+
+def test_a_client_that_falls_silent_is_no_error() -> None:
+    """Anybody may cause it as often as they like; what is wrong here is told with its traceback."""
+    stream = io.StringIO()
+    start_logging("json", stream)
+    log = ServerLog(Config())
+    for error in (BlockingIOError(11, "Resource temporarily unavailable"), OSError(9, "Bad file descriptor")):
+        try:
+            raise error
+        except OSError:
+            log.exception("Socket error processing request.")
+    (line,) = stream.getvalue().splitlines()
+    assert "Bad file descriptor" in json.loads(line)["exception"]
