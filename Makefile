@@ -21,7 +21,7 @@ demo: $(STAMP) ## Publish, promote and watch a simulated fleet, on this machine
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## Every test that needs no cluster
-	@$(BIN)/python -m pytest -n auto tests/unit tests/contract tests/simulation tests/integration
+	@$(BIN)/python -m pytest -n auto --dist worksteal tests/integration tests/simulation tests/contract tests/unit
 
 check: $(STAMP) ## Lint, types, imports, unit tests: seconds
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.run import search
 
-_RUNS, _STEPS = 6, 100
+_RUNS, _STEPS = 4, 100
 
 
 @pytest.mark.parametrize("start", [100 * number for number in range(6)])
