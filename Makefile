@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Some tests wait for processes that they started: one more worker than cores.
+WORKERS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix e2e bench chaos simulate client schemas clean
@@ -21,7 +23,7 @@ demo: $(STAMP) ## Publish, promote and watch a simulated fleet, on this machine
 	@$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## Every test that needs no cluster
-	@$(BIN)/python -m pytest -n auto --dist worksteal tests/integration tests/simulation tests/contract tests/unit
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/integration tests/simulation tests/contract tests/unit
 
 check: $(STAMP) ## Lint, types, imports, unit tests: seconds
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
