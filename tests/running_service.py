@@ -42,6 +42,7 @@ class RunningService:
         interval: str = "3s",
         reconcile: str = "1s",
         channels: Mapping[str, object] = AT_ONCE,
+        threads: int | None = None,
     ) -> None:
         self.folder = folder
         self._channels = channels
@@ -50,6 +51,7 @@ class RunningService:
         self._registry = registry
         self._interval = interval
         self._reconcile = reconcile
+        self._threads = threads
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = ""
@@ -79,6 +81,7 @@ class RunningService:
     def start(self) -> None:
         """Start the process."""
         command = [sys.executable, "-m", "ums", "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--threads", str(self._threads)] if self._threads else []
         env = {**self._env(), "UMS_RECONCILE_EVERY": self._reconcile}
         self._process = Process(command, log=self.folder / "serve.log", env=env)
         self._process.wait_until(listens(self.port))
@@ -87,6 +90,12 @@ class RunningService:
         """Stop the process."""
         if self._process is not None:
             self._process.stop()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the service, whose child does the work."""
+        assert self._process is not None, "it was not started"
+        return self._process.pid
 
     def log_text(self) -> str:
         """Return what the process wrote to its log."""

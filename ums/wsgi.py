@@ -16,15 +16,20 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
-from gunicorn.util import close, close_graceful
+from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import ParseException
+from gunicorn.util import close, close_graceful, write_error
 from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
 from ums.bootstrap import WSGI, make_leadership, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
+from ums.web.requests import MAX_BODY_BYTES
 
 _SILENCE_SECONDS = 5
+_READERS = 256
+"""Threads that wait for what clients send, beside those that answer; each may hold a body of the API."""
 _LINGER_SECONDS = 1.0
 _LINGERERS, _LINGER_PLACES = 8, 64
 """Threads that close connections, and how many connections may wait for that; of more the end is abrupt."""
@@ -47,14 +52,66 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
             super().exception(msg, *args, **kwargs)
 
 
+class _Body(Body):  # type: ignore[misc]  # gunicorn has no types
+    """The body of a request: it knows whether all of it came, and has one kind of error, that of a lost connection."""
+
+    def _read_reader(self, size: int) -> bytes:
+        try:
+            return bytes(super()._read_reader(size))
+        except (ParseException, OSError) as error:
+            raise ConnectionAbortedError(str(error)) from error
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the next byte of the connection belongs to the next request."""
+        if self.failed:
+            return False
+        return self.reader.length == 0 if isinstance(self.reader, LengthReader) else self.reader.parser is None
+
+    def read_in(self, limit: int) -> None:
+        """Wait for the body, or for the beginning of one in chunks; one announced as larger is left where it is."""
+        if isinstance(self.reader, LengthReader) and self.reader.length > limit:
+            return
+        content = self.read(limit + 1)
+        rest = self.buf.getvalue()
+        self.buf.seek(0)
+        self.buf.write(content + rest)
+
+
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Waits only so long for the next bytes of a request: else a few clients that send half of one hold all threads."""
+    """Lets nobody wait for who is slow.
+
+    Requests are read by threads of which there are many, and answered by ``--threads`` at a time: else a few clients
+    that send half of one keep everybody out. Who falls silent amid a request is hung up on.
+    """
 
     def init_process(self) -> None:
         """Begin, with threads for closing connections: gunicorn's own way lets nobody in while it lingers on one."""
+        self._answering = BoundedSemaphore(self.cfg.threads)
         self._lingering = ThreadPoolExecutor(_LINGERERS, thread_name_prefix="close")
         self._places = BoundedSemaphore(_LINGER_PLACES)
         super().init_process()
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return the threads that read; a thread is made when it is needed."""
+        return ThreadPoolExecutor(self.cfg.threads + _READERS, thread_name_prefix="request")
+
+    def handle_request(self, req: Any, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
+        """Read a request, then answer it; return whether the connection goes on."""
+        req.body = body = _Body(req.body.reader)
+        asked = req.should_close
+        # Asked when the answer begins: what would be left of a body must not be taken for the next request.
+        req.should_close = lambda: asked() or not body.is_over
+        try:
+            if req._expected_100_continue:  # noqa: SLF001 - gunicorn says so later, when we have waited already
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                req._expected_100_continue = False  # noqa: SLF001 - said
+            body.read_in(MAX_BODY_BYTES)
+        except ConnectionError:
+            write_error(conn.sock, 400, "Bad Request", "the body did not come whole")
+            return False
+        with self._answering:
+            return bool(super().handle_request(req, conn))
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
         """Hand a connection to a thread."""

@@ -15,8 +15,8 @@ import requests
 from tests.processes import eventually
 from tests.running_service import RunningService
 
-SLOW = 24
-"""More than there are threads."""
+SLOW = 100
+"""Far more than there are threads to answer."""
 HALVES = (
     b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
     b"POST /api/v1/pdps/a/b/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",

@@ -52,10 +52,12 @@ class GitHTTP:
         method, path, query = environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
         if (method, path) not in _ROUTES or (method == "GET" and query != "service=git-upload-pack"):
             return _refuse(start_response, "403 Forbidden", "this repository is read-only")
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal() or int(length) > _MAX_REQUEST:
+        try:
+            body = _read_body(environ)
+        except ConnectionError:
+            return _refuse(start_response, "400 Bad Request", "the body did not come whole")
+        if body is None:
             return _refuse(start_response, "413 Content Too Large", f"a request has at most {_MAX_REQUEST} bytes")
-        body = environ["wsgi.input"].read(int(length)) if method == "POST" else b""
         return self._backend(environ, body, start_response)
 
     def _backend(self, environ: dict[str, Any], body: bytes, start_response: StartResponse) -> Iterable[bytes]:
@@ -143,6 +145,17 @@ class _Answer:
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _read_body(environ: dict[str, Any]) -> bytes | None:
+    """Return the body, or nothing if it is too large."""
+    announced = environ.get("CONTENT_LENGTH") or ""
+    if not announced and environ.get("wsgi.input_terminated", False):
+        # What is large, Git sends in chunks; the server says where they end.
+        body: bytes = environ["wsgi.input"].read(_MAX_REQUEST + 1)
+        return body if len(body) <= _MAX_REQUEST else None
+    length = int(announced or "0") if (announced or "0").isdecimal() else _MAX_REQUEST + 1
+    return environ["wsgi.input"].read(length) if length <= _MAX_REQUEST else None
 
 
 def _refuse(

@@ -360,13 +360,20 @@ class _Request:
         if length > limit and not is_chunked:
             raise _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "SIZE_INVALID", f"more than {limit} bytes")
         left = length
-        while left and (chunk := self._environ["wsgi.input"].read(min(_CHUNK, left))):
+        while left and (chunk := self._read(min(_CHUNK, left))):
             left -= len(chunk)
             yield chunk
         if is_chunked and not left:
             raise _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "SIZE_INVALID", f"more than {limit} bytes")
         if left and not is_chunked:
             raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "the body ended early")
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return bytes(self._environ["wsgi.input"].read(size))
+        except ConnectionError as error:
+            # The client fell silent or hung up; errors of the disk are ours, and told so.
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "the body did not come whole") from error
 
 
 @dataclass(frozen=True, slots=True)
