@@ -76,7 +76,7 @@ class SimulatedPlane:
             return False
         # The branch may have moved since it was asked for: what was fetched counts.
         self._fetch()
-        head = self._git("rev-parse", "refs/heads/delivery").strip()
+        head = self._git("rev-parse", "refs/heads/view").strip()
         try:
             applied = self._apply(head)
         except RefusedError as error:
@@ -98,8 +98,8 @@ class SimulatedPlane:
         )
         answer.raise_for_status()
         for line in answer.text.splitlines():
-            if "refs/heads/delivery" in line:
-                return line.split(" refs/heads/delivery")[0][-40:]
+            if "refs/heads/view" in line:
+                return line.split(" refs/heads/view")[0][-40:]
         return None
 
     def _apply(self, head: str) -> Applied:
@@ -143,7 +143,7 @@ class SimulatedPlane:
             self._git("init", "--bare", "--quiet", str(self._folder), cwd=None)
         login = base64.b64encode(":".join(self._login).encode()).decode()
         header = f"http.extraHeader=Authorization: Basic {login}"
-        self._git("-c", header, "fetch", "--quiet", "--depth=1", self._url, "+refs/heads/delivery:refs/heads/delivery")
+        self._git("-c", header, "fetch", "--quiet", "--depth=1", self._url, "+refs/heads/view:refs/heads/view")
 
     def _check_commit(self, head: str) -> None:
         commit = self._git("cat-file", "commit", head)
@@ -182,7 +182,7 @@ class SimulatedPlane:
             "timestamp": to_text(datetime.now(UTC)),
             "message": message,
             "reason": reason,
-            "metadata": {"revision": f"delivery@sha1:{head}"},
+            "metadata": {"revision": f"view@sha1:{head}"},
             "reportingController": SOURCE,
         }
         body = json.dumps(event).encode()

@@ -12,10 +12,13 @@ from ums.bootstrap import Initialized, initialize
 from ums.config import Settings
 from ums.domain.oci import Repository
 from ums.domain.trust import KeySigner
+from ums.domain.world import Topology
 from ums.usecases.initialize import Seed
 
 
-def make_data(folder: Path, *, registry_login: bool = False) -> tuple[Settings, Initialized]:
+def make_data(
+    folder: Path, *, registry_login: bool = False, topology: Topology = Topology.VIEW
+) -> tuple[Settings, Initialized]:
     """Make the data of a service."""
     signatory = CosignBundleSigner(generate_private_key(SECP256R1()), "release").signatory()
     assert isinstance(signatory, KeySigner)
@@ -27,6 +30,7 @@ def make_data(folder: Path, *, registry_login: bool = False) -> tuple[Settings, 
         state_keys=(),
         plain_http=True,
         registry_login=registry_login,
+        topology=topology,
         interval=span,
         root_timeout=span,
         validity=7 * timedelta(days=1),

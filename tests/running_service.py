@@ -43,6 +43,7 @@ class RunningService:
         reconcile: str = "1s",
         channels: Mapping[str, object] = AT_ONCE,
         threads: int | None = None,
+        topology: str = "view",
     ) -> None:
         self.folder = folder
         self._channels = channels
@@ -52,6 +53,7 @@ class RunningService:
         self._interval = interval
         self._reconcile = reconcile
         self._threads = threads
+        self._topology = topology
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = ""
@@ -62,6 +64,7 @@ class RunningService:
         self.ums("keys", "generate", str(self.key))
         arguments = ["init", str(self.data), "--url", self.url, "--release-key", str(self.key.with_suffix(".pub"))]
         arguments += ["--interval", self._interval, "--root-timeout", "2m", "-o", "json"]
+        arguments += ["--topology", self._topology]
         channels = self.folder / "channels"
         for name, policy in self._channels.items():
             (channels / name).mkdir(parents=True)

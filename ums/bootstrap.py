@@ -25,6 +25,7 @@ from ums.adapters._release_files import parse_policy
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.adapters.git_views import GitViews
 from ums.adapters.leadership import FileLeadership, PostgresLeadership
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
@@ -50,12 +51,15 @@ from ums.domain.errors import (
 )
 from ums.domain.identity import ALL, Holder, Identity, Permission
 from ums.domain.instants import to_text
+from ums.domain.names import PDPName
 from ums.domain.security_log import Entry, SecurityKind
 from ums.domain.throttling import client_key
+from ums.domain.world import Topology
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Challenge, EmbeddedRegistry
-from ums.edge.routes import git_route, registry_route
+from ums.edge.routes import git_route, registry_route, view_route
+from ums.edge.view_http import ViewHTTP, is_view
 from ums.outcomes import outcome_of
 from ums.ports import Leadership
 from ums.publisher import make_verifier
@@ -74,7 +78,9 @@ _LOG = logging.getLogger(__name__)
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 EMBEDDED_PREFIX = "/v2"
-RELEASE_REPO_PREFIX = "/git/release-repo"
+GIT_PREFIX = "/git"
+RELEASE_REPO_PREFIX = f"{GIT_PREFIX}/release-repo"
+_RETRY_SECONDS = "5"
 COMMIT_AUTHOR = "UMS <ums@localhost>"
 _SERVICE_USER = "ums-service"
 """Reads the embedded registry on behalf of the service itself, over HTTP like everybody else."""
@@ -125,6 +131,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
     verify = Verify(registry, make_verifier())
     return Services.wire(
         release_repo=release_repo,
+        views=GitViews(settings.release_repo, signer, author=COMMIT_AUTHOR, read=release_repo.read),
         store=store,
         clock=clock,
         verify=verify,
@@ -153,7 +160,7 @@ def make_leadership(settings: Settings) -> Leadership:
 def make_wsgi(settings: Settings, services: Services) -> WSGI:
     """Put the edge, which data planes speak to, before the API: polls and pulls never pass through Flask."""
     api = create_app(services)
-    git = GitHTTP(settings.release_repo, authorize=lambda header: _may_pull(services, settings, header, org=ALL))
+    git = GitHTTP(settings.release_repo, authorize=lambda header: _repo_access(services, settings, header))
     registry = EmbeddedRegistry(
         settings.registry,
         authorize=lambda header, write, repository: _registry_access(
@@ -170,14 +177,28 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
             headers = [("Content-Type", "text/plain; charset=utf-8")]
             if isinstance(error, TooManyRequestsError):
                 headers.append(("Retry-After", retry_after(error)))
+            elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+                headers.append(("Retry-After", _RETRY_SECONDS))
             start_response(f"{status.value} {status.phrase}", headers)
             return [f"{error.message}\n".encode()]
 
+    views = ViewHTTP(
+        services.serve_view,
+        authorize=lambda header, pdp, write: _view_access(services, settings, header, pdp=pdp, write=write),
+    )
+
+    def below(prefix: str, environ: dict[str, Any]) -> None:
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix)
+
     def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if path.startswith(GIT_PREFIX + "/") and is_view(path.removeprefix(GIT_PREFIX)):
+            below(GIT_PREFIX, environ)
+            note(surface="view", route=view_route(environ["PATH_INFO"]))
+            return edge(views, environ, start_response)
         if path.startswith(RELEASE_REPO_PREFIX + "/"):
-            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + RELEASE_REPO_PREFIX
-            environ["PATH_INFO"] = path.removeprefix(RELEASE_REPO_PREFIX)
+            below(RELEASE_REPO_PREFIX, environ)
             note(surface="git", route=git_route(environ["PATH_INFO"]))
             return edge(git, environ, start_response)
         if path == EMBEDDED_PREFIX or path.startswith(EMBEDDED_PREFIX + "/"):
@@ -199,33 +220,58 @@ def _basic(header: str | None) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
-def _may_pull(services: Services, settings: Settings, header: str | None, *, org: str | None = None) -> bool:
-    """Return whether a data plane, the service itself or the holder of a token may read.
-
-    The release repo concerns every organization, what is in the registry none.
-    """
+def _asker(services: Services, settings: Settings, header: str | None) -> PDPName | Identity | str | None:
+    """Return who asks: a data plane, the holder of a token, or the service itself; ``None`` if nobody proves it."""
     login = _basic(header)
     if login is None:
-        return False
+        return None
     user, password = login
     if user == _SERVICE_USER:
         right = hmac.compare_digest(password.encode(), _service_password(settings).encode())
         note(subject=user if right else "")
         if not right:
             services.security.note(SecurityKind.AUTHENTICATION_FAILED, claims=_SERVICE_USER)
-        return right
-    if services.authenticate_plane.by_password(user, password) is not None:
-        note(subject=user)
-        return True
-    identity = _holder(services, user, password)
-    if identity is None:
-        return False
-    try:
-        identity.require(Permission.READ, org=org)
-    except ForbiddenError as error:
-        _note_denied(services, identity, "read the release repo" if org else "pull", error)
-        return False
-    return True
+        return user if right else None
+    plane = services.authenticate_plane.by_password(user, password)
+    if plane is None:
+        return _holder(services, user, password)
+    note(subject=str(plane))
+    return plane
+
+
+def _access(
+    services: Services, asker: PDPName | Identity | str | None, request: str, *, org: str | None, plane: bool
+) -> Challenge | None:
+    """Return what speaks against reading; a data plane may if ``plane``, the service itself always."""
+    if asker is None:
+        return Challenge.UNAUTHENTICATED
+    if isinstance(asker, Identity):
+        try:
+            asker.require(Permission.READ, org=org)
+        except ForbiddenError as error:
+            _note_denied(services, asker, request, error)
+            return Challenge.FORBIDDEN
+    if isinstance(asker, PDPName) and not plane:
+        services.security.note(SecurityKind.PERMISSION_DENIED, subject=str(asker), request=request)
+        return Challenge.FORBIDDEN
+    return None
+
+
+def _view_access(
+    services: Services, settings: Settings, header: str | None, *, pdp: PDPName, write: bool
+) -> Challenge | None:
+    """Let a data plane read its own view, and the holders of tokens those that they may see; nobody writes."""
+    asker = _asker(services, settings, header)
+    request = f"{'push to' if write else 'read'} the view of {pdp}"
+    denied = _access(services, asker, request, org=pdp.org, plane=asker == pdp and not write)
+    return denied or (Challenge.FORBIDDEN if write else None)
+
+
+def _repo_access(services: Services, settings: Settings, header: str | None) -> Challenge | None:
+    """Let those read the release repo who may see every organization; data planes where they share it."""
+    asker = _asker(services, settings, header)
+    shared = services.release_repo.read().settings.topology is Topology.SHARED
+    return _access(services, asker, "read the release repo", org=ALL, plane=shared)
 
 
 def _holder(services: Services, user: str, token: str) -> Identity | None:
@@ -248,7 +294,8 @@ def _registry_access(
     if login is None:
         return Challenge.UNAUTHENTICATED
     if not write:
-        return None if _may_pull(services, settings, header) else Challenge.UNAUTHENTICATED
+        # What is in the registry concerns no organization.
+        return _access(services, _asker(services, settings, header), "pull", org=None, plane=True)
     plane = services.authenticate_plane.by_password(*login)
     if plane is not None:
         services.security.note(SecurityKind.PERMISSION_DENIED, subject=str(plane), request=f"push to {repository}")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ums.domain.measuring import Measurement
     from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
     from ums.domain.sessions import PendingLogin, Person, Session
+    from ums.domain.views import View
     from ums.domain.webhooks import Delivery, Webhook
     from ums.domain.world import Base, Decision, LogEntry, World
 
@@ -250,6 +251,25 @@ class History(Protocol):
 
     def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
         """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
+        ...
+
+
+class Views(Protocol):
+    """For each data plane a Git commit that holds its folder alone, made of what was recorded on ``delivery``.
+
+    All methods raise ``UnavailableError`` when the release repo does not answer.
+    """
+
+    def head(self, pdp: PDPName) -> View | None:
+        """Return the view of what a data plane was offered last, or ``None`` if that is nothing."""
+        ...
+
+    def pack(self, pdp: PDPName, commit_id: str) -> bytes | None:
+        """Return all objects of a data plane's view as a Git pack; ``None`` if it is neither its newest nor recent."""
+        ...
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's view, or ``None`` if it is none that it was offered lately."""
         ...
 
 

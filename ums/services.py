@@ -21,6 +21,7 @@ from ums.ports import (
     Sender,
     SessionStore,
     Store,
+    Views,
     WebhookQueue,
 )
 from ums.usecases.answer_once import AnswerOnce
@@ -46,6 +47,7 @@ from ums.usecases.risks import DeclareRisk
 from ums.usecases.roles import GrantRoles
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.see import See
+from ums.usecases.serve_view import ServeView
 from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
@@ -87,6 +89,7 @@ class Services:
     add_data_plane: AddDataPlane
     change_data_plane: ChangeDataPlane
     bootstrap_data_plane: BootstrapDataPlane
+    serve_view: ServeView
     record_event: RecordEvent
     record_cluster: RecordCluster
     reconcile: Reconcile
@@ -106,6 +109,7 @@ class Services:
         cls,
         *,
         release_repo: ReleaseRepo,
+        views: Views,
         store: Store,
         clock: Clock,
         verify: Verify,
@@ -152,7 +156,8 @@ class Services:
             add_data_plane=AddDataPlane(record),
             change_data_plane=ChangeDataPlane(record),
             bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
-            record_event=RecordEvent(release_repo, store, clock),
+            serve_view=ServeView(views, release_repo, store, clock),
+            record_event=RecordEvent(release_repo, views, store, clock),
             record_cluster=RecordCluster(store, clock),
             reconcile=Reconcile(record, promote),
             see=See(record, ReadFeed(release_repo)),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.places import Place
+from tests.doubles.memory_views import MemoryViews
 from tests.unit.usecases.stage import ADA, ADMIN, PROD, Outbox, Stage
 from tests.unit.web.documented import document
 from ums.adapters._release_files import parse_policy
@@ -61,6 +62,7 @@ def serve(stage: Stage, store: SqlStore) -> Services:
     """Return a service on a database."""
     return Services.wire(
         release_repo=stage.release_repo,
+        views=MemoryViews(stage.release_repo),
         store=store,
         clock=stage.clock,
         verify=stage.verify,

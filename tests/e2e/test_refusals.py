@@ -33,7 +33,7 @@ Files = dict[str, Content | None]
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[RunningService]:
     """Return a service with one healthy data plane; its loop is stopped, so that the attacker's commits stay."""
-    with RunningService(tmp_path_factory.mktemp("attacked"), reconcile="1h") as running:
+    with RunningService(tmp_path_factory.mktemp("attacked"), reconcile="1h", topology="shared") as running:
         running.publish(small_bundle(running.folder), "1.0.0")
         for channel in ("edge", "candidate", "stable"):
             running.ums("promote", "small@1.0.0", "--to", channel)

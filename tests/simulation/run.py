@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from tests.doubles.memory_views import MemoryViews
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_arrived, check_step
 from tests.simulation.stage import PLANES, VERSIONS, published
@@ -124,6 +125,7 @@ class Simulation:
         self.replicas = [
             Services.wire(
                 release_repo=repo,  # type: ignore[arg-type]
+                views=MemoryViews(repo),  # type: ignore[arg-type]
                 store=self.store,
                 clock=self.clock,
                 verify=template.verify,

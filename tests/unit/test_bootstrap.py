@@ -25,6 +25,7 @@ from ums.services import Services
 from ums.usecases.instruct import Why
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
+VIEW = "/git/acme/prod/info/refs?service=git-upload-pack"
 REFS = f"{RELEASE_REPO_PREFIX}/info/refs?service=git-upload-pack"
 
 
@@ -75,16 +76,18 @@ def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptu
         (f"{RELEASE_REPO_PREFIX}/objects/secret", basic("x", service.token)),
         ("/v2/", basic("x", service.token)),
         ("/v2/ums/platform/manifests/1.0.0", basic("ums-service", "wrong")),
+        (VIEW, basic(login["username"], login["password"])),
         ("/healthz", {}),
     ):
         client.get(path, headers=headers, buffered=True)
     assert requests_of(caplog) == [
         ("git", "/info/refs", 401, None),
         ("git", "/info/refs", 401, None),
-        ("git", "/info/refs", 200, "acme/prod"),
+        ("git", "/info/refs", 403, "acme/prod"),
         ("git", "other", 403, "admin"),
         ("registry", "/v2/", 200, "admin"),
         ("registry", "/v2/<name>/manifests", 401, None),
+        ("view", "/<org>/<pdp>/info/refs", 200, "acme/prod"),
         ("api", "/healthz", 200, None),
     ]
     for secret in (service.token, login["password"], "secret"):
@@ -94,7 +97,7 @@ def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptu
 def test_who_sees_one_organization_alone_reads_no_release_repo(service: Service) -> None:
     """Everybody is in it, and nobody can cut it; what is in the registry is for all. It is told of."""
     client, services = service.client(), service.services
-    for orgs, expected in ((frozenset[str](), (200, 200)), (frozenset({"acme"}), (401, 200))):
+    for orgs, expected in ((frozenset[str](), (200, 200)), (frozenset({"acme"}), (403, 200))):
         token = services.issue_token(Holder("olga", frozenset({"viewer"}), orgs=orgs), expires=None, by=ADMIN)
         found = (client.get(path, headers=basic("x", token), buffered=True).status_code for path in (REFS, "/v2/"))
         assert tuple(found) == expected
@@ -110,23 +113,36 @@ def test_what_the_edge_refuses_is_told_with_the_address(service: Service) -> Non
     log = service.services.security.log
     head = log.head()
     assert head is not None
-    client, outside = service.client(), {"REMOTE_ADDR": "192.0.2.7"}
+    client = service.client()
     push = "/v2/ums/platform/blobs/uploads/"
-    for method, path, headers in (
-        ("GET", REFS, {}),
-        ("GET", REFS, basic(login["username"], "wrong")),
-        ("GET", REFS, basic(login["username"], login["password"])),
-        ("GET", "/v2/", basic("ums-service", "wrong")),
-        ("GET", "/v2/", basic("ums_token-as-a-user", "x")),
-        ("POST", push, basic(login["username"], login["password"])),
-        ("POST", push, basic(login["username"], "wrong")),
+    right, wrong = basic(login["username"], login["password"]), basic(login["username"], "wrong")
+    for number, (method, path, headers) in enumerate(
+        (
+            ("GET", REFS, {}),
+            ("GET", REFS, wrong),
+            ("GET", REFS, right),
+            ("GET", VIEW, right),
+            ("GET", VIEW.replace("prod", "other"), right),
+            ("GET", VIEW.replace("upload", "receive"), right),
+            ("GET", "/v2/", basic("ums-service", "wrong")),
+            ("GET", "/v2/", basic("ums_token-as-a-user", "x")),
+            ("POST", push, right),
+            ("POST", push, wrong),
+        )
     ):
+        # Each from elsewhere: of one address only the first in a minute is told at once.
+        outside = {"REMOTE_ADDR": f"192.0.2.{number}"}
         client.open(path, method=method, headers=headers, environ_base=outside, buffered=True)
     told = [(each.kind, each.subject, each.what, each.address) for each in log.read(after=head.seq, limit=99)]
     assert told == [
-        ("data-plane.refused", "", '{"claims":"acme/prod","proof":"password"}', "192.0.2.7"),
-        ("authentication.failed", "", '{"claims":"ums-service"}', "192.0.2.7"),
-        ("permission.denied", "acme/prod", '{"request":"push to ums/platform"}', "192.0.2.7"),
+        ("data-plane.refused", "", '{"claims":"acme/prod","proof":"password"}', "192.0.2.1"),
+        ("permission.denied", "acme/prod", '{"request":"read the release repo"}', "192.0.2.2"),
+        ("permission.denied", "acme/prod", '{"request":"read the view of acme/other"}', "192.0.2.4"),
+        ("permission.denied", "acme/prod", '{"request":"push to the view of acme/prod"}', "192.0.2.5"),
+        ("authentication.failed", "", '{"claims":"ums-service"}', "192.0.2.6"),
+        ("authentication.failed", "", "{}", "192.0.2.7"),
+        ("permission.denied", "acme/prod", '{"request":"push to ums/platform"}', "192.0.2.8"),
+        ("data-plane.refused", "", '{"claims":"acme/prod","proof":"password"}', "192.0.2.9"),
     ]
 
 

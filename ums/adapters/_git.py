@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 
 import git
+from git.cmd import Git as _Command
 
 from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.world import LogEntry
@@ -24,6 +27,7 @@ _LOG_FORMAT = (
 )
 _LOG_FIELDS = 6
 _MAX_LINE = 500
+_PIPE = 64 << 10
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Every repository has it."""
@@ -72,14 +76,7 @@ class Git:
 
         """
         try:
-            # GitPython's wrapper ends the process when it is collected, so it is kept until the end.
-            running = self._git.execute(
-                ["git", *self._in, *arguments],
-                istream=subprocess.PIPE,
-                as_process=True,
-                stdout_as_string=False,
-                pass_fds=holding,
-            )
+            running = self.start(*arguments, holding=holding)
             process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for
             try:
@@ -101,6 +98,92 @@ class Git:
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
             raise UnavailableError(f"git {arguments[0]} failed: {text}")
         return bytes(output)
+
+    def start(self, *arguments: str, holding: Sequence[int] = ()) -> _Command.AutoInterrupt:
+        """Start a Git command; it is ended when what is returned is collected, so that is kept until the end."""
+        return self._git.execute(
+            ["git", *self._in, *arguments],
+            istream=subprocess.PIPE,
+            as_process=True,
+            stdout_as_string=False,
+            pass_fds=holding,
+        )
+
+
+class Objects:
+    """Reads objects one after the other, by any number of threads, from one process that stays."""
+
+    def __init__(self, git: Git, *, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._git = git
+        self._timeout = timeout
+        self._lock = Lock()
+        self._running: _Command.AutoInterrupt | None = None
+        self._read = bytearray()
+
+    def get(self, name: str, *, limit: int) -> tuple[str, str, bytes] | None:
+        """Return id, kind and content of an object, or ``None`` if there is none of that name.
+
+        Raises:
+            UnavailableError: Git failed, took too long, or the object has more than ``limit`` bytes.
+
+        """
+        with self._lock:
+            for is_last in (False, True):
+                try:
+                    return self._ask(name, limit)
+                except (OSError, ValueError, git.GitError) as error:
+                    # The process may have been killed; a new one is asked once.
+                    self._end()
+                    if is_last:
+                        raise UnavailableError(f"git cat-file did not answer: {error}") from error
+            raise AssertionError("unreachable")  # pragma: no cover
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        running, self._running = self._running, None
+        self._read.clear()
+        if running is not None and running.proc is not None:
+            running.proc.kill()
+            running.proc.communicate()
+
+    def _ask(self, name: str, limit: int) -> tuple[str, str, bytes] | None:
+        if self._running is None:
+            self._running = self._git.start("cat-file", "--batch")
+        process = self._running.proc
+        assert process is not None  # noqa: S101 - as_process was asked for
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        process.stdin.write(f"{name}\n".encode())
+        process.stdin.flush()
+        while (end := self._read.find(b"\n")) < 0:
+            self._receive(process)
+        header = self._read[:end].decode().rsplit(" ", 2)
+        del self._read[: end + 1]
+        if header[-1] in {"missing", "ambiguous"}:
+            return None
+        size = int(header[2])
+        if size > limit:
+            self._end()
+            raise UnavailableError(f"{header[1]} {header[0]} has {size} bytes, and may have {limit}")
+        while len(self._read) <= size:
+            self._receive(process)
+        content = bytes(self._read[:size])
+        del self._read[: size + 1]
+        return header[0], header[1], content
+
+    def _receive(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        descriptor = process.stdout.fileno()
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        ready = waiting.poll(self._timeout * 1000)
+        part = os.read(descriptor, _PIPE) if ready else b""
+        if not part:
+            raise OSError("it ended" if ready else "it took too long")
+        self._read += part
 
 
 def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes], timeout: float) -> None:

@@ -60,6 +60,7 @@ from ums.domain.world import (
     Recall,
     Shape,
     Skipped,
+    Topology,
     World,
 )
 
@@ -87,6 +88,10 @@ class SettingsModel(StrictModel):
     registry_login: bool = Field(
         default=False, description="Data planes log in to the registry with their own credential."
     )
+    topology: Topology = Field(
+        default=Topology.VIEW,
+        description="What data planes follow: their own view, or the release repo, which they may read then.",
+    )
     flux: FluxModel = Field(default_factory=FluxModel)
     state: StateModel = Field(default_factory=StateModel)
 
@@ -97,6 +102,7 @@ class SettingsModel(StrictModel):
             registry=Repository.parse(self.registry),
             plain_http=self.plain_http,
             registry_login=self.registry_login,
+            topology=self.topology,
             interval=parse_duration(self.flux.interval),
             root_timeout=parse_duration(self.flux.root_timeout),
             validity=parse_duration(self.state.validity),
@@ -642,7 +648,7 @@ def _decisions(content: bytes, path: str) -> _Decisions:
     )
 
 
-def _offered(content: bytes, path: str) -> tuple[Desired | None]:
+def _offered(content: bytes, path: str) -> tuple[Desired]:
     document = _STATE.load(content)
     return (desired_from_state(load(content, path) if document is None else document),)
 
@@ -664,12 +670,18 @@ def _bundles(text: str) -> Mapping[str, BundleState]:
     return {bundle: BundleState.from_dict(state) for bundle, state in json.loads(text).items()}
 
 
-def serial_of(content: bytes, path: str) -> int | None:
-    """Return the serial of the offer in a file, or ``None`` where the file holds none."""
+def offered_in(content: bytes, path: str) -> Desired | None:
+    """Return the offer in a file, or ``None`` where the file holds none."""
     try:
-        return desired_from_state(load(content, path)).serial
+        return _offered(content, path)[0]
     except (InvalidInputError, KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def serial_of(content: bytes, path: str) -> int | None:
+    """Return the serial of the offer in a file, or ``None`` where the file holds none."""
+    desired = offered_in(content, path)
+    return desired.serial if desired else None
 
 
 def _feeders_first(channels: Mapping[str, Channel]) -> list[str]:

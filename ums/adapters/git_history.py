@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ums.adapters._git import EMPTY_TREE, Git
+from ums.adapters._git_objects import take_apart
 from ums.adapters._release_files import serial_of, state_keys_of
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
@@ -119,29 +120,16 @@ class GitHistory:
 
 
 def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
-    """Read a commit object; what is signed is all of it but the signature."""
-    head, _, message = raw.partition(b"\n\n")
-    kept: list[bytes] = []
-    signature: list[bytes] = []
-    inside = False
-    for line in head.split(b"\n"):
-        inside = line.startswith(b"gpgsig ") or (inside and line.startswith(b" "))
-        if inside:
-            signature.append(line.removeprefix(b"gpgsig").removeprefix(b" "))
-        else:
-            kept.append(line)
-    armored = b"\n".join(signature).decode(errors="replace")
-    payload = b"\n".join(kept) + b"\n\n" + message
-    fields = [(name, value.decode(errors="replace")) for name, _, value in (line.partition(b" ") for line in kept)]
-    text = message.decode(errors="replace")
-    trailers = text.partition("\n\n")[2]
+    """Read a commit object."""
+    parts = take_apart(raw)
+    trailers = parts.message.partition("\n\n")[2]
     decisions, anchors = _TRAILER.findall(trailers), _ANCHOR.findall(trailers)
     return Commit(
         id=commit_id,
-        parents=tuple(value for name, value in fields if name == b"parent"),
-        author=next((value.rpartition(">")[0] + ">" for name, value in fields if name == b"author"), ""),
-        subject=text.partition("\n")[0],
-        signed_by=verify_ssh_signature(payload, armored, keys) if signature else None,
+        parents=tuple(value for name, value in parts.fields if name == "parent"),
+        author=next((value.rpartition(">")[0] + ">" for name, value in parts.fields if name == "author"), ""),
+        subject=parts.message.partition("\n")[0],
+        signed_by=verify_ssh_signature(parts.payload, parts.signature, keys) if parts.signature else None,
         decision=decisions[-1] if decisions else "",
         anchor=Anchor.parse(anchors[-1]) if anchors else None,
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Lock
 
 from ums.adapters._git import EMPTY_TREE, Git, one_line
+from ums.adapters._git_objects import signed_commit
 from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
 from ums.adapters._yaml import load
 from ums.domain import layout
@@ -298,14 +299,17 @@ class GitReleaseRepo:
         return main, delivery
 
     def _write_commit(self, tree: str, parent: str, decision: Decision, trailers: Mapping[str, str]) -> str:
-        seconds = int(decision.at.timestamp())
-        who = f"{self._author} {seconds} +0000"
         given = {"Actor": decision.actor, "Action": decision.action, "Reason": decision.reason}
         lines = {f"UMS-{key}": one_line(value) or "-" for key, value in given.items()} | dict(trailers)
         message = f"{one_line(decision.subject)}\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
-        head = f"tree {tree}\n" + (f"parent {parent}\n" if parent else "") + f"author {who}\ncommitter {who}\n"
-        signature = self._signer.sign(f"{head}\n{message}".encode()).strip().replace("\n", "\n ")
-        commit = f"{head}gpgsig {signature}\n\n{message}".encode()
+        commit = signed_commit(
+            tree,
+            [parent] if parent else [],
+            author=self._author,
+            seconds=int(decision.at.timestamp()),
+            message=message,
+            sign=self._signer.sign,
+        )
         return self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:

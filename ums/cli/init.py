@@ -28,6 +28,13 @@ from ums.cli.output import emit, output_option
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of your own channels, <channel>/policy.yaml.  [default: edge, candidate, stable, lts]",
 )
+@click.option(
+    "--topology",
+    type=click.Choice(["view", "shared"]),
+    default="view",
+    show_default=True,
+    help="What data planes follow: each its own view, or all the release repo, which they can read then.",
+)
 @click.option("--interval", default="1m", show_default=True, help="How often Flux polls.")
 @click.option("--root-timeout", default="5m", show_default=True, help="How long a data plane may take to be healthy.")
 @click.option("--validity", default="7d", show_default=True, help="How long an offer may be taken.")
@@ -39,6 +46,7 @@ def init(
     registry: str | None,
     plain_http: bool,
     channels: Path | None,
+    topology: str,
     interval: str,
     root_timeout: str,
     validity: str,
@@ -57,6 +65,7 @@ def init(
     from ums.domain.errors import InvalidInputError
     from ums.domain.instants import parse_duration
     from ums.domain.oci import Repository
+    from ums.domain.world import Topology
     from ums.usecases.initialize import Seed
 
     parts = urlsplit(url)
@@ -69,6 +78,7 @@ def init(
         state_keys=(),
         plain_http=plain_http or (registry is None and parts.scheme == "http"),
         registry_login=registry is None,
+        topology=Topology(topology),
         interval=parse_duration(interval),
         root_timeout=parse_duration(root_timeout),
         validity=parse_duration(validity),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -242,11 +242,22 @@ def _print_history(data: shapes.History) -> None:
     help="Write there, readable by you alone.  [default: <org>-<pdp>.yaml]",
 )
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead. It contains secrets.")
+@click.option(
+    "--topology",
+    type=click.Choice(["view", "shared"]),
+    help="What its Flux follows: its own view, or the whole release repo.  [default: the fleet's, in ums.yaml]",
+)
 @click.option("--reporter", is_flag=True, help="With the CronJob that runs ums report every quarter of an hour.")
 @click.option("--reporter-image", help="Its image.  [default: <registry of the service>/ums:<its version>]")
 @service_options
 def bootstrap(
-    client: Client, name: str, path: Path | None, to_stdout: bool, reporter: bool, reporter_image: str | None
+    client: Client,
+    name: str,
+    path: Path | None,
+    to_stdout: bool,
+    topology: Literal["view", "shared"] | None,
+    reporter: bool,
+    reporter_image: str | None,
 ) -> None:
     """Write the one YAML that connects a cluster: kubectl apply -f it there, once.
 
@@ -266,7 +277,10 @@ def bootstrap(
     if reporter_image and not reporter:
         raise click.UsageError("--reporter-image is for --reporter")
     wanted = reporter or None
-    objects = client.get_bootstrap(plane.org, plane.pdp, reporter=wanted, reporterImage=reporter_image)["objects"]
+    answer = client.get_bootstrap(
+        plane.org, plane.pdp, topology=topology, reporter=wanted, reporterImage=reporter_image
+    )
+    objects = answer["objects"]
     text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout:
         click.echo(text, nl=False)

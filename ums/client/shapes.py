@@ -607,6 +607,9 @@ class Bootstrap(TypedDict):
     objects: list[dict[str, Any]]
 
 
+Topology: TypeAlias = Literal["view", "shared"]
+
+
 class ConsentBody(TypedDict):
     """An owner's yes to a release."""
 
@@ -1085,6 +1088,7 @@ class GetHistoryQuery(TypedDict):
 class GetBootstrapQuery(TypedDict):
     """Parameters of ``getBootstrap``."""
 
+    topology: NotRequired[Topology | None]
     reporter: NotRequired[bool | None]
     reporterImage: NotRequired[str | None]
 

@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ums.domain import layout
+from ums.domain.errors import ConflictError
 from ums.domain.fleet import Desired
 from ums.domain.guard import render_guard
 from ums.domain.instants import duration_text
-from ums.domain.layout import plane_folder
 from ums.domain.names import PDPName
 from ums.domain.rendering import (
     KUSTOMIZATION,
@@ -26,7 +27,7 @@ from ums.domain.rendering import (
 )
 from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeySigner
-from ums.domain.world import World
+from ums.domain.world import FleetSettings, Topology, World
 
 _NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
 _GIT_LOGIN = "ums-git"
@@ -49,14 +50,23 @@ class Credentials:
 
 
 def render_bootstrap(
-    world: World, pdp: PDPName, desired: Desired, credentials: Credentials, *, reporter: str | None = None
+    world: World,
+    pdp: PDPName,
+    desired: Desired,
+    credentials: Credentials,
+    *,
+    topology: Topology | None = None,
+    reporter: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return every object, in the order to apply them; the reporter's too where ``reporter`` is its image.
+
+    ``topology`` is the fleet's unless given.
 
     The state is among them, so that the first pull already cannot be an old one.
 
     Raises:
         InvalidInputError: ``reporter`` is no image.
+        ConflictError: it shall follow what its credential does not open.
 
     """
     settings = world.settings
@@ -73,11 +83,9 @@ def render_bootstrap(
             "spec": {
                 "interval": interval,
                 "timeout": "60s",
-                "url": f"{settings.url}/git/release-repo",
-                "ref": {"branch": "delivery"},
+                **_remote(pdp, settings, topology or settings.topology),
                 "secretRef": {"name": _GIT_LOGIN},
                 "verify": {"mode": "HEAD", "secretRef": {"name": STATE_KEYS}},
-                "sparseCheckout": [plane_folder(pdp).rstrip("/")],
             },
         },
         {
@@ -88,7 +96,7 @@ def render_bootstrap(
                 "interval": interval,
                 "retryInterval": interval,
                 "timeout": duration_text(settings.root_timeout),
-                "path": f"./{plane_folder(pdp).rstrip('/')}",
+                "path": f"./{layout.plane_folder(pdp).rstrip('/')}",
                 "prune": True,
                 "wait": True,
                 "deletionPolicy": "Orphan",
@@ -123,6 +131,21 @@ def render_bootstrap(
         },
         *(render_reporter(pdp, settings, image=reporter, secret=_EVENTS) if reporter is not None else ()),
     ]
+
+
+def _remote(pdp: PDPName, settings: FleetSettings, topology: Topology) -> dict[str, Any]:
+    if topology is Topology.VIEW:
+        return {"url": f"{settings.url}/git/{pdp}", "ref": {"branch": layout.VIEW}}
+    if settings.topology is not Topology.SHARED:
+        raise ConflictError(
+            f"{pdp} cannot follow the shared release repo: this fleet's data planes read their own view alone",
+            hint=f"leave --topology out, or let everybody read everything: topology: shared in {layout.SETTINGS}",
+        )
+    return {
+        "url": f"{settings.url}/git/release-repo",
+        "ref": {"branch": layout.DELIVERY},
+        "sparseCheckout": [layout.plane_folder(pdp).rstrip("/")],
+    }
 
 
 def _secrets(world: World, credentials: Credentials) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ums.domain.rendering import NAMESPACE, ROOT, SOURCE
 MAX_MESSAGE = 2000
 MAX_NAME = 253
 """Of a Kubernetes object."""
-_COMMIT = re.compile(r"sha1:([0-9a-f]{40})$")
+_COMMIT = re.compile(r"(?:^|([a-z]*)@)sha1:([0-9a-f]{40})$")
 _APPLIED = frozenset({"ReconciliationSucceeded", "HealthCheckFailed"})
 """What the root says after it applied everything; health is checked last (kustomize-controller)."""
 _WAITING = frozenset({"DependencyNotReady", "Progressing", "ProgressingWithRetry"})
@@ -27,7 +27,13 @@ _WAITING = frozenset({"DependencyNotReady", "Progressing", "ProgressingWithRetry
 
 @dataclass(frozen=True, slots=True)
 class FluxEvent:
-    """The members that UMS looks at."""
+    """The members that UMS looks at.
+
+    Attributes:
+        commit_id: what it is about, where that is said.
+        branch: which it stands on; empty where that is not said.
+
+    """
 
     kind: str
     name: str
@@ -36,6 +42,7 @@ class FluxEvent:
     message: str
     at: datetime
     commit_id: str | None
+    branch: str = ""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -58,7 +65,8 @@ class FluxEvent:
                 reason=str(data["reason"]),
                 message=_clean(data.get("message", ""), MAX_MESSAGE),
                 at=parse_instant(str(data["timestamp"])),
-                commit_id=match.group(1) if match else None,
+                commit_id=match[2] if match else None,
+                branch=(match[1] or "") if match else "",
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInputError(f"not a Flux event: {error}") from error

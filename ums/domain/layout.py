@@ -10,6 +10,8 @@ SCHEMA = 1
 
 MAIN = "main"
 DELIVERY = "delivery"
+VIEW = "view"
+"""The branch of a data plane's own remote: its folder of ``delivery``."""
 
 ANCHOR = "UMS-Security-Log"
 """The trailer of commits on ``main`` that names the newest security event."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Self
 
 from ums.domain.access import Access
@@ -24,6 +25,15 @@ from ums.domain.trust import TrustPolicy
 from ums.domain.version import Version
 
 
+class Topology(StrEnum):
+    """Which Git remote a data plane follows."""
+
+    VIEW = "view"
+    """Its own, with its folder alone."""
+    SHARED = "shared"
+    """The release repo, with everybody's."""
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
     """``ums.yaml``: what all data planes share.
@@ -33,6 +43,7 @@ class FleetSettings:
         registry: prefix of all repositories.
         plain_http: the registry speaks HTTP; only for a loopback or test registry.
         registry_login: data planes authenticate to the registry with their own credential.
+        topology: what data planes follow; where it is ``shared``, each may read the whole release repo.
         interval: how often Flux polls.
         root_timeout: how long the root waits for everything to be healthy.
         validity: how long an offer may be taken.
@@ -43,6 +54,7 @@ class FleetSettings:
     registry: Repository
     plain_http: bool = False
     registry_login: bool = False
+    topology: Topology = Topology.VIEW
     interval: timedelta = timedelta(minutes=1)
     root_timeout: timedelta = timedelta(minutes=5)
     validity: timedelta = timedelta(days=7)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ums.domain import layout
+from ums.edge.registry import Challenge
 
 _TIMEOUT_SECONDS = 120
 _MAX_REQUEST = 4 << 20
@@ -30,13 +31,13 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 class GitHTTP:
-    """A WSGI application; ``authorize`` gets the Authorization header and says whether its sender may read."""
+    """A WSGI application; ``authorize`` gets the Authorization header and says what speaks against reading."""
 
     def __init__(
         self,
         repository: Path,
         *,
-        authorize: Callable[[str | None], bool],
+        authorize: Callable[[str | None], Challenge | None],
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
         self._repository = repository.resolve()
@@ -46,14 +47,17 @@ class GitHTTP:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if not self._authorize(environ.get("HTTP_AUTHORIZATION")):
-            challenge = [("WWW-Authenticate", 'Basic realm="ums"')]
-            return _refuse(start_response, "401 Unauthorized", "the credential of a data plane is needed", challenge)
+        match self._authorize(environ.get("HTTP_AUTHORIZATION")):
+            case Challenge.UNAUTHENTICATED:
+                challenge = [("WWW-Authenticate", 'Basic realm="ums"')]
+                return _refuse(start_response, "401 Unauthorized", "log in with a token", challenge)
+            case Challenge.FORBIDDEN:
+                return _refuse(start_response, "403 Forbidden", "this credential does not open the release repo")
         method, path, query = environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
         if (method, path) not in _ROUTES or (method == "GET" and query != "service=git-upload-pack"):
             return _refuse(start_response, "403 Forbidden", "this repository is read-only")
         try:
-            body = _read_body(environ)
+            body = read_body(environ, _MAX_REQUEST)
         except ConnectionError:
             return _refuse(start_response, "400 Bad Request", "the body did not come whole")
         if body is None:
@@ -147,15 +151,20 @@ class _Answer:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _read_body(environ: dict[str, Any]) -> bytes | None:
-    """Return the body, or nothing if it is too large."""
+def read_body(environ: dict[str, Any], limit: int) -> bytes | None:
+    """Return the body, or ``None`` if it has more than ``limit`` bytes.
+
+    Raises:
+        ConnectionError: it did not come whole.
+
+    """
     announced = environ.get("CONTENT_LENGTH") or ""
     if not announced and environ.get("wsgi.input_terminated", False):
         # What is large, Git sends in chunks; the server says where they end.
-        body: bytes = environ["wsgi.input"].read(_MAX_REQUEST + 1)
-        return body if len(body) <= _MAX_REQUEST else None
-    length = int(announced or "0") if (announced or "0").isdecimal() else _MAX_REQUEST + 1
-    return environ["wsgi.input"].read(length) if length <= _MAX_REQUEST else None
+        body: bytes = environ["wsgi.input"].read(limit + 1)
+        return body if len(body) <= limit else None
+    length = int(announced or "0") if (announced or "0").isdecimal() else limit + 1
+    return environ["wsgi.input"].read(length) if length <= limit else None
 
 
 def _refuse(

@@ -13,6 +13,12 @@ def git_route(path: str) -> str:
     return path if path in _GIT else "other"
 
 
+def view_route(path: str) -> str:
+    """Return the template of a path of a data plane's remote."""
+    action = (path.partition("/info/")[2] and "info/refs") or path.rpartition("/")[2]
+    return f"/<org>/<pdp>/{action}"
+
+
 def registry_route(path: str) -> str:
     """Return the template of a path of the registry."""
     if path in {"/v2", "/v2/"}:

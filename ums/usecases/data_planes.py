@@ -13,7 +13,7 @@ from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
-from ums.domain.world import Document, World
+from ums.domain.world import Document, Topology, World
 from ums.ports import CredentialSource
 from ums.usecases.record import Change, Outcome, Record
 from ums.usecases.security_events import SecurityEvents
@@ -73,16 +73,20 @@ class BootstrapDataPlane:
     credentials: CredentialSource
     security: SecurityEvents
 
-    def __call__(self, pdp: PDPName, *, by: Identity, reporter: str | None = None) -> list[dict[str, Any]]:
+    def __call__(
+        self, pdp: PDPName, *, by: Identity, topology: Topology | None = None, reporter: str | None = None
+    ) -> list[dict[str, Any]]:
         """Return the objects, in the order to apply them. They contain secrets.
 
         Args:
             pdp: whose cluster is connected.
             by: who asks.
+            topology: what its cluster follows; the fleet's unless given.
             reporter: image of the reporter, where there is to be one.
 
         Raises:
             InvalidInputError: ``reporter`` is no image.
+            ConflictError: it shall follow what its credential does not open.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
             UnavailableError, StorageError: that they were shown could not be kept, so they are not.
@@ -95,7 +99,7 @@ class BootstrapDataPlane:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
         generation = plane.registration.credential_generation
         credentials = self.credentials.credentials(pdp, generation=generation)
-        objects = render_bootstrap(world, pdp, plane.desired, credentials, reporter=reporter)
+        objects = render_bootstrap(world, pdp, plane.desired, credentials, topology=topology, reporter=reporter)
         with self.security.recording(
             SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation
         ):

@@ -15,7 +15,7 @@ from ums.domain.instants import duration_text
 from ums.domain.linting import accept
 from ums.domain.oci import Repository
 from ums.domain.trust import TrustPolicy
-from ums.domain.world import Base, Decision, FleetSettings, Raw, World
+from ums.domain.world import Base, Decision, FleetSettings, Raw, Topology, World
 from ums.ports import Clock, ReleaseRepo
 from ums.usecases.set_policy import ParsePolicy
 
@@ -36,6 +36,7 @@ class Seed:
     state_keys: tuple[str, ...]
     plain_http: bool
     registry_login: bool
+    topology: Topology
     interval: timedelta
     root_timeout: timedelta
     validity: timedelta
@@ -98,6 +99,7 @@ def _values(seed: Seed) -> dict[str, str]:
         "registry": str(seed.registry),
         "plain_http": str(seed.plain_http).lower(),
         "registry_login": str(seed.registry_login).lower(),
+        "topology": str(seed.topology),
         "interval": duration_text(seed.interval),
         "root_timeout": duration_text(seed.root_timeout),
         "validity": duration_text(seed.validity),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from ums.domain import layout
 from ums.domain.errors import TooManyRequestsError
 from ums.domain.events import FluxEvent, report_of
 from ums.domain.fleet import Report
 from ums.domain.names import PDPName
 from ums.domain.throttling import Rate, Throttle
-from ums.ports import Clock, ReleaseRepo, Store
+from ums.ports import Clock, ReleaseRepo, Store, Views
 
 EVENTS = Rate(burst=120, every=timedelta(seconds=1))
 """Of one data plane, in each process: a rollout of sixty components tells of each one twice, and then it is quiet."""
@@ -23,6 +24,7 @@ class RecordEvent:
     """Take an event whose sender was authenticated."""
 
     release_repo: ReleaseRepo
+    views: Views
     store: Store
     clock: Clock
     throttle: Throttle = field(default_factory=lambda: Throttle(EVENTS))
@@ -40,7 +42,8 @@ class RecordEvent:
             hint = "Flux tries again by itself; what lasts is told again"
             raise TooManyRequestsError(f"too many events of {pdp}", hint=hint, retry_after=wait)
         event = FluxEvent.from_dict(body)
-        serial = self.release_repo.serial_at(event.commit_id, pdp) if event.commit_id else None
+        follows = self.views if event.branch == layout.VIEW else self.release_repo
+        serial = follows.serial_at(event.commit_id, pdp) if event.commit_id else None
 
         def change(known: Report | None) -> Report | None:
             return report_of(event, serial=serial, known=self._believed(pdp, known), heard=now)

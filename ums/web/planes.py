@@ -127,7 +127,9 @@ def _report_routes(api: Area, services: Services) -> None:
             raise InvalidInputError("reporterImage is given, but no reporter is asked for")
         if query.reporter and image is None:
             image = f"{services.see.settings().registry}/ums:{__version__}"
-        return secret({"objects": services.bootstrap_data_plane(path.name, by=by, reporter=image)})
+        return secret(
+            {"objects": services.bootstrap_data_plane(path.name, by=by, topology=query.topology, reporter=image)}
+        )
 
 
 def add_event_route(api: Area, services: Services) -> None:

@@ -21,6 +21,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
+from ums.domain.world import Topology
 from ums.usecases.instruct import Why
 from ums.usecases.steer_rollout import STEPS
 
@@ -310,8 +311,11 @@ class PlanesQuery(PageQuery):
 
 
 class BootstrapQuery(Query):
-    """What is to be in a cluster besides."""
+    """What a cluster is to follow, and what is to be in it besides."""
 
+    topology: Annotated[
+        Topology | None, Field(description="Its own view, or the shared release repo; the fleet's unless given.")
+    ] = None
     reporter: Annotated[bool, Field(description="Whether there is to be a reporter.")] = False
     reporter_image: Annotated[
         Name | None, Field(description="Its image; the one of this version beside the bundles unless given.")

@@ -11,12 +11,12 @@ import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, make_release, make_world
 from ums.domain.bootstrapping import Credentials, render_bootstrap
-from ums.domain.errors import InvalidInputError
+from ums.domain.errors import ConflictError, InvalidInputError
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_state
 from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory, TrustPolicy
-from ums.domain.world import World
+from ums.domain.world import Topology, World
 
 CREDENTIALS = Credentials("acme/prod", "a-password", "an-event-key")
 
@@ -101,19 +101,42 @@ def test_the_first_pull_cannot_be_an_old_one() -> None:
     assert state == render_state(PROD, offer(world, PROD, {}, serial=5, now=NOW))
 
 
-def test_only_signed_commits_of_the_delivery_branch_are_followed() -> None:
-    """And of those, only this data plane's folder."""
-    objects = bootstrap(url="https://ums.example.com")
+@pytest.mark.parametrize(
+    ("topology", "remote"),
+    [
+        (Topology.VIEW, {"url": "https://ums.example.com/git/acme/prod", "ref": {"branch": "view"}}),
+        (
+            Topology.SHARED,
+            {
+                "url": "https://ums.example.com/git/release-repo",
+                "ref": {"branch": "delivery"},
+                "sparseCheckout": ["pdps/acme/prod"],
+            },
+        ),
+    ],
+)
+def test_only_signed_commits_are_followed(topology: Topology, remote: dict[str, Any]) -> None:
+    """Of its own remote or of the shared one, and of that only this data plane's folder, which is at the same path."""
+    objects = bootstrap(url="https://ums.example.com", topology=topology)
     source = find(objects, "GitRepository", "ums")["spec"]
-    assert source["url"] == "https://ums.example.com/git/release-repo"
-    assert source["ref"] == {"branch": "delivery"}
+    assert {key: source[key] for key in remote} == remote
     assert source["verify"] == {"mode": "HEAD", "secretRef": {"name": "ums-state-keys"}}
     assert source["secretRef"] == {"name": "ums-git"}
-    assert source["sparseCheckout"] == ["pdps/acme/prod"]
     root = find(objects, "Kustomization", "ums-root")["spec"]
     assert root["path"] == "./pdps/acme/prod"
     assert root["serviceAccountName"] == "ums-root"
     assert (root["wait"], root["prune"], root["deletionPolicy"]) == (True, True, "Orphan")
+
+
+def test_a_data_plane_can_be_told_to_follow_its_view_alone() -> None:
+    """In a fleet that shares the release repo; the other way round its credential would not open it."""
+    world = make_trusting_world()
+    desired = offer(world, PROD, {}, serial=5, now=NOW)
+    with pytest.raises(ConflictError, match="view alone"):
+        render_bootstrap(world, PROD, desired, CREDENTIALS, topology=Topology.SHARED)
+    world = replace(world, settings=replace(world.settings, topology=Topology.SHARED))
+    objects = render_bootstrap(world, PROD, desired, CREDENTIALS, topology=Topology.VIEW)
+    assert find(objects, "GitRepository", "ums")["spec"]["ref"] == {"branch": "view"}
 
 
 def test_events_come_back_signed_and_about_our_objects_alone() -> None:

@@ -13,6 +13,7 @@ import requests
 
 from tests.contract.registries import serve
 from ums.edge.git_http import GitHTTP
+from ums.edge.registry import Challenge
 
 LOGIN = "Basic " + base64.b64encode(b"acme/prod:secret").decode()
 ENV = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
@@ -37,7 +38,9 @@ def url(tmp_path: Path) -> Iterator[str]:
     git("clone", "--quiet", "--bare", str(tmp_path / "work"), str(bare), cwd=tmp_path)
     for ref in ("refs/heads/delivery", "refs/heads/draft", "refs/heads/main2", "refs/tags/v1", "refs/ums/x"):
         git("update-ref", ref, "main", cwd=bare)
-    with serve(GitHTTP(bare, authorize=lambda header: header == LOGIN)) as address:
+    with serve(
+        GitHTTP(bare, authorize=lambda header: None if header == LOGIN else Challenge.UNAUTHENTICATED)
+    ) as address:
         yield f"http://{address}"
 
 
@@ -81,7 +84,7 @@ def test_a_git_that_hangs_is_ended(tmp_path: Path, stuck: str, status: int) -> N
     git("init", "--quiet", "--bare", "repo.git", cwd=tmp_path)
     (tmp_path / "repo.git" / stuck).unlink(missing_ok=True)
     os.mkfifo(tmp_path / "repo.git" / stuck)  # to read it is to wait for a writer
-    with serve(GitHTTP(tmp_path / "repo.git", authorize=lambda _header: True, timeout_seconds=0.5)) as address:
+    with serve(GitHTTP(tmp_path / "repo.git", authorize=lambda _header: None, timeout_seconds=0.5)) as address:
         answer = requests.get(f"http://{address}/info/refs?service=git-upload-pack", timeout=30)
     assert answer.status_code == status
     assert b"capabilities" not in answer.content

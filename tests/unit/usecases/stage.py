@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from tests.doubles.memory_views import MemoryViews
 from tests.policies import accepted
 from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
@@ -125,6 +126,7 @@ class Stage:
         self.verify = Verify(self.registry, CosignBundleVerifier())
         self.services = Services.wire(
             release_repo=self.release_repo,
+            views=MemoryViews(self.release_repo),
             store=self.store,
             clock=self.clock,
             verify=self.verify,

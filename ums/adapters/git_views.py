@@ -1,0 +1,266 @@
+"""Views: for each data plane a Git commit that holds its folder of ``delivery`` and nothing else.
+
+The folder stays at its own path, so that the view of another data plane, served by mistake or malice, lacks what a
+cluster looks for. The commit has no parent; author, date and message come from the state in the folder, and Ed25519
+signatures are deterministic: so it is a pure function of the folder and the key. Nothing is stored, neither objects
+nor refs: the few objects that are not in the release repo are made again whenever they are asked for.
+
+Only folders of commits that this service signed become views: what somebody else wrote to the branch is never given
+a signature by being looked at.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+from ums.adapters._git import Git, Objects
+from ums.adapters._git_objects import (
+    SUBMODULE,
+    entries_of,
+    folder_of,
+    object_id,
+    pack,
+    packed,
+    signed_commit,
+    take_apart,
+)
+from ums.adapters._release_files import offered_in
+from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.domain import layout
+from ums.domain.errors import UnavailableError
+from ums.domain.names import PDPName
+from ums.domain.views import View
+from ums.domain.world import World
+from ums.ports import StateSigner
+
+_RECENT_COMMITS = 64
+"""So far back on ``delivery`` a view can still be fetched: a clone that races with commits succeeds."""
+_REPORTED_COMMITS = 2000
+"""So far back it is looked for what a data plane reports on."""
+_REPORTED_SERIALS = 16
+_VIEWS_KEPT = 50_000
+_MAX_OBJECT = 16 << 20
+_MAX_VIEW = 64 << 20
+_MAX_OBJECTS = 10_000
+_CACHED_OBJECT = 64 << 10
+_CACHE = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A data plane's folder at some commit: what its view is made of."""
+
+    pdp: PDPName
+    tree: str
+    serial: int
+    issued: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """An object as it stands in packs; ``children`` of a tree."""
+
+    content: bytes
+    children: tuple[str, ...] = ()
+
+
+class GitViews:
+    """Implements ``ports.Views``.
+
+    Args:
+        path: the release repo.
+        signer: of the views' commits, and who must have signed what they are taken from.
+        author: ``Name <mail>``.
+        read: returns the release repo's state.
+
+    """
+
+    def __init__(self, path: Path, signer: StateSigner, *, author: str, read: Callable[[], World]) -> None:
+        self._git = Git(path, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+        self._objects = Objects(self._git)
+        self._signer = signer
+        self._author = author
+        self._read = read
+        self._heads: dict[PDPName, tuple[str, View, _Folder] | tuple[str, None, None]] = {}
+        """For each data plane what is served at which commit of ``delivery``."""
+        self._trusted = ("", "")
+        self._known: OrderedDict[str, _Folder] = OrderedDict()
+        """By the id of its view, what was served or looked for."""
+        self._cache: dict[str, _Packed] = {}
+        self._cached = 0
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """End what runs beside; it starts again when it is needed."""
+        self._objects.close()
+
+    def head(self, pdp: PDPName) -> View | None:
+        """Return the view of what a data plane was offered last, or ``None``. Usually answered from memory."""
+        return self._head(pdp)[1]
+
+    def pack(self, pdp: PDPName, commit_id: str) -> bytes | None:
+        """Return all objects of a data plane's view as a Git pack; ``None`` if it is neither its newest nor recent.
+
+        Raises:
+            UnavailableError: Git failed, or the view is larger than any should be.
+
+        """
+        _, view, folder = self._head(pdp)
+        if view is None or view.commit_id != commit_id:
+            folder = self._recent(pdp, commit_id)
+        if folder is None:
+            return None
+        made = [packed(kind, content) for kind, content in self._made(folder)]
+        return pack([*made, *(each.content for each in self._walk(folder.tree))])
+
+    def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
+        """Return the serial of a data plane's view, or ``None`` if it is none that it was offered lately."""
+        self._head(pdp)
+        folder = self._known.get(commit_id) or self._reported(pdp, commit_id)
+        return folder.serial if folder is not None and folder.pdp == pdp else None
+
+    def _head(self, pdp: PDPName) -> tuple[str, View, _Folder] | tuple[str, None, None]:
+        delivery = self._read().base.delivery
+        known = self._heads.get(pdp)
+        if known is not None and known[0] == delivery:
+            return known
+        trusted = self._trust(delivery)
+        folder = self._folder(trusted, pdp) if trusted else None
+        found = (delivery, View(self._view(folder), folder.serial), folder) if folder else (delivery, None, None)
+        self._heads[pdp] = found
+        return found
+
+    def _trust(self, delivery: str) -> str:
+        """Return the newest commit that led to this one, or this one, that we signed; empty if there is none."""
+        looked_at, found = self._trusted
+        if delivery == looked_at:
+            return found
+        found = next((each for each in self._led_to(delivery) if self._is_ours(each)), "") if delivery else ""
+        self._trusted = delivery, found
+        return found
+
+    def _led_to(self, commit_id: str) -> Iterator[str]:
+        # Nearly always the first is the one.
+        yield commit_id
+        yield from self._led(commit_id, f"--max-count={_RECENT_COMMITS}")[1:]
+
+    def _led(self, commit_id: str, *arguments: str) -> list[str]:
+        return self._git.run("rev-list", "--first-parent", commit_id, *arguments).decode().split()
+
+    def _is_ours(self, commit_id: str) -> bool:
+        found = self._objects.get(commit_id, limit=_MAX_OBJECT)
+        if found is None or found[1] != "commit":
+            return False
+        parts = take_apart(found[2])
+        return verify_ssh_signature(parts.payload, parts.signature, [self._signer.public_key]) is not None
+
+    def _folder(self, commit_id: str, pdp: PDPName) -> _Folder | None:
+        """Return a data plane's folder at a commit."""
+        path = f"{commit_id}:{layout.plane_folder(pdp).rstrip('/')}"
+        found = self._objects.get(path, limit=_MAX_OBJECT)
+        state = self._objects.get(f"{commit_id}:{layout.plane_state(pdp)}", limit=_MAX_OBJECT)
+        desired = offered_in(state[2], layout.plane_state(pdp)) if state else None
+        if found is None or found[1] != "tree" or desired is None:
+            return None
+        return _Folder(pdp, found[0], desired.serial, desired.issued)
+
+    def _view(self, folder: _Folder) -> str:
+        """Return the id of a folder's view, and remember what it is made of."""
+        kind, content = self._made(folder)[0]
+        commit_id = object_id(kind, content)
+        with self._lock:
+            self._known[commit_id] = folder
+            self._known.move_to_end(commit_id)
+            while len(self._known) > _VIEWS_KEPT:
+                self._known.popitem(last=False)
+        return commit_id
+
+    def _made(self, folder: _Folder) -> list[tuple[str, bytes]]:
+        """Return the objects of a view that are not in the release repo, the commit first."""
+        trees, tree = [], folder.tree
+        for name in reversed(layout.plane_folder(folder.pdp).rstrip("/").split("/")):
+            trees.append(("tree", folder_of(name, tree)))
+            tree = object_id(*trees[-1])
+        commit = signed_commit(
+            tree,
+            [],
+            author=self._author,
+            seconds=int(folder.issued.timestamp()),
+            message=f"{folder.pdp}: Offer serial {folder.serial}\n",
+            sign=self._signer.sign,
+        )
+        return [("commit", commit), *trees]
+
+    def _recent(self, pdp: PDPName, commit_id: str) -> _Folder | None:
+        delivery = self._read().base.delivery
+        return self._find(pdp, commit_id, self._led_to(delivery)) if delivery else None
+
+    def _reported(self, pdp: PDPName, commit_id: str) -> _Folder | None:
+        delivery = self._read().base.delivery
+        if not delivery:
+            return None
+        back = (
+            self._git.run("rev-list", "--first-parent", f"--max-count={_REPORTED_COMMITS}", delivery).decode().split()
+        )
+        before = [f"^{back[-1]}"] if len(back) == _REPORTED_COMMITS else []
+        count = f"--max-count={_REPORTED_SERIALS}"
+        path = layout.plane_state(pdp)
+        listed = self._git.run("rev-list", "--first-parent", count, delivery, *before, "--", path).decode().split()
+        return self._find(pdp, commit_id, iter(listed))
+
+    def _find(self, pdp: PDPName, commit_id: str, commits: Iterable[str]) -> _Folder | None:
+        """Return the folder whose view has this id, of the commits that we signed."""
+        seen = set()
+        for each in commits:
+            folder = self._folder(each, pdp)
+            if folder is None or folder.tree in seen or not self._is_ours(each):
+                continue
+            seen.add(folder.tree)
+            if self._view(folder) == commit_id:
+                return folder
+        return None
+
+    def _walk(self, tree: str) -> Iterator[_Packed]:
+        """Yield every object below a tree, and the tree, once.
+
+        Raises:
+            UnavailableError: one is missing, or there are more or larger ones than there should be.
+
+        """
+        left, seen, size = [tree], {tree}, 0
+        while left:
+            found = self._object(left.pop())
+            size += len(found.content)
+            new = [each for each in dict.fromkeys(found.children) if each not in seen]
+            seen.update(new)
+            left += new
+            if size > _MAX_VIEW or len(seen) > _MAX_OBJECTS:
+                raise UnavailableError(
+                    f"a view has more than {_MAX_OBJECTS} objects or {_MAX_VIEW} bytes",
+                    hint="serve data planes of this size from the shared release repo",
+                )
+            yield found
+
+    def _object(self, name: str) -> _Packed:
+        if (known := self._cache.get(name)) is not None:
+            return known
+        found = self._objects.get(name, limit=_MAX_OBJECT)
+        if found is None:
+            raise UnavailableError(f"object {name} is not in the release repo", hint="git fsck tells what else is not")
+        _, kind, content = found
+        children: tuple[str, ...] = ()
+        if kind == "tree":
+            children = tuple(each for mode, each in entries_of(content) if mode != SUBMODULE)
+        made = _Packed(packed(kind, content), children)
+        if len(made.content) <= _CACHED_OBJECT:
+            self._cached += len(made.content)
+            if self._cached > _CACHE:
+                self._cache.clear()
+                self._cached = len(made.content)
+            self._cache[name] = made
+        return made
