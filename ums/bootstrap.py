@@ -195,7 +195,8 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
         path = environ.get("PATH_INFO", "")
         if path.startswith(GIT_PREFIX + "/") and is_view(path.removeprefix(GIT_PREFIX)):
             below(GIT_PREFIX, environ)
-            note(surface="view", route=view_route(environ["PATH_INFO"]))
+            route = view_route(environ["PATH_INFO"])
+            note(surface="view", route=route, is_routine=route.endswith("/info/refs"))
             return edge(views, environ, start_response)
         if path.startswith(RELEASE_REPO_PREFIX + "/"):
             below(RELEASE_REPO_PREFIX, environ)

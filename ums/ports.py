@@ -560,7 +560,7 @@ class Meter(Protocol):
         ...
 
     def count_request(self, surface: str, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request that was answered; ``surface`` is api, git or registry."""
+        """Count a request that was answered; ``surface`` is api, view, git or registry."""
         ...
 
     def tell_leader(self, *, leads: bool) -> None:

@@ -44,7 +44,7 @@ from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
 
 SIZE = 10_000
-_PLANES = [PDPName(f"org-{number % 50}", f"pdp-{number}") for number in range(SIZE)]
+PLANES = [PDPName(f"org-{number % 50}", f"pdp-{number}") for number in range(SIZE)]
 _CONNECTIONS = 32
 _EVENTS = 3_000
 _READS = 60
@@ -56,7 +56,7 @@ def bench_events(folder: Path) -> None:
     """Print the figures for both databases."""
     data = folder / "data"
     data.mkdir(parents=True)
-    offered = _make_fleet(data)
+    offered = make_fleet(data)
     print(f"\nevents of a fleet of {SIZE:,}, {_CONNECTIONS} connections kept, best of {_ROUNDS}; load {_load()}")
     _bench_database("SQLite", folder, f"sqlite:///{data / 'ums.db'}", "", offered)
     bin_folder = binaries()
@@ -67,10 +67,10 @@ def bench_events(folder: Path) -> None:
         _bench_database("PostgreSQL", folder, server.create_database(), server.password, offered)
 
 
-def _make_fleet(data: Path) -> tuple[str, int]:
+def make_fleet(data: Path) -> tuple[str, int]:
     """Register and offer something to everybody; return the commit with the offers, and their serial."""
     signer = CosignBundleSigner(generate_private_key(SECP256R1()), "release")
-    record = make_record(data, signer, _PLANES)
+    record = make_record(data, signer, PLANES)
     registry = MemoryRegistry()
     verify = Verify(registry, CosignBundleVerifier())
     publish_all(data, signer, verify, RegisterRelease(record, verify))
@@ -78,7 +78,7 @@ def _make_fleet(data: Path) -> tuple[str, int]:
     world, serial = repo.read(), int(now.timestamp())
     components = {each.name: VERSIONS[0] for each in world.entry("bundle", VERSIONS[0]).release.components}
     bundles = {"bundle": BundleState(VERSIONS[0], components)}
-    offers = {pdp: offer(world, pdp, bundles, serial=serial, now=now) for pdp in _PLANES}
+    offers = {pdp: offer(world, pdp, bundles, serial=serial, now=now) for pdp in PLANES}
     base = repo.commit(decision({}, render_planes(world, offers)), base=world.base)
     (data / "master.key").write_bytes(secrets.token_bytes(MASTER_BYTES))
     return base.delivery, serial
@@ -88,7 +88,7 @@ def _bench_database(kind: str, folder: Path, url: str, password: str, offered: t
     data, (commit, serial) = folder / "data", offered
     store, clock = SqlStore(url, password=password or None), SystemClock()
     said = Report(serial, Health.HEALTHY, "Applied", "", clock.now() - timedelta(hours=1), clock.now())
-    for pdp in _PLANES:
+    for pdp in PLANES:
         store.record(pdp, said)
     security = SecurityEvents(SqlSecurityLog(store.database), clock)
     token = IssueToken(store, clock, security)(Holder("bench", frozenset({"viewer"})), expires=None, by=ADMIN)
@@ -143,7 +143,7 @@ def _measure(kind: str, ports: Sequence[int], floor_port: int, events: Iterator[
 def _events(master: bytes, commit: str) -> Iterator[bytes]:
     """Yield signed events of all data planes in turn, each newer than the one before."""
     credentials = DerivedCredentials(master)
-    keys = [credentials.credentials(pdp, generation=1).event_key.encode() for pdp in _PLANES]
+    keys = [credentials.credentials(pdp, generation=1).event_key.encode() for pdp in PLANES]
     at = SystemClock().now()
     for turn in itertools.count():
         body = json.dumps(
@@ -157,7 +157,7 @@ def _events(master: bytes, commit: str) -> Iterator[bytes]:
                 "reportingController": "kustomize-controller",
             }
         ).encode()
-        for pdp, key in zip(_PLANES, keys, strict=True):
+        for pdp, key in zip(PLANES, keys, strict=True):
             signature = hmac.new(key, body, hashlib.sha256).hexdigest()
             yield post(f"/api/v1/pdps/{pdp}/events", body, f"X-Signature: sha256={signature}")
 

@@ -125,7 +125,7 @@ def make_record(folder: Path, signer: CosignBundleSigner, planes: Sequence[PDPNa
     signatory = signer.signatory()
     assert isinstance(signatory, KeySigner)
     documents = {
-        layout.SETTINGS: {"url": "http://127.0.0.1", "registry": str(PREFIX)},
+        layout.SETTINGS: {"url": "http://127.0.0.1", "registry": str(PREFIX), "topology": "shared"},
         layout.TRUST: {
             "signers": {"release": {"key": signatory.public_key}},
             "bundles": {"*": {"signers": ["release"], "threshold": 1}},

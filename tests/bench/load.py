@@ -81,5 +81,7 @@ def _status(answer: bytes) -> int | None:
     head, end, body = answer.partition(b"\r\n\r\n")
     if not end:
         return None
-    length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-    return int(head.split()[1]) if len(body) >= int(length.split(b":")[1]) else None
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    length = fields.get(b"content-length")
+    is_whole = body.endswith(b"0\r\n\r\n") if length is None else len(body) >= int(length)
+    return int(head.split()[1]) if is_whole else None

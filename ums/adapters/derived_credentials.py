@@ -6,6 +6,7 @@ Nothing is stored but the master secret; the generation, which rotates a credent
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -27,5 +28,10 @@ class DerivedCredentials:
         return Credentials(str(pdp), self._derive("password", pdp, generation), self._derive("events", pdp, generation))
 
     def _derive(self, purpose: str, pdp: PDPName, generation: int) -> str:
-        info = f"ums/v1/{purpose}/{pdp}/{generation}".encode()
-        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self.master).hex()
+        return _derived(self.master, f"ums/v1/{purpose}/{pdp}/{generation}")
+
+
+@lru_cache(maxsize=65_536)
+def _derived(master: bytes, info: str) -> str:
+    """Return a key. Kept: each data plane proves itself each minute."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info.encode()).derive(master).hex()

@@ -62,7 +62,7 @@ class PrometheusMeter:
         )
         self._requests = Counter(
             "ums_http_requests",
-            "Requests answered, by surface (api, git, registry) and route template.",
+            "Requests answered, by surface (api, view, git, registry) and route template.",
             ["surface", "route", "method", "status"],
             registry=self._registry,
         )

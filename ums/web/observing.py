@@ -26,7 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _ENVIRON_KEY = "ums.request_id"
 _EVENTS = "/api/v1/pdps/<org>/<pdp>/events"
 _EVENT_RESULTS = {400: "invalid", 401: "unauthenticated", 413: "invalid"}
-_SERVER_ERROR = 500
+_OK, _SERVER_ERROR = 200, 500
 _UNFORESEEN = b"something failed that UMS did not foresee; its log has the details\n"
 
 
@@ -39,14 +39,16 @@ class _Noted:
     subject: str = ""
     event: str = ""
     status: int = 0
+    is_routine: bool = False
+    """Asked by each data plane each minute: counted, but not told where it succeeds."""
     origin: Origin = NOWHERE
 
 
 _NOTED: ContextVar[_Noted | None] = ContextVar("noted", default=None)
 
 
-def note(**known: str) -> None:
-    """Note something about the request under way: ``surface``, ``route``, ``subject``, ``event``."""
+def note(**known: str | bool) -> None:
+    """Note something about the request under way: ``surface``, ``route``, ``subject``, ``event``, ``is_routine``."""
     noted = _NOTED.get()
     for name, value in known.items() if noted is not None else ():
         setattr(noted, name, value)
@@ -115,6 +117,10 @@ class Observed:
         if noted.route == _EVENTS:
             self._meter.count_event(noted.event or _EVENT_RESULTS.get(noted.status, "failed"))
         level = logging.WARNING if noted.status >= _SERVER_ERROR else logging.INFO
+        if noted.is_routine and noted.status == _OK:
+            level = logging.DEBUG
+        if not _LOG.isEnabledFor(level):
+            return
         _LOG.log(
             level,
             "request",
