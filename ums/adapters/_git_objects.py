@@ -27,8 +27,8 @@ def folder_of(name: str, tree: str) -> bytes:
     return b"%b %b\0%b" % (FOLDER, name.encode(), bytes.fromhex(tree))
 
 
-def entries_of(tree: bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield mode and id of each entry of a tree.
+def entries_of(tree: bytes) -> Iterator[tuple[bytes, bytes, str]]:
+    """Yield mode, name and id of each entry of a tree.
 
     Raises:
         ValueError: it is no tree.
@@ -37,7 +37,8 @@ def entries_of(tree: bytes) -> Iterator[tuple[bytes, str]]:
     start = 0
     while start < len(tree):
         end = tree.index(b"\0", start) + 1
-        yield tree[start : tree.index(b" ", start, end)], tree[end : end + _ID_BYTES].hex()
+        mode, _, name = tree[start : end - 1].partition(b" ")
+        yield mode, name, tree[end : end + _ID_BYTES].hex()
         start = end + _ID_BYTES
 
 

@@ -12,7 +12,7 @@ a signature by being looked at.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from threading import Lock
 
 from ums.adapters._git import Git, Objects
 from ums.adapters._git_objects import (
+    FOLDER,
     SUBMODULE,
     entries_of,
     folder_of,
@@ -33,6 +34,7 @@ from ums.adapters._release_files import offered_in
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
 from ums.domain.errors import UnavailableError
+from ums.domain.fleet import Desired
 from ums.domain.names import PDPName
 from ums.domain.views import View
 from ums.domain.world import World
@@ -69,6 +71,21 @@ class _Packed:
     children: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """Where ``delivery`` is.
+
+    Attributes:
+        trusted: the newest commit on the way there that we signed; empty if there is none.
+        orgs: of each organization, its tree at ``trusted``.
+
+    """
+
+    delivery: str
+    trusted: str
+    orgs: Mapping[str, str]
+
+
 class GitViews:
     """Implements ``ports.Views``.
 
@@ -86,9 +103,11 @@ class GitViews:
         self._signer = signer
         self._author = author
         self._read = read
-        self._heads: dict[PDPName, tuple[str, View, _Folder] | tuple[str, None, None]] = {}
-        """For each data plane what is served at which commit of ``delivery``."""
-        self._trusted = ("", "")
+        self._head = _Head("", "", {})
+        self._planes: dict[str, tuple[str, Mapping[str, str]]] = {}
+        """By organization its tree, and the trees of its data planes."""
+        self._views: dict[PDPName, tuple[View, _Folder]] = {}
+        """What was made of which folder; it counts as long as the folder is the same."""
         self._known: OrderedDict[str, _Folder] = OrderedDict()
         """By the id of its view, what was served or looked for."""
         self._cache: dict[str, _Packed] = {}
@@ -101,7 +120,8 @@ class GitViews:
 
     def head(self, pdp: PDPName) -> View | None:
         """Return the view of what a data plane was offered last, or ``None``. Usually answered from memory."""
-        return self._head(pdp)[1]
+        current = self._current(pdp)
+        return current[0] if current else None
 
     def pack(self, pdp: PDPName, commit_id: str) -> bytes | None:
         """Return all objects of a data plane's view as a Git pack; ``None`` if it is neither its newest nor recent.
@@ -110,9 +130,9 @@ class GitViews:
             UnavailableError: Git failed, or the view is larger than any should be.
 
         """
-        _, view, folder = self._head(pdp)
-        if view is None or view.commit_id != commit_id:
-            folder = self._recent(pdp, commit_id)
+        current = self._current(pdp)
+        is_newest = current is not None and current[0].commit_id == commit_id
+        folder = current[1] if current and is_newest else self._recent(pdp, commit_id)
         if folder is None:
             return None
         made = [packed(kind, content) for kind, content in self._made(folder)]
@@ -120,29 +140,47 @@ class GitViews:
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's view, or ``None`` if it is none that it was offered lately."""
-        self._head(pdp)
+        self._current(pdp)
         folder = self._known.get(commit_id) or self._reported(pdp, commit_id)
         return folder.serial if folder is not None and folder.pdp == pdp else None
 
-    def _head(self, pdp: PDPName) -> tuple[str, View, _Folder] | tuple[str, None, None]:
-        delivery = self._read().base.delivery
-        known = self._heads.get(pdp)
-        if known is not None and known[0] == delivery:
-            return known
-        trusted = self._trust(delivery)
-        folder = self._folder(trusted, pdp) if trusted else None
-        found = (delivery, View(self._view(folder), folder.serial), folder) if folder else (delivery, None, None)
-        self._heads[pdp] = found
-        return found
+    def _current(self, pdp: PDPName) -> tuple[View, _Folder] | None:
+        world = self._read()
+        head = self._head if self._head.delivery == world.base.delivery else self._look(world.base.delivery)
+        tree = self._planes_of(head, pdp.org).get(pdp.pdp)
+        known = self._views.get(pdp)
+        if tree is None or (known is not None and known[1].tree == tree):
+            return known if tree else None
+        plane = world.planes.get(pdp) if head.trusted == head.delivery else None
+        # As a rule the state was read already, together with all others.
+        desired = plane.desired if plane else self._state(head.trusted, pdp)
+        if desired is None:
+            return None
+        folder = _Folder(pdp, tree, desired.serial, desired.issued)
+        self._views[pdp] = made = View(self._view(folder), folder.serial), folder
+        return made
 
-    def _trust(self, delivery: str) -> str:
-        """Return the newest commit that led to this one, or this one, that we signed; empty if there is none."""
-        looked_at, found = self._trusted
-        if delivery == looked_at:
-            return found
-        found = next((each for each in self._led_to(delivery) if self._is_ours(each)), "") if delivery else ""
-        self._trusted = delivery, found
-        return found
+    def _look(self, delivery: str) -> _Head:
+        """Take in where ``delivery`` is, and the newest commit that led there, or it itself, that we signed."""
+        trusted = next((each for each in self._led_to(delivery) if self._is_ours(each)), "") if delivery else ""
+        self._head = _Head(delivery, trusted, self._folders(f"{trusted}:pdps") if trusted else {})
+        return self._head
+
+    def _planes_of(self, head: _Head, org: str) -> Mapping[str, str]:
+        tree = head.orgs.get(org)
+        if tree is None:
+            return {}
+        known = self._planes.get(org)
+        if known is None or known[0] != tree:
+            self._planes[org] = known = tree, self._folders(tree)
+        return known[1]
+
+    def _folders(self, tree: str) -> dict[str, str]:
+        """Return the folders in a tree, by name."""
+        found = self._objects.get(tree, limit=_MAX_OBJECT)
+        if found is None or found[1] != "tree":
+            return {}
+        return {name.decode(errors="replace"): each for mode, name, each in entries_of(found[2]) if mode == FOLDER}
 
     def _led_to(self, commit_id: str) -> Iterator[str]:
         # Nearly always the first is the one.
@@ -159,12 +197,15 @@ class GitViews:
         parts = take_apart(found[2])
         return verify_ssh_signature(parts.payload, parts.signature, [self._signer.public_key]) is not None
 
+    def _state(self, commit_id: str, pdp: PDPName) -> Desired | None:
+        path = layout.plane_state(pdp)
+        found = self._objects.get(f"{commit_id}:{path}", limit=_MAX_OBJECT)
+        return offered_in(found[2], path) if found else None
+
     def _folder(self, commit_id: str, pdp: PDPName) -> _Folder | None:
         """Return a data plane's folder at a commit."""
-        path = f"{commit_id}:{layout.plane_folder(pdp).rstrip('/')}"
-        found = self._objects.get(path, limit=_MAX_OBJECT)
-        state = self._objects.get(f"{commit_id}:{layout.plane_state(pdp)}", limit=_MAX_OBJECT)
-        desired = offered_in(state[2], layout.plane_state(pdp)) if state else None
+        found = self._objects.get(f"{commit_id}:{layout.plane_folder(pdp).rstrip('/')}", limit=_MAX_OBJECT)
+        desired = self._state(commit_id, pdp)
         if found is None or found[1] != "tree" or desired is None:
             return None
         return _Folder(pdp, found[0], desired.serial, desired.issued)
@@ -255,7 +296,7 @@ class GitViews:
         _, kind, content = found
         children: tuple[str, ...] = ()
         if kind == "tree":
-            children = tuple(each for mode, each in entries_of(content) if mode != SUBMODULE)
+            children = tuple(each for mode, _, each in entries_of(content) if mode != SUBMODULE)
         made = _Packed(packed(kind, content), children)
         if len(made.content) <= _CACHED_OBJECT:
             self._cached += len(made.content)
