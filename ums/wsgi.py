@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import BoundedSemaphore, Event
 from typing import Any
@@ -78,6 +79,41 @@ class _Body(Body):  # type: ignore[misc]  # gunicorn has no types
         self.buf.write(content + rest)
 
 
+class _Joining:
+    """A socket that sends the head of an answer together with the first of its body: half as many packets for a poll.
+
+    Whatever else is asked of it, what it holds is sent first.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._held = b""
+
+    def sendall(self, data: bytes) -> None:
+        """Send bytes, or hold them if they are a head."""
+        if not self._held and data.startswith(b"HTTP/1."):
+            self._held = data
+            return
+        held, self._held = self._held, b""
+        self._sock.sendall(held + data)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a socket has
+        """Return what the socket has."""
+        if self._held:
+            self.sendall(b"")
+        return getattr(self._sock, name)
+
+
+@contextmanager
+def _together(conn: Any) -> Iterator[None]:  # noqa: ANN401 - gunicorn's connection
+    sock, conn.sock = conn.sock, _Joining(conn.sock)
+    try:
+        yield
+    finally:
+        joining, conn.sock = conn.sock, sock
+        joining.fileno()  # an answer without a body is sent now
+
+
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Lets nobody wait for who is slow.
 
@@ -110,7 +146,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         except ConnectionError:
             write_error(conn.sock, 400, "Bad Request", "the body did not come whole")
             return False
-        with self._answering:
+        with self._answering, _together(conn):
             return bool(super().handle_request(req, conn))
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
