@@ -216,6 +216,10 @@ class ReleaseRepo(Protocol):
         """
         ...
 
+    def maintain(self) -> None:
+        """Store what there is compactly, so that reading stays fast; nothing is lost, others go on meanwhile."""
+        ...
+
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         ...

@@ -105,6 +105,9 @@ class MemoryReleaseRepo:
         ]
         return found[skip : skip + limit]
 
+    def maintain(self) -> None:
+        """Do nothing: it is compact."""
+
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         path = layout.plane_state(pdp)

@@ -15,7 +15,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
@@ -48,6 +48,7 @@ _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
 _COMMITS_KEPT = 8
 _PATIENCE_SECONDS = 15.0
+_MAINTENANCE_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 _LEFT_BEHIND_SECONDS = 5.0
 """Other programs, such as a push, hold a ref for an instant."""
 _UNBORN_REF = "refs/ums/unborn"
@@ -216,6 +217,22 @@ class GitReleaseRepo:
         except UmsError:
             return None
         return serial_of(content, path)
+
+    def maintain(self) -> None:
+        """Join packs and loose objects, and write down the graph of commits.
+
+        Packs are joined by size, so that most days move little; whatever is in one stays, reachable or not. Git reads
+        and writes meanwhile. What a process that was killed left half written goes after a day.
+        """
+        yesterday = time.time() - _DAY_SECONDS
+        for pattern in ("**/tmp_*", "**/.tmp-*", "**/*.lock"):
+            for left in (self._path / "objects").glob(pattern):
+                with suppress(OSError):  # somebody else tidies up, too
+                    if left.stat().st_mtime < yesterday:
+                        left.unlink()
+        git = Git(self._path, timeout=_MAINTENANCE_SECONDS)
+        git.run("repack", "-d", "-l", "-q", "--geometric=2", "--no-write-bitmap-index")
+        git.run("commit-graph", "write", "--reachable", "--changed-paths", "--split")
 
     def _heads(self) -> Base:
         """Return both heads: from their files, as nearly every request asks; from Git where those are not all there."""

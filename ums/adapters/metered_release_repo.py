@@ -38,6 +38,10 @@ class MeteredReleaseRepo:
         """Return the mappings that differ between two commits."""
         return self._inner.documents(before, after)
 
+    def maintain(self) -> None:
+        """Store what there is compactly."""
+        self._inner.maintain()
+
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         return self._inner.serial_at(commit_id, pdp)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
@@ -165,28 +165,31 @@ def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName,
     for move in moves:
         desired = world.planes[move.pdp].desired
         offers.setdefault(move.pdp, dict(desired.bundles) if desired else {})[move.bundle] = move.after
-    life = world.settings.validity
-    young, half = now - life * _FIRST_RENEWAL, now - life / 2
+    young = now - world.settings.validity * _FIRST_RENEWAL
     for name, plane in world.planes.items():
         desired = plane.desired
         if desired is not None and desired.channel == plane.registration.channel and desired.issued > young:
             continue
-        if name not in offers and (desired is None or _is_old(plane, desired, young, half)):
+        if name not in offers and (desired is None or _is_old(plane, desired, world.settings.validity, now)):
             offers[name] = dict(desired.bundles) if desired else {}
     return {**offers}
 
 
 _FIRST_RENEWAL = 0.4
-"""Part of an offer's life after which the first are renewed; the last are half way."""
+"""Part of an offer's life after which the first are renewed; the last are half way, or a batch later."""
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_BATCHES = 168
+"""To an offer's life: offers are renewed by the hour where they last a week, however often the loop looks."""
 
 
-def _is_old(plane: DataPlane, desired: Desired, young: datetime, half: datetime) -> bool:
+def _is_old(plane: DataPlane, desired: Desired, life: timedelta, now: datetime) -> bool:
     """Return whether an offer is to be issued again as it is: for another channel, or by age.
 
-    Data planes that moved together are not renewed together.
+    Data planes that moved together are not renewed together; those that come about the same time are, in one commit.
     """
-    mine = young - (young - half) * position("renewal", plane.name, None)
-    return desired.channel != plane.registration.channel or desired.issued <= mine
+    share = _FIRST_RENEWAL + (0.5 - _FIRST_RENEWAL) * position("renewal", plane.name, None)
+    due, batch = desired.issued + life * share, life / _BATCHES
+    return desired.channel != plane.registration.channel or now >= due + (_EPOCH - due) % batch
 
 
 @dataclass(slots=True)

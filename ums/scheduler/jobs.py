@@ -37,6 +37,7 @@ def start_scheduler(
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
         "notices": (services.take_notice, _NOTICED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
+        "maintain-repo": (services.release_repo.maintain, timedelta(hours=1)),
     }
     own: dict[str, tuple[Callable[[], object], timedelta]] = {
         "security-log": (services.security.flush, _COUNTED_EVERY),

@@ -158,10 +158,13 @@ def test_a_state_is_issued_again_at_half_its_life() -> None:
     planes = {name: replace(plane, registration=replace(plane.registration, name=name)) for name in names}
     world = world.with_planes(planes)
     world, life = settle(world), world.settings.validity
-    renewed = [len(decide(world, NOW + life * part / 100).offers) for part in range(40, 51)]
+    renewed = [len(decide(world, NOW + life * part / 100).offers) for part in range(40, 52)]
     assert renewed[0] == 0
     assert renewed[-1] == len(names)
     assert max(later - earlier for earlier, later in pairwise(renewed)) < 40
+    often = [len(decide(world, NOW + life * part / 2000).offers) for part in range(800, 1020)]
+    batches = sum(earlier != later for earlier, later in pairwise(often))
+    assert batches <= 18, "however often the loop looks, a fleet is renewed in few commits"
 
 
 def test_a_yanked_release_is_given_to_nobody_new() -> None:
