@@ -43,8 +43,10 @@ from ums.usecases.record import Record
 from ums.usecases.record_cluster import RecordCluster
 from ums.usecases.record_event import RecordEvent
 from ums.usecases.register_release import RegisterRelease
+from ums.usecases.remove_data_plane import RemoveDataPlane
 from ums.usecases.risks import DeclareRisk
 from ums.usecases.roles import GrantRoles
+from ums.usecases.rotate_credentials import RotateCredentials
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.see import See
 from ums.usecases.serve_view import ServeView
@@ -90,6 +92,8 @@ class Services:
     change_data_plane: ChangeDataPlane
     bootstrap_data_plane: BootstrapDataPlane
     serve_view: ServeView
+    rotate_credentials: RotateCredentials
+    remove_data_plane: RemoveDataPlane
     record_event: RecordEvent
     record_cluster: RecordCluster
     reconcile: Reconcile
@@ -135,7 +139,7 @@ class Services:
             record=record,
             answer_once=AnswerOnce(store, clock),
             authenticate=Authenticate(store, clock, security),
-            authenticate_plane=AuthenticatePlane(release_repo, credentials, security),
+            authenticate_plane=AuthenticatePlane(release_repo, credentials, clock, security),
             log_in=LogIn(provider, sessions, clock, security),
             sessions=KnowSessions(release_repo, sessions, clock, security),
             login_attempts=Throttle(_LOGINS),
@@ -158,6 +162,8 @@ class Services:
             bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
             serve_view=ServeView(views, release_repo, store, clock),
             record_event=RecordEvent(release_repo, views, store, clock),
+            rotate_credentials=RotateCredentials(record, credentials, security),
+            remove_data_plane=RemoveDataPlane(record, store, security),
             record_cluster=RecordCluster(store, clock),
             reconcile=Reconcile(record, promote),
             see=See(record, ReadFeed(release_repo)),

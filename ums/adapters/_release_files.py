@@ -35,6 +35,8 @@ from ums.domain.fleet import (
     Management,
     Pin,
     Registration,
+    Retired,
+    Rotation,
     fact_version,
 )
 from ums.domain.freezes import UNREADABLE, Freeze
@@ -179,7 +181,9 @@ class RegistrationModel(StrictModel):
     bundles: list[Name] = Field(min_length=1, description="The bundles it subscribes to.")
     labels: dict[str, str] = Field(default_factory=dict, description="For selecting it; they grant nothing.")
     management: Management = Field(Management.VENDOR, description="Who runs it, and so who decides.")
-    credential_generation: int = Field(1, ge=1, description="Raise it to give the data plane new credentials.")
+    credential_generation: int = Field(
+        1, ge=1, description="Its credentials have this generation at least; ums pdp rotate raises it with an overlap."
+    )
     windows: ScheduleModel = Field(
         default_factory=ScheduleModel,
         description="When it may be offered something new; Flux applies it at its next poll.",
@@ -288,14 +292,15 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-_Decisions = tuple[tuple[Pin, ...], tuple[Hold, ...], tuple[Consent, ...], tuple[AcceptedRisk, ...]]
-_NO_DECISIONS: _Decisions = ((), (), (), ())
+_Decisions = tuple[tuple[Pin, ...], tuple[Hold, ...], tuple[Consent, ...], tuple[AcceptedRisk, ...], Rotation | None]
+_NO_DECISIONS: _Decisions = ((), (), (), (), None)
 _NOTHING_FROZEN: tuple[Freeze, ...] = ()
 _TEMPLATES: WeakKeyDictionary[Shape, Template] = WeakKeyDictionary()
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _STATE = Template(render_state(PDPName("a", "b"), Desired(0, "c", _EPOCH, _EPOCH, {})), STATE_SHAPE.fields)
 """Reads the offers, by far the most files, as they were written."""
 _NO_OFFER: tuple[Desired | None] = (None,)
+_NOT_RETIRED: tuple[Retired | None] = (None,)
 
 
 class ReleaseFiles:
@@ -314,6 +319,7 @@ class ReleaseFiles:
         self._proposals: dict[str, Policy] = {}
         self._entries: dict[tuple[str, str], CatalogEntry] = {}
         self._planes: dict[PDPName, DataPlane] = {}
+        self._retired: dict[PDPName, Retired] = {}
         self._catalog: Mapping[str, Mapping[Version, CatalogEntry]] = {}
         self._risks: dict[str, Risk] = {}
         self._freezes: tuple[Freeze, ...] = ()
@@ -347,6 +353,7 @@ class ReleaseFiles:
         kinds = {kind for kind, *_ in self._stale}
         if "fleet" in kinds:
             self._planes = dict(self._planes)  # worlds that were given away do not change
+            self._retired = dict(self._retired)
         for unit in sorted(self._stale):
             self._read_again(unit, reading)
         if "catalog" in kinds:
@@ -362,6 +369,7 @@ class ReleaseFiles:
             proposals=dict(self._proposals),
             catalog=self._catalog,
             planes=self._planes,
+            retired=self._retired,
             freezes=self._freezes,
             risks={risk.name: risk for risk in self._risks.values()},
             access=self._access,
@@ -379,7 +387,9 @@ class ReleaseFiles:
             case ("fleet", org, pdp):
                 plane = reading.plane_name(org, pdp)
                 if plane is not None:
-                    _put(self._planes, plane, reading.plane(plane))
+                    retired = reading.retired(plane)
+                    _put(self._retired, plane, retired[0] if retired else None)
+                    _put(self._planes, plane, reading.plane(plane, retired))
             case ("risks", path):
                 _put(self._risks, path, reading.risk(path))
             case (layout.FREEZES,):
@@ -508,16 +518,22 @@ class _Reading:
                 self._problems.append(SpecError(error.message, file=f"fleet/{org}/{pdp}", hint=error.hint))
             return None
 
-    def plane(self, name: PDPName) -> DataPlane | None:
+    def retired(self, name: PDPName) -> tuple[Retired | None] | None:
+        """Return what is kept of a data plane that was removed; ``None`` where the file is wrong."""
+        return self._find(self._main, layout.fleet_retired(name), _retired, absent=_NOT_RETIRED)
+
+    def plane(self, name: PDPName, retired: tuple[Retired | None] | None) -> DataPlane | None:
         if layout.fleet_registration(name) not in self._main:
             return None
         registration = self._find(self._main, layout.fleet_registration(name), _registration)
         decisions = self._find(self._main, layout.fleet_decisions(name), _decisions, absent=_NO_DECISIONS)
         offered = self._find(self._delivery, layout.plane_state(name), _offered, absent=_NO_OFFER)
         # A file that is there but wrong must not read as absent: a lost pin would move somebody.
-        if registration is None or decisions is None or offered is None:
+        if registration is None or decisions is None or offered is None or retired is None:
             return None
-        return DataPlane(registration.to_domain(name), *decisions, *offered)
+        pins, holds, consents, accepted, rotation = decisions
+        decided = registration.to_domain(name), pins, holds, consents, accepted
+        return DataPlane(*decided, *offered, rotation=rotation, retired=retired[0])
 
     def _find(
         self,
@@ -645,7 +661,12 @@ def _decisions(content: bytes, path: str) -> _Decisions:
         tuple(Hold.from_dict(each) for each in data.get("holds", [])),
         tuple(Consent.from_dict(each) for each in data.get("consents", [])),
         tuple(AcceptedRisk.from_dict(each) for each in data.get("acceptedRisks", [])),
+        Rotation.from_dict(data["credentials"]) if data.get("credentials") else None,
     )
+
+
+def _retired(content: bytes, path: str) -> tuple[Retired | None]:
+    return (Retired.from_dict(load(content, path)),)
 
 
 def _offered(content: bytes, path: str) -> tuple[Desired]:

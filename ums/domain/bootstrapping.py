@@ -152,13 +152,17 @@ def _secrets(world: World, credentials: Credentials) -> list[dict[str, Any]]:
     trust = world.trust
     keys = {f"{name}.pub": signer.public_key for name, signer in trust.signers.items() if isinstance(signer, KeySigner)}
     state_keys = {f"state-{number}.sshpub": key for number, key in enumerate(trust.state_keys, start=1)}
-    git_login = {"username": credentials.user, "password": credentials.password}
-    secrets = [
+    return [
         _secret(RELEASE_KEYS, keys),
         _secret(STATE_KEYS, state_keys),
-        _secret(_GIT_LOGIN, git_login),
-        _secret(_EVENTS, {"token": credentials.event_key}),
+        *render_credentials(world, credentials),
     ]
+
+
+def render_credentials(world: World, credentials: Credentials) -> list[dict[str, Any]]:
+    """Return the Secrets that a generation of credentials makes, and nothing else."""
+    git_login = {"username": credentials.user, "password": credentials.password}
+    secrets = [_secret(_GIT_LOGIN, git_login), _secret(_EVENTS, {"token": credentials.event_key})]
     if world.settings.registry_login:
         login = base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
         config = {"auths": {world.settings.registry.registry: {**git_login, "auth": login}}}

@@ -190,10 +190,66 @@ class AcceptedRisk:
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new generation of a data plane's credentials, and until when the one before it is accepted, too."""
+
+    generation: int
+    previous_until: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            "generation": self.generation,
+            "previousUntil": to_text(self.previous_until) if self.previous_until else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        until = data.get("previousUntil")
+        return cls(int(data["generation"]), parse_instant(until) if until else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What must be known of a data plane that was removed, should one of its name come again.
+
+    Attributes:
+        last_serial: the highest that it was offered; 0 if none.
+        generation: the last of its credentials.
+
+    """
+
+    last_serial: int
+    generation: int
+    by: str
+    reason: str
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``retired.yaml`` holds."""
+        return {
+            "schema": 1,
+            "lastSerial": self.last_serial,
+            "generation": self.generation,
+            "at": to_text(self.at),
+            "by": self.by,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read it."""
+        at = parse_instant(data["at"])
+        return cls(int(data["lastSerial"]), int(data["generation"]), data["by"], data["reason"], at)
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What people decide about a data plane: ``fleet/<org>/<pdp>/registration.yaml``.
 
     Attributes:
+        credential_generation: which its credentials have at least; ``DataPlane.generation`` is the one that counts.
         windows: when it may be offered something new; Flux applies it when it next polls.
         ask: its owner is asked before each release …
         standing_consent: … but for these classes.
@@ -228,7 +284,7 @@ class Registration:
             "bundles": list(self.bundles),
             "labels": dict(self.labels),
             "management": self.management.value,
-            "credentialGeneration": self.credential_generation,
+            **({"credentialGeneration": self.credential_generation} if self.credential_generation > 1 else {}),
             **({"ask": True} if self.ask else {}),
             **(
                 {"standingConsent": sorted(each.value for each in self.standing_consent)}
@@ -443,7 +499,13 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """Everything known about one data plane."""
+    """Everything known about one data plane.
+
+    Attributes:
+        rotation: the last of its credentials, if there was one.
+        retired: when one of its name was removed before it.
+
+    """
 
     registration: Registration
     pins: tuple[Pin, ...] = ()
@@ -453,6 +515,8 @@ class DataPlane:
     desired: Desired | None = None
     report: Report | None = None
     reported_facts: Facts = _UNKNOWN
+    rotation: Rotation | None = None
+    retired: Retired | None = None
     _fresh_until: datetime = field(init=False, repr=False, compare=False, default=_EVER)
     """Until when the report is not stale: reckoned once, since health is asked of whole fleets all the time."""
 
@@ -472,11 +536,34 @@ class DataPlane:
         """Return ``org/pdp``."""
         return self.registration.name
 
+    @property
+    def generation(self) -> int:
+        """Return which generation its credentials have: the highest that it was given, and higher than any of old."""
+        given = self.rotation.generation if self.rotation else 1
+        return max(self.registration.credential_generation, given, self.retired.generation + 1 if self.retired else 1)
+
+    @property
+    def previous_until(self) -> datetime | None:
+        """Return until when the generation before is accepted, too; ``None`` if it is not, whatever the time."""
+        rotation = self.rotation
+        return rotation.previous_until if rotation and rotation.generation == self.generation else None
+
+    def accepts_previous(self, now: datetime) -> bool:
+        """Return whether the generation before is accepted, too."""
+        return self.previous_until is not None and now < self.previous_until
+
+    @property
+    def last_serial(self) -> int | None:
+        """Return the highest serial that one of its name was offered."""
+        if self.retired is None:
+            return self.desired.serial if self.desired else None
+        return max(self.retired.last_serial, self.desired.serial if self.desired else 0)
+
     def with_observed(self, report: Report | None, facts: Facts | None) -> Self:
         """Return the data plane with what was observed of it."""
         # By their places: ``dataclasses.replace`` takes three times as long, for each of a large fleet.
         decided = (self.registration, self.pins, self.holds, self.consents, self.accepted, self.desired)
-        return type(self)(*decided, report, facts or _UNKNOWN)
+        return type(self)(*decided, report, facts or _UNKNOWN, self.rotation, self.retired)
 
     def decisions_document(self) -> dict[str, Any]:
         """Return what ``decisions.yaml`` holds."""
@@ -486,6 +573,7 @@ class DataPlane:
             "holds": [hold.to_dict() for hold in self.holds],
             "consents": [consent.to_dict() for consent in self.consents],
             "acceptedRisks": [accepted.to_dict() for accepted in self.accepted],
+            **({"credentials": self.rotation.to_dict()} if self.rotation else {}),
         }
 
     def health(self, now: datetime) -> Health:

@@ -87,6 +87,11 @@ def fleet_decisions(pdp: PDPName) -> str:
     return f"fleet/{pdp}/decisions.yaml"
 
 
+def fleet_retired(pdp: PDPName) -> str:
+    """Return the path of what is kept of a data plane that was removed, for good; UMS writes it."""
+    return f"fleet/{pdp}/retired.yaml"
+
+
 def plane_folder(pdp: PDPName) -> str:
     """Return the folder of a data plane on ``delivery``, with a slash at its end."""
     return f"pdps/{pdp}/"

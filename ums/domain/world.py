@@ -13,7 +13,7 @@ from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
 from ums.domain.errors import NotFoundError, SpecError
-from ums.domain.fleet import DataPlane, Facts, Given, Report
+from ums.domain.fleet import DataPlane, Facts, Given, Report, Retired
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
@@ -146,6 +146,7 @@ class World:
 
     Attributes:
         proposals: by channel, a policy that people wrote and that is not in force yet.
+        retired: what is kept of data planes that were removed, also of those that came again.
         problems: files left out because they are wrong.
 
     """
@@ -157,6 +158,7 @@ class World:
     proposals: Mapping[str, Policy] = field(default_factory=dict)
     catalog: Mapping[str, Mapping[Version, CatalogEntry]] = field(default_factory=dict)
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
+    retired: Mapping[PDPName, Retired] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
     risks: Mapping[str, Risk] = field(default_factory=dict)
     access: Access = field(default_factory=Access)
@@ -172,6 +174,7 @@ class World:
         return replace(
             self,
             planes={name: plane for name, plane in self.planes.items() if name.org in orgs},
+            retired={name: each for name, each in self.retired.items() if name.org in orgs},
             freezes=tuple(each for each in self.freezes if each.scope.owner is None or each.scope.owner in orgs),
             access=Access(is_readable=self.access.is_readable),
             problems=tuple(each for each in self.problems if _is_for(each, orgs)),
@@ -190,6 +193,11 @@ class World:
     def with_plane(self, plane: DataPlane) -> World:
         """Return the world with one data plane added or replaced."""
         return replace(self, planes={**self.planes, plane.name: plane})
+
+    def without_plane(self, name: PDPName, retired: Retired) -> World:
+        """Return the world with one data plane removed."""
+        planes = {each: plane for each, plane in self.planes.items() if each != name}
+        return replace(self, planes=planes, retired={**self.retired, name: retired})
 
     def with_planes(self, planes: Mapping[PDPName, DataPlane]) -> World:
         """Return the world with these data planes alone."""

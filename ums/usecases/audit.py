@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ums.domain import layout
 from ums.domain.auditing import Audited, Commit, Flaw, fallen, trespasses
+from ums.domain.names import PDPName
 from ums.domain.security_log import Anchored, Entry, fallen_anchors, verify_chain
 from ums.ports import History
 
@@ -65,6 +66,8 @@ class Audit:
 
     def _of_delivery(self, commits: Sequence[Commit], main: dict[str, Commit]) -> Iterator[Flaw]:
         previous = ""
+        # Also of data planes that were removed: one that comes again goes on from there.
+        last: dict[PDPName, int] = {}
         for each in commits:
             decision = main.get(each.decision)
             if each.signed_by is None:
@@ -74,8 +77,10 @@ class Audit:
             elif decision is None or decision.signed_by is None:
                 yield _flaw(layout.DELIVERY, each, f"names no signed decision on {layout.MAIN}")
             else:
-                for problem in fallen(self.history.serials(previous, each.id)):
+                serials = self.history.serials(previous, each.id)
+                for problem in fallen((name, last.get(name, before), after) for name, before, after in serials):
                     yield _flaw(layout.DELIVERY, each, problem)
+                last |= {name: after for name, _, after in serials if after is not None}
             previous = each.id
 
 

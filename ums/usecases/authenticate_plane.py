@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ums.domain.bootstrapping import Credentials
 from ums.domain.errors import InvalidInputError, UnauthenticatedError
 from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
-from ums.ports import CredentialSource, ReleaseRepo
+from ums.ports import Clock, CredentialSource, ReleaseRepo
 from ums.usecases.security_events import SecurityEvents
 
 
@@ -20,6 +21,7 @@ class AuthenticatePlane:
 
     release_repo: ReleaseRepo
     credentials: CredentialSource
+    clock: Clock
     security: SecurityEvents
 
     def by_password(self, user: str, password: str) -> PDPName | None:
@@ -28,9 +30,9 @@ class AuthenticatePlane:
             pdp = PDPName.parse(user)
         except InvalidInputError:
             return None
-        known = self._credentials(pdp)
-        right = known.password if known else "-"
-        return pdp if hmac.compare_digest(right.encode(), password.encode()) and known else None
+        given = password.encode()
+        proven = self._is_proven(pdp, "password", lambda known: hmac.compare_digest(known.password.encode(), given))
+        return pdp if proven else None
 
     def by_signature(self, pdp: PDPName, body: bytes, signature: str) -> None:
         """Check the ``X-Signature`` of an event or a report (``sha256=<hex>``).
@@ -39,20 +41,29 @@ class AuthenticatePlane:
             UnauthenticatedError: it is not by this data plane, or there is no such data plane.
 
         """
-        plane = self.release_repo.read().planes.get(pdp)
-        # Whether there is such a data plane is not to be told by the time that this takes either.
-        generation = plane.registration.credential_generation if plane else 1
-        key = self.credentials.credentials(pdp, generation=generation).event_key
-        right = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(right.encode(), signature.encode()) or plane is None:
+
+        def signed(known: Credentials) -> bool:
+            right = "sha256=" + hmac.new(known.event_key.encode(), body, hashlib.sha256).hexdigest()
+            return hmac.compare_digest(right.encode(), signature.encode())
+
+        if not self._is_proven(pdp, "signature", signed):
             self.security.note(SecurityKind.PLANE_REFUSED, claims=str(pdp), proof="signature")
             raise UnauthenticatedError(
                 f"this is not signed with the key of {pdp}",
                 hint="apply the output of ums pdp bootstrap again in that cluster",
             )
 
-    def _credentials(self, pdp: PDPName) -> Credentials | None:
+    def _is_proven(self, pdp: PDPName, proof: str, fits: Callable[[Credentials], bool]) -> bool:
+        """Return whether something fits the credentials of a data plane: this generation, or one that still counts."""
         plane = self.release_repo.read().planes.get(pdp)
+        # Neither whether there is such a data plane nor which generation fits is to be told by the time that this
+        # takes: two are compared always.
+        generation = plane.generation if plane else 1
+        newest = fits(self.credentials.credentials(pdp, generation=generation))
+        previous = fits(self.credentials.credentials(pdp, generation=generation - 1))
         if plane is None:
-            return None
-        return self.credentials.credentials(pdp, generation=plane.registration.credential_generation)
+            return False
+        if previous and not plane.accepts_previous(self.clock.now()):
+            self.security.note(SecurityKind.PLANE_OUTDATED, claims=str(pdp), proof=proof, generation=generation - 1)
+            return False
+        return newest or previous

@@ -31,6 +31,8 @@ class AddDataPlane:
     def __call__(self, registration: Registration, *, by: Identity, dry_run: bool = False) -> Outcome:
         """Add a data plane; the same registration again changes nothing.
 
+        One whose name was removed before goes on upwards: a higher serial, and credentials that never were.
+
         Raises:
             ForbiddenError: the identity may not register.
             NotFoundError: there is no such channel.
@@ -51,7 +53,7 @@ class AddDataPlane:
                     hint=f"edit {layout.fleet_registration(registration.name)} in the release repo",
                 )
             return Change(
-                world.with_plane(DataPlane(registration)),
+                world.with_plane(DataPlane(registration, retired=world.retired.get(registration.name))),
                 {layout.fleet_registration(registration.name): Document(registration.to_dict(), _SCHEMA_HINT)},
             )
 
@@ -97,7 +99,7 @@ class BootstrapDataPlane:
         plane = world.plane(pdp)
         if plane.desired is None:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
-        generation = plane.registration.credential_generation
+        generation = plane.generation
         credentials = self.credentials.credentials(pdp, generation=generation)
         objects = render_bootstrap(world, pdp, plane.desired, credentials, topology=topology, reporter=reporter)
         with self.security.recording(

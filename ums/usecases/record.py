@@ -26,11 +26,15 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a verb wants recorded: the world as it will be, the files that make it so, and which gates were asked."""
+    """What a verb wants recorded: the world as it will be, the files that make it so, and which gates were asked.
+
+    ``files`` are on ``main``; ``delivered`` is what goes from ``delivery`` besides what follows from the world.
+    """
 
     world: World
     files: Mapping[str, Content | None] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
+    delivered: Mapping[str, Content | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +129,9 @@ class Record:
             world, files = _with_rollouts(wanted, plan)
             issued: dict[PDPName, Desired] = {}
             for pdp, bundles in plan.offers.items():
-                desired = world.plane(pdp).desired
-                serial = next_serial(desired.serial if desired else None, now)
+                serial = next_serial(world.plane(pdp).last_serial, now)
                 issued[pdp] = offer(world, pdp, bundles, serial=serial, now=now)
-            delivery = render_planes(world, issued)
+            delivery = {**wanted.delivered, **render_planes(world, issued)}
             serials = {pdp: each.serial for pdp, each in issued.items()}
             decision = Decision(subject, action, by.subject, reason, now, files, delivery)
             if dry_run or decision.is_empty:
