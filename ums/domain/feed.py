@@ -105,6 +105,7 @@ def _of_file(path: str, before: Fields | None, after: Fields | None) -> Iterator
                 kind, f"{org}/{pdp}", {"pdp": f"{org}/{pdp}", "channel": (after or before or {}).get("channel")}
             )
         case ["fleet", org, pdp, "decisions.yaml"]:
+            yield from _of_credentials(f"{org}/{pdp}", before or {}, after or {})
             yield from _of_instructions(f"{org}/{pdp}", before or {}, after or {}, pdp=f"{org}/{pdp}")
         case ["freezes.yaml"]:
             yield from _of_freezes(before or {}, after or {})
@@ -189,6 +190,17 @@ def _of_instructions(subject: str, before: Fields, after: Fields, **data: str) -
         for each in before.get(name, ()):
             if _essence(each) not in new:
                 yield _Told(f"{kind}.{ended}", subject, {**data, "what": describe(each)})
+
+
+def _of_credentials(pdp: str, before: Fields, after: Fields) -> Iterator[_Told]:
+    old, new = before.get("credentials") or {}, after.get("credentials") or {}
+    until, generation = new.get("previousUntil"), new.get("generation")
+    data = {"pdp": pdp, "generation": generation}
+    if new and old.get("generation") != generation:
+        what = f"generation {generation}" + (f", the one before is good until {until}" if until else "")
+        yield _Told("pdp.rotated", pdp, {**data, "what": what, "until": until})
+    elif new and old.get("previousUntil") and not until:
+        yield _Told("pdp.rotation-finished", pdp, {**data, "what": f"generation {generation} alone is good"})
 
 
 def _of_freezes(before: Fields, after: Fields) -> Iterator[_Told]:
