@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ums.client import Client, shapes
+    from ums.domain.names import PDPName
 
 
 @click.group()
 def pdp() -> None:
-    """Register, change, list, show and bootstrap data planes, and see what became of them."""
+    """Register, change, list, show, bootstrap and remove data planes, and see what became of them."""
 
 
 def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -290,6 +291,125 @@ def bootstrap(
     click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
 
 
+@pdp.command()
+@click.argument("name", metavar="ORG/PDP")
+@click.option(
+    "--overlap", metavar="DURATION", help="How long the previous ones are accepted, too: 36h, 14d.  [default: 7d]"
+)
+@click.option("--now", is_flag=True, help="No overlap: all previous ones end at once. For a stolen credential.")
+@click.option("--finish", is_flag=True, help="Make none: end the overlap of the rotation before.")
+@click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write there, readable by you alone.  [default: <org>-<pdp>-credentials.yaml]",
+)
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print them instead. They are secrets.")
+@click.option("--reason", default="", help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing, and show no secret.")
+@output_option
+@service_options
+def rotate(
+    client: Client,
+    name: str,
+    path: Path | None,
+    to_stdout: bool,
+    reason: str,
+    dry_run: bool,
+    output: str,
+    **options: Any,  # noqa: ANN401 - click's options
+) -> None:
+    """Give a data plane new credentials: for Git, the registry and events.
+
+    It writes the new Secrets, and nothing else: kubectl apply -f them in the cluster. Until the overlap ends the
+    previous credentials are accepted, too, so nothing stops meanwhile. -o json and -o yaml print the Secrets with the
+    rest, and write no file.
+
+    \b
+    Examples:
+      ums pdp rotate acme/prod --reason "once a year"
+      ums pdp rotate acme/prod --finish
+      ums pdp rotate acme/prod --now --reason "found in a ticket"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.domain.names import PDPName
+
+    plane, overlap, now = PDPName.parse(name), options["overlap"], options["now"]
+    if sum((overlap is not None, now, options["finish"])) > 1:
+        raise click.UsageError("give one of --overlap, --now and --finish")
+    if to_stdout and output != "table":
+        raise click.UsageError(f"-o {output} prints the Secrets already; leave --stdout out")
+    if options["finish"]:
+        done = client.finish_rotation(plane.org, plane.pdp, reason=reason, dryRun=dry_run)
+        text = f"{name}: the newest credentials alone are accepted"
+        emit(done, output, lambda: print_recorded(done, text, dry_run=dry_run))
+        return
+    data = client.rotate(plane.org, plane.pdp, overlap=overlap, now=now, reason=reason, dryRun=dry_run)
+    emit(data, output, lambda: _write_rotated(plane, data, None if to_stdout else path, to_stdout, dry_run=dry_run))
+
+
+def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_stdout: bool, *, dry_run: bool) -> None:
+    import yaml
+
+    from ums.domain.errors import StorageError
+
+    text = yaml.safe_dump_all(data["objects"], sort_keys=False, allow_unicode=True, width=4096)
+    if to_stdout and not dry_run:
+        click.echo(text, nl=False)
+        return
+    until = data["previousUntil"]
+    previous = f"the one before is accepted until {until}" if until else "none before it is accepted"
+    print_recorded(data, f"{plane} has generation {data['generation']} of its credentials; {previous}", dry_run=dry_run)
+    if dry_run:
+        return
+    target = path or Path(f"{plane.org}-{plane.pdp}-credentials.yaml")
+    try:
+        write_private(target, text)
+    except StorageError as error:
+        hint = f"the rotation is recorded; ums pdp bootstrap {plane} writes the new Secrets, too"
+        raise StorageError(error.message, hint=hint) from error
+    click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
+    if until:
+        click.echo(f"Once it is applied: ums pdp rotate {plane} --finish")
+
+
+@pdp.command()
+@click.argument("name", metavar="ORG/PDP")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--yes", is_flag=True, help="Do not ask before.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing.")
+@output_option
+@service_options
+def remove(client: Client, name: str, reason: str, yes: bool, dry_run: bool, output: str) -> None:
+    """Remove a data plane: nothing is offered to it any more, and its credentials end.
+
+    What runs in its cluster runs on. If it is registered again, it gets new credentials, and counts as a cluster in
+    which nothing runs.
+
+    \b
+    Example:
+      ums pdp remove acme/prod --reason "the site is closed"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    import sys
+
+    from ums.domain.names import PDPName
+
+    plane = PDPName.parse(name)
+    if not yes and not dry_run and output == "table" and sys.stdin.isatty():
+        click.confirm(f"remove {name}, and end its credentials?", abort=True)
+    data = client.remove_plane(plane.org, plane.pdp, reason=reason, dryRun=dry_run)
+    emit(data, output, lambda: _print_removed(name, data, dry_run=dry_run))
+
+
+def _print_removed(name: str, data: shapes.Recorded, *, dry_run: bool) -> None:
+    from ums.domain.bootstrapping import disconnecting
+
+    print_recorded(data, f"{name} is removed", dry_run=dry_run)
+    click.echo("What runs in its cluster runs on. These end its way here, and touch nothing else; leave the namespace:")
+    for command in disconnecting():
+        click.echo(f"  {command}")
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all.
 
@@ -327,6 +447,9 @@ def _print_plane(data: shapes.PlaneInFull) -> None:
             click.secho(f"              {reported['component'] or 'root'}: {reported['message']}", fg="red")
     else:
         click.echo("  reported    nothing yet: was ums pdp bootstrap applied in its cluster?")
+    credentials = data["credentials"]
+    until = f", the one before is accepted until {credentials['previousUntil']}" if credentials["previousUntil"] else ""
+    click.echo(f"  credentials generation {credentials['generation']}{until}")
     facts, cluster = data["facts"], data["cluster"]
     versions = f"Kubernetes {facts['kubernetes'] or 'unknown'}, Flux {facts['flux'] or 'unknown'}"
     seen = f"{len(cluster['images'])} images, heard {ago(cluster['heard'])}" if cluster else "as registered"

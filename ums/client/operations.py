@@ -163,6 +163,11 @@ class Client(Connection):
         answer: shapes.Recorded = self.post(path("/pdps/{org}/{pdp}/registration", org, pdp), dict(body))
         return answer
 
+    def remove_plane(self, org: str, pdp: str, **body: Unpack[shapes.ReasonBody]) -> shapes.Recorded:
+        """Remove a data plane: its credentials end, and what runs in its cluster runs on."""
+        answer: shapes.Recorded = self.post(path("/pdps/{org}/{pdp}/remove", org, pdp), dict(body))
+        return answer
+
     def get_explanation(self, org: str, pdp: str) -> shapes.Explanations:
         """Explain why a data plane is where it is."""
         answer: shapes.Explanations = self.get(path("/pdps/{org}/{pdp}/explanation", org, pdp))
@@ -176,6 +181,16 @@ class Client(Connection):
     def get_bootstrap(self, org: str, pdp: str, **query: Unpack[shapes.GetBootstrapQuery]) -> shapes.Bootstrap:
         """Make the objects that connect a cluster; secrets are among them."""
         answer: shapes.Bootstrap = self.get(path("/pdps/{org}/{pdp}/bootstrap", org, pdp), dict(query))
+        return answer
+
+    def rotate(self, org: str, pdp: str, **body: Unpack[shapes.RotateBody]) -> shapes.Rotated:
+        """Make new credentials, beside which the previous ones are good for a while; these are shown this once."""
+        answer: shapes.Rotated = self.post(path("/pdps/{org}/{pdp}/rotate", org, pdp), dict(body))
+        return answer
+
+    def finish_rotation(self, org: str, pdp: str, **body: Unpack[shapes.ReasonBody]) -> shapes.Recorded:
+        """End the previous credentials at once."""
+        answer: shapes.Recorded = self.post(path("/pdps/{org}/{pdp}/finish-rotation", org, pdp), dict(body))
         return answer
 
     def pin(self, org: str, pdp: str, **body: Unpack[shapes.InstructBody]) -> shapes.Recorded:

@@ -554,6 +554,13 @@ class Cluster(TypedDict):
     images: list[str]
 
 
+class Credentials(TypedDict):
+    """Which generation of credentials a data plane has; never these themselves."""
+
+    generation: int
+    previousUntil: str | None
+
+
 class PlaneChangeBody(TypedDict):
     """What changes in a data plane's registration; what is not there stays. A label without a value goes."""
 
@@ -608,6 +615,28 @@ class Bootstrap(TypedDict):
 
 
 Topology: TypeAlias = Literal["view", "shared"]
+
+
+class Rotated(TypedDict):
+    """New credentials, as objects to apply in a cluster; none are shown where nothing was recorded."""
+
+    generation: int
+    previousUntil: str | None
+    objects: list[dict[str, Any]]
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+
+
+class RotateBody(TypedDict):
+    """New credentials: the previous ones are good for a while, or not any more."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    overlap: NotRequired[str | None]
+    now: NotRequired[bool | None]
 
 
 class ConsentBody(TypedDict):
@@ -839,6 +868,10 @@ SecurityKind: TypeAlias = Literal[
     "role.revoked",
     "data-plane.refused",
     "data-plane.bootstrapped",
+    "data-plane.rotated",
+    "data-plane.rotation-finished",
+    "data-plane.outdated",
+    "data-plane.removed",
     "webhook.added",
     "webhook.removed",
     "database.rebuilt",
@@ -1394,7 +1427,7 @@ class Plane(TypedDict):
 
 
 class PlaneInFull(TypedDict):
-    """A data plane, what was reported of its cluster, and why it does not move."""
+    """A data plane, its credentials, what was reported of its cluster, and why it does not move."""
 
     pdp: str
     channel: str
@@ -1413,6 +1446,7 @@ class PlaneInFull(TypedDict):
     holds: list[PlaneHold]
     consents: list[Consent]
     acceptedRisks: list[AcceptedRisk]
+    credentials: Credentials
     cluster: Cluster | None
     withheld: list[Withheld]
 

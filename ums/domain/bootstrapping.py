@@ -25,7 +25,7 @@ from ums.domain.rendering import (
     WRAPPER_LABEL,
     render_state,
 )
-from ums.domain.reporter import render_reporter
+from ums.domain.reporter import REPORTER, render_reporter
 from ums.domain.trust import KeySigner
 from ums.domain.world import FleetSettings, Topology, World
 
@@ -169,6 +169,23 @@ def render_credentials(world: World, credentials: Credentials) -> list[dict[str,
         secret = _secret(REGISTRY_LOGIN, {".dockerconfigjson": json.dumps(config)})
         secrets.append({**secret, "type": "kubernetes.io/dockerconfigjson"})
     return secrets
+
+
+def disconnecting() -> tuple[str, ...]:
+    """Return the commands that an administrator runs in the cluster of a data plane that was removed.
+
+    They end the way to the service and nothing else: what was installed stays. So must the namespace: without its
+    HelmReleases, Flux would uninstall their charts.
+    """
+    delete = f"kubectl -n {NAMESPACE} delete --ignore-not-found"
+    secrets = " ".join(f"secret/{name}" for name in (_GIT_LOGIN, _EVENTS, REGISTRY_LOGIN))
+    notification, kustomization, source = (api.partition("/")[0] for api in (_NOTIFICATION, KUSTOMIZATION, SOURCE_API))
+    return (
+        f"{delete} alert.{notification}/{SOURCE} provider.{notification}/{SOURCE} cronjob/{REPORTER}",
+        # It goes before its source: with its deletionPolicy, Orphan, it leaves all behind that it applied.
+        f"{delete} kustomization.{kustomization}/{ROOT}",
+        f"{delete} gitrepository.{source}/{SOURCE} {secrets}",
+    )
 
 
 def _secret(name: str, content: dict[str, str]) -> dict[str, Any]:

@@ -22,6 +22,17 @@ _SCHEMA_HINT = "yaml-language-server: $schema=../../../schemas/registration.sche
 """People edit the file from here on; with this, editors complete it."""
 
 
+def require_for(registration: Registration, by: Identity) -> None:
+    """Make sure that somebody may register this data plane: in its organization and channel, with all its bundles.
+
+    Raises:
+        ForbiddenError: the identity may not.
+
+    """
+    for bundle in registration.bundles:
+        by.require(Permission.REGISTER, bundle=bundle, channel=registration.channel, org=registration.name.org)
+
+
 @dataclass(frozen=True, slots=True)
 class AddDataPlane:
     """Register a data plane: it gets its first state at once."""
@@ -39,8 +50,7 @@ class AddDataPlane:
             ConflictError: the name is taken by another registration.
 
         """
-        for bundle in registration.bundles:
-            by.require(Permission.REGISTER, bundle=bundle, channel=registration.channel, org=registration.name.org)
+        require_for(registration, by)
 
         def change(world: World, _now: datetime) -> Change:
             world.channel(registration.channel)

@@ -12,6 +12,7 @@ from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
 from ums.domain.world import Content, Document, World
 from ums.ports import Store
+from ums.usecases.data_planes import require_for
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
 from ums.usecases.security_events import SecurityEvents
@@ -43,8 +44,7 @@ class RemoveDataPlane:
             if pdp not in world.planes and pdp in world.retired:
                 return Change(world)
             plane = world.plane(pdp)
-            for bundle in plane.registration.bundles:
-                why.by.require(Permission.REGISTER, bundle=bundle, channel=plane.registration.channel, org=pdp.org)
+            require_for(plane.registration, why.by)
             retired = Retired(plane.last_serial or 0, plane.generation, given.by, given.reason, now)
             files: dict[str, Content | None] = {
                 layout.fleet_registration(pdp): None,

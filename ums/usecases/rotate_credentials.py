@@ -17,6 +17,7 @@ from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
 from ums.domain.world import Document, World
 from ums.ports import CredentialSource
+from ums.usecases.data_planes import require_for
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
 from ums.usecases.security_events import SecurityEvents
@@ -86,7 +87,8 @@ class RotateCredentials:
         if not outcome.recorded:
             return Rotated(outcome, plane, [])
         given = self.credentials.credentials(pdp, generation=plane.generation)
-        what = {"pdp": str(pdp), **plane_credentials(plane)}
+        until = plane.previous_until
+        what = {"pdp": str(pdp), "generation": plane.generation, "previousUntil": to_text(until) if until else None}
         with self.security.recording(SecurityKind.PLANE_ROTATED, subject=why.by.subject, **what):
             return Rotated(outcome, plane, render_credentials(outcome.world, given))
 
@@ -124,6 +126,7 @@ class RotateCredentials:
 
         def change(world: World, now: datetime) -> Change:
             plane = world.plane(pdp)
+            require_for(plane.registration, why.by)
             after = replace(plane, rotation=rotation(plane, now))
             if after == plane:
                 return Change(world)
@@ -137,9 +140,3 @@ class RotateCredentials:
             reason=why.reason,
             dry_run=dry_run,
         )
-
-
-def plane_credentials(plane: DataPlane) -> dict[str, Any]:
-    """Return which generation of credentials a data plane has, and until when the one before it counts, too."""
-    until = plane.previous_until
-    return {"generation": plane.generation, "previousUntil": to_text(until) if until else None}

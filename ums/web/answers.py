@@ -972,9 +972,17 @@ class Plane(Answer):
     accepted_risks: list[AcceptedRisk]
 
 
-class PlaneInFull(Plane):
-    """A data plane, what was reported of its cluster, and why it does not move."""
+class Credentials(Answer):
+    """Which generation of credentials a data plane has; never these themselves."""
 
+    generation: int
+    previous_until: Annotated[Instant | None, Field(description="Until then the generation before is good, too.")]
+
+
+class PlaneInFull(Plane):
+    """A data plane, its credentials, what was reported of its cluster, and why it does not move."""
+
+    credentials: Credentials
     cluster: Cluster | None
     withheld: list[Withheld]
 
@@ -1029,6 +1037,10 @@ class Bootstrap(Answer):
     """Objects to apply in a cluster; secrets are among them."""
 
     objects: list[dict[str, Any]]
+
+
+class Rotated(Recorded, Bootstrap, Credentials):
+    """New credentials, as objects to apply in a cluster; none are shown where nothing was recorded."""
 
 
 class Heard(Answer):

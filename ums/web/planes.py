@@ -34,15 +34,17 @@ from ums.web.requests import (
     PlaneChangeBody,
     PlanePath,
     PlanesQuery,
+    ReasonBody,
+    RotateBody,
     why_of,
 )
-from ums.web.views import cluster_view, outcome_view, plane_view
+from ums.web.views import cluster_view, credentials_view, outcome_view, plane_view
 
 
 def add_plane_routes(api: Area, services: Services) -> None:
     """Add the routes."""
     _plane_routes(api, services)
-    _report_routes(api, services)
+    _credential_routes(api, services)
     _instruction_routes(api, services)
     _consent_routes(api, services)
 
@@ -96,13 +98,20 @@ def _plane_routes(api: Area, services: Services) -> None:
         plan = seen.plan(found.registration.channel)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
         cluster = cluster_view(services.see.cluster(asker(), found.name))
-        return jsonify({**plane_view(found, seen.now), "cluster": cluster, "withheld": withheld})
+        more = {"credentials": credentials_view(found, seen.now), "cluster": cluster, "withheld": withheld}
+        return jsonify({**plane_view(found, seen.now), **more})
 
     @api.post("/pdps/<org>/<pdp>/registration", responses=changes(answers.Recorded))
     def change_plane(path: PlanePath, body: PlaneChangeBody) -> Response:
         """Change a registration."""
         by, name = asker(), path.name
         return _answer(name, services.change_data_plane(name, body.apply, why_of(by, body), dry_run=body.dry_run))
+
+    @api.post("/pdps/<org>/<pdp>/remove", responses=changes(answers.Recorded))
+    def remove_plane(path: PlanePath, body: ReasonBody) -> Response:
+        """Remove a data plane: its credentials end, and what runs in its cluster runs on."""
+        by, name = asker(), path.name
+        return _answer(name, services.remove_data_plane(name, why_of(by, body), dry_run=body.dry_run))
 
     @api.get("/pdps/<org>/<pdp>/explanation", responses=reads(answers.Explanations))
     def explanation(path: PlanePath) -> Response:
@@ -118,7 +127,7 @@ def _plane_routes(api: Area, services: Services) -> None:
         return jsonify({"pdp": str(name), "items": [each.to_dict() for each in found]})
 
 
-def _report_routes(api: Area, services: Services) -> None:
+def _credential_routes(api: Area, services: Services) -> None:
     @api.get("/pdps/<org>/<pdp>/bootstrap", responses=reads(answers.Bootstrap))
     def bootstrap(path: PlanePath, query: BootstrapQuery) -> Response:
         """Make the objects that connect a cluster; secrets are among them."""
@@ -130,6 +139,21 @@ def _report_routes(api: Area, services: Services) -> None:
         return secret(
             {"objects": services.bootstrap_data_plane(path.name, by=by, topology=query.topology, reporter=image)}
         )
+
+    @api.post("/pdps/<org>/<pdp>/rotate", responses=changes(answers.Rotated))
+    def rotate(path: PlanePath, body: RotateBody) -> Response:
+        """Make new credentials, beside which the previous ones are good for a while; these are shown this once."""
+        by, name = asker(), path.name
+        rotated = services.rotate_credentials(name, why_of(by, body), overlap=body.span, dry_run=body.dry_run)
+        view = outcome_view(rotated.outcome, lambda pdp: pdp == name)
+        credentials = credentials_view(rotated.plane, services.clock.now())
+        return secret({**view, **credentials, "objects": rotated.secrets})
+
+    @api.post("/pdps/<org>/<pdp>/finish-rotation", responses=changes(answers.Recorded))
+    def finish_rotation(path: PlanePath, body: ReasonBody) -> Response:
+        """End the previous credentials at once."""
+        by, name = asker(), path.name
+        return _answer(name, services.rotate_credentials.finish(name, why_of(by, body), dry_run=body.dry_run))
 
 
 def add_event_route(api: Area, services: Services) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Health, Management, Registration
 from ums.domain.identity import ROLES, Identity
-from ums.domain.instants import parse_instant
+from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
@@ -23,6 +23,7 @@ from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.domain.world import Topology
 from ums.usecases.instruct import Why
+from ums.usecases.rotate_credentials import OVERLAP
 from ums.usecases.steer_rollout import STEPS
 
 MAX_BODY_BYTES = 256 * 1024
@@ -213,6 +214,31 @@ class PlaneChangeBody(ReasonBody):
             else frozenset(self.standing_consent),
             facts=Facts(facts.kubernetes or before.facts.kubernetes, facts.flux or before.facts.flux),
         )
+
+
+class RotateBody(ReasonBody):
+    """New credentials: the previous ones are good for a while, or not any more."""
+
+    overlap: Annotated[Name | None, Field(description="How long: `7d`, `36h`, `P7D`; a week unless given.")] = None
+    now: Annotated[bool, Field(description="No overlap: whatever came before ends at once.")] = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> RotateBody:
+        if self.now and self.overlap is not None:
+            raise ValueError("give either overlap or now")
+        return self
+
+    @property
+    def span(self) -> timedelta | None:
+        """Return how long the previous generation is good; ``None``: not at all.
+
+        Raises:
+            InvalidInputError: it is no duration.
+
+        """
+        if self.now:
+            return None
+        return parse_duration(self.overlap) if self.overlap is not None else OVERLAP
 
 
 class TokenBody(Body):

@@ -125,6 +125,12 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
     }
 
 
+def credentials_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
+    """Return which generation of credentials a data plane has, and until when the one before is good, if it is."""
+    until = plane.previous_until if plane.accepts_previous(now) else None
+    return {"generation": plane.generation, "previousUntil": to_text(until) if until else None}
+
+
 def cluster_view(cluster: Cluster | None) -> dict[str, Any] | None:
     """Return what was reported of a cluster."""
     if cluster is None:

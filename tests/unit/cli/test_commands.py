@@ -476,6 +476,57 @@ def test_bootstrap_writes_a_file_for_its_owner_alone(ums: Run, tmp_path: Path) -
     assert list(yaml.safe_load_all(ums("pdp", "bootstrap", "acme/prod", "--stdout").out)) == objects
 
 
+def test_new_credentials_are_written_for_their_owner_alone(ums: Run, tmp_path: Path) -> None:
+    """The Secrets and nothing else; what there is to do next is said, and until when."""
+    path = tmp_path / "new.yaml"
+    rotate = ("pdp", "rotate", "acme/prod", *WHY)
+    tried = ums(*rotate, "-f", str(path), "--dry-run")
+    assert "dry run: acme/prod has generation 2" in tried.out
+    assert not path.exists()
+    done = ums(*rotate, "--overlap", "36h", "-f", str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    objects = list(yaml.safe_load_all(path.read_text()))
+    assert [(each["kind"], each["metadata"]["name"]) for each in objects] == [
+        ("Secret", "ums-git"),
+        ("Secret", "ums-events"),
+    ]
+    assert "the one before is accepted until 2026-11-25T00:00:00Z" in done.out
+    assert "ums pdp rotate acme/prod --finish" in done.out
+    assert "generation 2, the one before is accepted until 2026-11-25T00:00:00Z" in ums("pdp", "show", "acme/prod").out
+    again = ums(*rotate)
+    assert (again.code, "until 2026-11-25T00:00:00Z" in again.err, "--finish" in again.err) == (5, True, True)
+    assert "newest credentials alone are accepted" in ums(*rotate, "--finish").out
+    assert "nothing changed" in ums(*rotate, "--finish").out
+    assert "credentials generation 2\n" in ums("pdp", "show", "acme/prod").out
+    printed = list(yaml.safe_load_all(ums(*rotate, "--now", "--stdout").out))
+    assert [each["metadata"]["name"] for each in printed] == ["ums-git", "ums-events"]
+    whole = json.loads(ums(*rotate, "-o", "json").out)
+    assert (whole["generation"], len(whole["objects"])) == (4, 2)
+    assert [each.name for each in tmp_path.glob("*.yaml")] == ["new.yaml"]
+
+
+def test_new_credentials_that_cannot_be_written_are_not_lost(ums: Run, tmp_path: Path) -> None:
+    """It is said how to get them."""
+    done = ums("pdp", "rotate", "acme/prod", *WHY, "-f", str(tmp_path / "no" / "such.yaml"))
+    assert done.code == 10
+    assert "ums pdp bootstrap acme/prod writes the new Secrets" in done.err
+    assert "generation 2" in ums("pdp", "show", "acme/prod").out
+
+
+def test_a_data_plane_is_removed_and_its_cluster_told_what_to_do(ums: Run) -> None:
+    """Once; what runs there is not touched by any of the commands."""
+    assert "dry run: acme/prod is removed" in ums("pdp", "remove", "acme/prod", *WHY, "--dry-run").out
+    done = ums("pdp", "remove", "acme/prod", *WHY)
+    assert "acme/prod is removed (" in done.out
+    assert (
+        "kubectl -n ums-system delete --ignore-not-found kustomization.kustomize.toolkit.fluxcd.io/ums-root" in done.out
+    )
+    assert not any(word in done.out for word in ("namespace/", "helmrelease", "ocirepository"))
+    assert ums("pdp", "show", "acme/prod").code == 4
+    assert "nothing changed" in ums("pdp", "remove", "acme/prod", *WHY, "--yes").out
+    assert "No data planes yet" in ums("pdp", "list").out
+
+
 def test_a_file_that_cannot_be_written_is_said_so(ums: Run, tmp_path: Path) -> None:
     """Exit code 10, and nothing is left behind."""
     done = ums("pdp", "bootstrap", "acme/prod", "-f", str(tmp_path / "no" / "such" / "folder.yaml"))
@@ -501,6 +552,12 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("pdp", "show", "acme/none"), 4, "ums pdp list"),
         (("pdp", "show", "nonsense"), 2, "organization"),
         (("pdp", "bootstrap", "../prod"), 2, "not a valid"),
+        (("pdp", "rotate", "acme/none"), 4, "ums pdp list"),
+        (("pdp", "rotate", "acme/prod", "--overlap", "soon"), 2, "soon"),
+        (("pdp", "rotate", "acme/prod", "--overlap", "91d"), 2, "up to 90d"),
+        (("pdp", "rotate", "acme/prod", "--overlap", "1d", "--now"), 2, "one of"),
+        (("pdp", "rotate", "acme/prod", "--stdout", "-o", "json"), 2, "leave --stdout out"),
+        (("pdp", "remove", "acme/none", *WHY), 4, "ums pdp list"),
         (("release", "show", "platform"), 2, "bundle@version"),
         (("release", "show", "other@1.0.0"), 4, "ums publish"),
         (("token", "create", "ci", "--group", "kings"), 2, "a token needs a role; kings is for approvals alone"),

@@ -23,6 +23,8 @@ DONE = {"by": "ada", "gates": [{"gate": "soak", "verdict": "skipped"}, {"gate": 
 RUNNING = {"release": "1.1.0", "started": "s", "status": "running", "wave": 0, "by": "ums", "reason": "x"}
 PIN = {"bundle": "platform", "component": "cilium", "versions": "~1.16", "until": "2026-12-01T00:00:00Z"}
 HOLD = {"bundle": "platform", "component": None, "release": "1.0.0"}
+OVERLAP = {"generation": 2, "previousUntil": "2026-12-01T00:00:00Z"}
+ALONE = {**OVERLAP, "previousUntil": None}
 PROMOTION, ROLLOUT = "channels/stable/promotions/platform-1.1.0.yaml", "channels/stable/rollouts/platform.yaml"
 STATUS, DECISIONS = "catalog/platform/1.1.0/status.yaml", "fleet/acme/prod/decisions.yaml"
 FREEZE = {"name": "holidays", "scope": {"channel": "stable"}, "until": None}
@@ -59,6 +61,12 @@ FREEZE = {"name": "holidays", "scope": {"channel": "stable"}, "until": None}
         (DECISIONS, None, {"pins": [PIN], "holds": [HOLD]}, ["pdp.pin", "pdp.hold"]),
         (DECISIONS, {"pins": [PIN]}, {"pins": [], "consents": [HOLD]}, ["pdp.unpin", "pdp.consent"]),
         (DECISIONS, {"pins": [PIN]}, {"pins": [{**PIN, "versions": "~1.17"}]}, ["pdp.pin", "pdp.unpin"]),
+        (DECISIONS, None, {"credentials": {"generation": 2, "previousUntil": None}}, ["pdp.rotated"]),
+        (DECISIONS, {"credentials": OVERLAP}, {"credentials": {**OVERLAP, "generation": 3}}, ["pdp.rotated"]),
+        (DECISIONS, {"credentials": OVERLAP}, {"credentials": ALONE}, ["pdp.rotation-finished"]),
+        (DECISIONS, {"credentials": OVERLAP}, {"credentials": OVERLAP, "pins": [PIN]}, ["pdp.pin"]),
+        (DECISIONS, {"credentials": OVERLAP}, None, []),
+        ("fleet/acme/prod/retired.yaml", None, {"lastSerial": 1}, []),
         ("channels/stable/state.yaml", {"holds": []}, {"holds": [HOLD]}, ["channel.hold"]),
         ("channels/stable/policy.in-force.yaml", {}, {"feeder": "edge"}, ["channel.added"]),
         ("channels/stable/policy.in-force.yaml", {"a": 1}, {"feeder": "edge"}, ["channel.policy-changed"]),

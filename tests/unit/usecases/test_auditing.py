@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_store import SqlStore
 from ums.domain.auditing import Audited
 from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
+from ums.domain.names import PDPName
 from ums.domain.security_log import NOWHERE, SecurityEvent, SecurityKind
 from ums.domain.world import Decision, Raw
 from ums.usecases.audit import Audit
@@ -102,6 +103,31 @@ def test_what_the_service_recorded_holds(recorded: Path) -> None:
     assert found.holds
 
 
+def test_a_data_plane_that_comes_again_goes_on_from_its_last_serial(tmp_path: Path) -> None:
+    """That holds, whatever the clock said; and one whose serial fell, although it had none just before, is named."""
+    database = f"sqlite:///{tmp_path}/ums.db"
+    stage = Stage(tmp_path, release_repo=git_repo(tmp_path), database=database)
+    serials = []
+    for turn in range(3):
+        stage.add_plane()
+        desired = stage.world().plane(PROD).desired
+        assert desired is not None
+        serials.append(desired.serial)
+        stage.services.remove_data_plane(PROD, Why(ADMIN, "moved"))
+        stage.clock.time -= timedelta(days=turn)
+    assert serials == sorted(set(serials))
+    stage.add_plane(PDPName("acme", "other"))
+    assert audit(tmp_path).flaws == ()
+    forged = git(tmp_path, "show", "main:fleet/acme/prod/retired.yaml").decode().replace(str(serials[-1]), "1")
+    files = {"fleet/acme/prod/retired.yaml": Raw(forged.encode())}
+    decision = Decision("x", "x", "ada", "x", stage.clock.now(), {**files})
+    stage.release_repo.commit(decision, base=stage.release_repo.read().base)
+    stage.add_plane()
+    (flaw,) = audit(tmp_path).flaws
+    assert flaw.message.startswith(f"the serial of acme/prod did not rise: {serials[-1]}, then ")
+    stage.store.close()
+
+
 def test_people_change_what_people_write(folder: Path) -> None:
     """Directly and by a merge, whichever side they call the first."""
     before = head(folder, "main")
@@ -113,7 +139,13 @@ def test_people_change_what_people_write(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["catalog/platform/1.0.0/status.yaml", "channels/edge/state.yaml", "fleet/acme/prod/decisions.yaml"]
+    "path",
+    [
+        "catalog/platform/1.0.0/status.yaml",
+        "channels/edge/state.yaml",
+        "fleet/acme/prod/decisions.yaml",
+        "fleet/acme/prod/retired.yaml",
+    ],
 )
 def test_what_only_the_service_writes_is_named_if_somebody_else_did(folder: Path, path: str) -> None:
     """With the commit, its author and the file."""

@@ -50,6 +50,7 @@ HOOK: dict[str, object] = {"name": "chat", "url": "https://example.com"}
 ANY = Row(READERS)
 THIS_PLANE = Row(READERS, org="acme")
 INSTRUCTED = Row(OPERATORS, INSTRUCTION, "platform", "stable", "acme")
+IN_PLANE = Row(ADMINS, REASON, "platform", "stable", "acme")
 WITHDRAWN = Row(ENGINEERS, REASON, "platform", ALL, ALL)
 IN_STABLE = Row(ENGINEERS, INSTRUCTION, "platform", "stable", ALL)
 EVERYTHING = Row(ADMINS, {}, ALL, ALL, ALL)
@@ -107,6 +108,9 @@ CHANGES: dict[str, Row] = {
     "/risks/bad/retract": WITHDRAWN,
     "/pdps": Row(ADMINS, REGISTRATION, "platform", "edge", "acme"),
     f"{PLANE}/registration": Row(ADMINS, {"labels": {"a": "b"}, "reason": "x"}, "", "stable", "acme"),
+    f"{PLANE}/rotate": IN_PLANE,
+    f"{PLANE}/finish-rotation": IN_PLANE,
+    f"{PLANE}/remove": IN_PLANE,
     f"{PLANE}/pins": INSTRUCTED,
     f"{PLANE}/unpins": INSTRUCTED,
     f"{PLANE}/holds": INSTRUCTED,
