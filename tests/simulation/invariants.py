@@ -37,8 +37,10 @@ def check_step(
     if outcome is not None and outcome.recorded:
         assert moved, "an acknowledged decision is in the release repo"
     for name, plane in after.planes.items():
-        was = before.planes[name]
-        check_serial(was, plane)
+        was = before.planes.get(name)
+        check_serial(was.last_serial if was else before.retired[name].last_serial, was, plane)
+        if was is None or was.generation < plane.generation:
+            was = DataPlane(plane.registration)  # it came again
         for bundle, state in plane.desired.bundles.items() if plane.desired else ():
             old = was.desired.bundles.get(bundle) if was.desired else None
             if old != state:
@@ -61,14 +63,14 @@ def check_explained(world: World, now: datetime, plan: Plan) -> None:
     assert decide_about(world, now, name) == (moves, reasons), f"{name} is told something else than what is decided"
 
 
-def check_serial(was: DataPlane, plane: DataPlane) -> None:
-    """Check that serials never decrease, and rise with whatever changes."""
-    if was.desired is None:
+def check_serial(last: int | None, was: DataPlane | None, plane: DataPlane) -> None:
+    """Check that serials never decrease, and rise with whatever changes; also if it was gone in between."""
+    if last is None:
         return
     assert plane.desired is not None, "an offer is never taken away"
-    assert plane.desired.serial >= was.desired.serial, "a serial decreased"
-    if plane.desired != was.desired:
-        assert plane.desired.serial > was.desired.serial, "an offer changed without a new serial"
+    assert plane.desired.serial >= last, "a serial decreased"
+    if was is None or plane.desired != was.desired:
+        assert plane.desired.serial > last, "an offer changed without a new serial"
 
 
 def check_move(

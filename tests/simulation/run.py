@@ -103,6 +103,7 @@ _KINDS: dict[str, float] = {
     "recall": 0.4,
     "move": 1,
     "forget": 1,
+    "replace": 0.5,
 }
 
 
@@ -183,6 +184,8 @@ class Simulation:
 
     def heal(self) -> None:
         """End all faults, let time pass, and check that nothing waits without a reason."""
+        for name in self.clusters.keys() - self.world().planes.keys():
+            self.services.add_data_plane(Registration(name, "stable", ("platform",)), by=ADMIN)
         quiet = leaps = 0
         for _ in range(600):
             # What was lost with the database is heard again when a state is issued anew, half way to its end.
@@ -306,6 +309,17 @@ class Simulation:
         main: dict[str, Content | None] = {layout.fleet_registration(plane.name): Document(registration.to_dict())}
         decision = Decision("Move", "edit", "olga", "another channel", self.clock.now(), main)
         self.repo.commit(decision, base=self.world().base)
+
+    def _replace(self, rng: random.Random) -> None:
+        """Remove a data plane, and register one of its name, in whose cluster nothing runs; or die in between."""
+        name = rng.choice(PLANES)
+        plane = self.world().planes.get(name)
+        registration = plane.registration if plane else Registration(name, rng.choice(CHANNELS), ("platform",))
+        old = self.clusters[name]
+        # Its guard stays, and so does the serial that it saw last.
+        self.clusters[name] = Cluster(name, old.bad, serial=old.serial)
+        self.services.remove_data_plane(name, Why(ADMIN, "because"))
+        self.services.add_data_plane(registration, by=ADMIN)
 
     def _forget(self, rng: random.Random) -> None:
         """Lose what was observed of a data plane."""
