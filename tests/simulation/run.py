@@ -103,7 +103,7 @@ _KINDS: dict[str, float] = {
     "recall": 0.4,
     "move": 1,
     "forget": 1,
-    "replace": 0.5,
+    "replace": 1,
 }
 
 

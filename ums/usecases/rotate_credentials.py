@@ -12,7 +12,7 @@ from ums.domain.bootstrapping import render_credentials
 from ums.domain.errors import ConflictError, InvalidInputError
 from ums.domain.fleet import DataPlane, Rotation
 from ums.domain.identity import Permission
-from ums.domain.instants import duration_text, to_text
+from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
 from ums.domain.world import Document, World
@@ -71,7 +71,7 @@ class RotateCredentials:
         """
         if overlap is not None and not timedelta(0) < overlap <= MAX_OVERLAP:
             raise InvalidInputError(
-                f"an overlap lasts up to {duration_text(MAX_OVERLAP)}", hint="none at all is --now, for a stolen one"
+                f"an overlap lasts up to {MAX_OVERLAP.days} days", hint="none at all is --now, for a stolen one"
             )
 
         def rotation(plane: DataPlane, now: datetime) -> Rotation:

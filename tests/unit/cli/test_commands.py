@@ -554,7 +554,7 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("pdp", "bootstrap", "../prod"), 2, "not a valid"),
         (("pdp", "rotate", "acme/none"), 4, "ums pdp list"),
         (("pdp", "rotate", "acme/prod", "--overlap", "soon"), 2, "soon"),
-        (("pdp", "rotate", "acme/prod", "--overlap", "91d"), 2, "up to 90d"),
+        (("pdp", "rotate", "acme/prod", "--overlap", "91d"), 2, "up to 90 days"),
         (("pdp", "rotate", "acme/prod", "--overlap", "1d", "--now"), 2, "one of"),
         (("pdp", "rotate", "acme/prod", "--stdout", "-o", "json"), 2, "leave --stdout out"),
         (("pdp", "remove", "acme/none", *WHY), 4, "ums pdp list"),

@@ -116,6 +116,7 @@ def test_a_data_plane_that_comes_again_goes_on_from_its_last_serial(tmp_path: Pa
         stage.services.remove_data_plane(PROD, Why(ADMIN, "moved"))
         stage.clock.time -= timedelta(days=turn)
     assert serials == sorted(set(serials))
+    assert git(tmp_path, "ls-tree", "-r", "--name-only", "delivery") == b""
     stage.add_plane(PDPName("acme", "other"))
     assert audit(tmp_path).flaws == ()
     forged = git(tmp_path, "show", "main:fleet/acme/prod/retired.yaml").decode().replace(str(serials[-1]), "1")
