@@ -18,13 +18,14 @@ from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.git_views import GitViews
 from ums.adapters.ssh_signature import SSHStateSigner
-from ums.domain.errors import UnavailableError
+from ums.domain.errors import NotFoundError, UnavailableError
 from ums.domain.fleet import Health, Registration
 from ums.domain.names import PDPName
 from ums.domain.world import Decision, Raw
 from ums.edge.registry import Challenge
 from ums.edge.upload_pack import line
 from ums.edge.view_http import ViewHTTP
+from ums.usecases.instruct import Why
 from ums.usecases.serve_view import ServeView
 
 AUTHOR = "UMS <ums@example.com>"
@@ -98,6 +99,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
     made.views.close()
     made.stage.store.close()
+
+
+def test_a_data_plane_that_is_removed_has_no_view(site: Site) -> None:
+    """Neither here nor in a replica; one of its name that comes again is served what is newer than all before."""
+    served = site.serve.head(PROD)
+    site.stage.services.remove_data_plane(PROD, Why(ADMIN, "moved"))
+    other = site.replica()
+    assert (site.views.head(PROD), other.head(PROD)) == (None, None)
+    assert other.head(TEST) == site.views.head(TEST) is not None
+    other.close()
+    with pytest.raises(NotFoundError):
+        site.serve.head(PROD)
+    site.stage.clock.advance(timedelta(days=-1))
+    site.stage.services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
+    assert site.serve.head(PROD).serial == site.serial() > served.serial
 
 
 @pytest.mark.parametrize("version", VERSIONS)

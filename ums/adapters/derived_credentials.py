@@ -31,7 +31,7 @@ class DerivedCredentials:
         return _derived(self.master, f"ums/v1/{purpose}/{pdp}/{generation}")
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=131_072)
 def _derived(master: bytes, info: str) -> str:
-    """Return a key. Kept: each data plane proves itself each minute."""
+    """Return a key. Kept: each data plane proves itself each minute, and two generations are looked at."""
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info.encode()).derive(master).hex()
