@@ -319,7 +319,12 @@ class Simulation:
         # Its guard stays, and so does the serial that it saw last.
         self.clusters[name] = Cluster(name, old.bad, serial=old.serial)
         self.services.remove_data_plane(name, Why(ADMIN, "because"))
-        self.services.add_data_plane(registration, by=ADMIN)
+        # On a machine whose clock is an hour behind.
+        self.clock.advance(-timedelta(hours=1))
+        try:
+            self.services.add_data_plane(registration, by=ADMIN)
+        finally:
+            self.clock.advance(timedelta(hours=1))
 
     def _forget(self, rng: random.Random) -> None:
         """Lose what was observed of a data plane."""
