@@ -216,6 +216,17 @@ class ReleaseRepo(Protocol):
         """
         ...
 
+    def reclaim(self, *, at: datetime) -> str:
+        """Put what was offered on top of a head of ``delivery`` that no state key signed.
+
+        Return that head, or the empty string where there is nothing to put right.
+
+        Raises:
+            ConflictError: the branch moved meanwhile.
+
+        """
+        ...
+
     def maintain(self) -> None:
         """Store what there is compactly, so that reading stays fast; nothing is lost, others go on meanwhile."""
         ...

@@ -38,6 +38,7 @@ from ums.usecases.promote import Promote
 from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
 from ums.usecases.read_audit import ReadAudit
 from ums.usecases.read_feed import ReadFeed
+from ums.usecases.reclaim import Reclaim
 from ums.usecases.reconcile import Reconcile
 from ums.usecases.record import Record
 from ums.usecases.record_cluster import RecordCluster
@@ -97,6 +98,7 @@ class Services:
     record_event: RecordEvent
     record_cluster: RecordCluster
     reconcile: Reconcile
+    reclaim: Reclaim
     see: See
     read_audit: ReadAudit
     security: SecurityEvents
@@ -165,6 +167,7 @@ class Services:
             rotate_credentials=RotateCredentials(record, credentials, security),
             remove_data_plane=RemoveDataPlane(record, store, security),
             record_cluster=RecordCluster(store, clock),
+            reclaim=Reclaim(release_repo, clock, security),
             reconcile=Reconcile(record, promote),
             see=See(record, ReadFeed(release_repo)),
             read_audit=ReadAudit(security.log, release_repo),

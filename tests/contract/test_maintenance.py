@@ -63,7 +63,7 @@ def test_many_small_packs_become_few(repo: GitReleaseRepo, path: Path) -> None:
     repo.maintain()
     assert packs(path) + loose(path) < before / 5
     assert (path / "objects" / "info" / "commit-graphs").is_dir()
-    again = GitReleaseRepo(path, SSHStateSigner.generate(path / "other.key"), author="x <x@example.com>")
+    again = GitReleaseRepo(path, SSHStateSigner.load(path.parent / "state.key"), author="x <x@example.com>")
     assert (again.read().base, again.log(limit=100)) == (base, log)
     GitHistory(path).check_objects()
     write(repo, 40)

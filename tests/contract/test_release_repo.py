@@ -610,3 +610,77 @@ def test_a_repository_may_be_named_from_where_the_process_runs(tmp_path: Path, m
     repo = git_repo(Path())
     base = repo.commit(decide(SEED), base=Base())
     assert git_repo(tmp_path).read().base == base
+
+
+class Forger(GitReleaseRepo):
+    """Somebody who writes to the branches, takes everything on them for good, and signs with a key of its own."""
+
+    def _trusted(self, base: Base) -> str:
+        return base.delivery
+
+
+def make_forger(folder: Path) -> Forger:
+    """Return somebody who can write to the repository in a folder, and has no key that counts."""
+    signer = SSHStateSigner.generate(folder / "forger.key")
+    return Forger(folder / "repo.git", signer, author="Mallory <m@example.com>")
+
+
+def offered_twice(repo: ReleaseRepo) -> Base:
+    """Register a data plane, and offer it a state with objects."""
+    base = repo.commit(decide({**SEED, "fleet/acme/prod/registration.yaml": REGISTRATION}), base=Base())
+    return repo.commit(
+        decide({}, {"pdps/acme/prod/state.yaml": Raw(PDP_STATE), "pdps/acme/prod/x/objects.yaml": Raw(b"good\n")}),
+        base=base,
+    )
+
+
+def test_what_no_state_key_signed_counts_for_nothing(tmp_path: Path) -> None:
+    """Who can write to ``delivery`` without a key offers nobody anything: the last commit that counts is read."""
+    repo = git_repo(tmp_path)
+    base = offered_twice(repo)
+    before = repo.read().planes
+    forged = PDP_STATE.replace(b'"7"', b'"8"')
+    make_forger(tmp_path).commit(decide({}, {"pdps/acme/prod/state.yaml": Raw(forged)}), base=base)
+    assert repo.read().base.delivery != base.delivery
+    assert repo.read().planes == git_repo(tmp_path).read().planes == before
+
+
+@pytest.mark.parametrize("how", ["by the next decision", "by itself"])
+def test_what_somebody_else_delivered_is_put_right(tmp_path: Path, how: str) -> None:
+    """And never signed: an object that was changed beside a state that was not, least of all."""
+    repo = git_repo(tmp_path)
+    base = offered_twice(repo)
+    evil = (
+        make_forger(tmp_path).commit(decide({}, {"pdps/acme/prod/x/objects.yaml": Raw(b"evil\n")}), base=base).delivery
+    )
+    if how == "by itself":
+        assert repo.reclaim(at=NOW) == evil
+    else:
+        repo.commit(decide({}, {"pdps/acme/other/state.yaml": Raw(PDP_STATE)}), base=repo.read().base)
+    assert git(tmp_path, "show", "delivery:pdps/acme/prod/x/objects.yaml") == b"good\n"
+    assert git(tmp_path, "rev-parse", "delivery^").decode().strip() == evil, "nobody's clone has to be forced"
+    assert repo.reclaim(at=NOW) == "", "once is enough"
+    assert git_repo(tmp_path).read().planes == repo.read().planes
+
+
+def test_where_nothing_counts_nothing_is_decided(tmp_path: Path) -> None:
+    """Everybody would look as if new, and skip what stands between: better to say so, and wait."""
+    repo = git_repo(tmp_path)
+    base = offered_twice(repo)
+    orphan = git(tmp_path, "commit-tree", f"{base.delivery}^{{tree}}", "-m", "x").decode().strip()
+    git(tmp_path, "update-ref", "refs/heads/delivery", orphan)
+    for each in (repo, git_repo(tmp_path)):
+        with pytest.raises(UnavailableError, match="signed"):
+            each.read()
+
+
+def test_a_merge_hides_no_commit_that_counts(tmp_path: Path) -> None:
+    """Whoever writes to the branch chooses which parent comes first."""
+    repo = git_repo(tmp_path)
+    base = offered_twice(repo)
+    tree = f"{base.delivery}^{{tree}}"
+    root = git(tmp_path, "commit-tree", tree, "-m", "x").decode().strip()
+    merge = git(tmp_path, "commit-tree", tree, "-p", root, "-p", base.delivery, "-m", "x").decode().strip()
+    git(tmp_path, "update-ref", "refs/heads/delivery", merge)
+    assert PDP in repo.read().planes
+    assert repo.reclaim(at=NOW) == merge

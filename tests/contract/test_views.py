@@ -21,7 +21,7 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import NotFoundError, UnavailableError
 from ums.domain.fleet import Health, Registration
 from ums.domain.names import PDPName
-from ums.domain.world import Decision, Raw
+from ums.domain.world import Base, Decision, Raw
 from ums.edge.registry import Challenge
 from ums.edge.upload_pack import line
 from ums.edge.view_http import ViewHTTP
@@ -33,6 +33,13 @@ TEST = PDPName("acme", "test")
 LOGIN = "Basic " + base64.b64encode(b"acme/prod:secret").decode()
 PASS = f"http.extraHeader=Authorization: {LOGIN}"
 VERSIONS = ["0", "1", "2"]
+
+
+class Forger(GitReleaseRepo):
+    """Takes everything on the branch for its own."""
+
+    def _trusted(self, base: Base) -> str:
+        return base.delivery
 
 
 class Site:
@@ -86,7 +93,7 @@ class Site:
 
     def write(self, files: dict[str, Raw | None], signer: SSHStateSigner) -> None:
         """Commit to ``delivery``, signed by somebody."""
-        repo = GitReleaseRepo(self.path, signer, author="Mallory <m@example.com>")
+        repo = Forger(self.path, signer, author="Mallory <m@example.com>")
         repo.commit(Decision("x", "x", "mallory", "x", self.stage.clock.now(), {}, files), base=repo.read().base)
 
 

@@ -139,9 +139,13 @@ class Objects:
             raise AssertionError("unreachable")  # pragma: no cover
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; it starts again when it is needed."""
         with self._lock:
             self._end()
+
+    def __del__(self) -> None:
+        """End it with whoever read."""
+        self._end()
 
     def _end(self) -> None:
         running, self._running = self._running, None

@@ -24,7 +24,7 @@ from ums.domain.security_log import Anchor
 _TIMEOUT_SECONDS = 1800
 _STATE = re.compile(r"pdps/([^/]+)/([^/]+)/state\.yaml")
 _ANCHOR = re.compile(rf"^{layout.ANCHOR}: ([1-9][0-9]{{0,17}} sha256:[0-9a-f]{{64}})$", re.MULTILINE)
-_TRAILER = re.compile(r"^UMS-Decision: ([0-9a-f]{40})$", re.MULTILINE)
+_TRAILER = re.compile(rf"^{layout.DECISION}: ([0-9a-f]{{40}})$", re.MULTILINE)
 
 
 class GitHistory:

@@ -16,13 +16,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 
 from ums.adapters._git import EMPTY_TREE, Git, one_line
 from ums.adapters._git_objects import signed_commit
-from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
+from ums.adapters._release_files import ReleaseFiles, serial_of, state_keys_of, to_bytes
+from ums.adapters._signed_commits import SignedCommits
 from ums.adapters._yaml import load
 from ums.domain import layout
 from ums.domain.errors import (
@@ -51,6 +53,7 @@ _PATIENCE_SECONDS = 15.0
 _MAINTENANCE_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 _LEFT_BEHIND_SECONDS = 5.0
 """Other programs, such as a push, hold a ref for an instant."""
+_MAX_TRUST = 1 << 20
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
@@ -67,6 +70,7 @@ class GitReleaseRepo:
         self, path: Path, signer: StateSigner, *, author: str, anchor: Callable[[], Anchor | None] = lambda: None
     ) -> None:
         self._git = Git(path)
+        self._signed = SignedCommits(Git(path, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1"))
         self._path = path
         self._anchor = anchor
         self._ref_files = [str(path / ref) for ref in (_MAIN_REF, _DELIVERY_REF)]
@@ -78,6 +82,10 @@ class GitReleaseRepo:
     def _forget(self) -> None:
         """Begin as if nothing had been read."""
         self._at = Base()
+        self._delivered = ""
+        """The commit of ``delivery`` that was read: the newest on the way to ``_at`` that counts."""
+        self._keys: tuple[str, tuple[str, ...]] = ("", ())
+        """The blob of the trust policy, and its state keys."""
         self._files = ReleaseFiles()
         self._blobs: dict[str, str] = {}
         """Of every path on ``main`` at ``_at``."""
@@ -146,7 +154,7 @@ class GitReleaseRepo:
         updates = [(_MAIN_REF, main, base.main)]
         delivery = base.delivery
         if decision.delivery:
-            delivery = self._write_commit(delivery_tree, base.delivery, decision, {"UMS-Decision": main})
+            delivery = self._write_commit(delivery_tree, base.delivery, decision, {layout.DECISION: main})
             updates.append((_DELIVERY_REF, delivery, base.delivery))
         self._move(updates)
         return Base(main, delivery)
@@ -218,6 +226,29 @@ class GitReleaseRepo:
             return None
         return serial_of(content, path)
 
+    def reclaim(self, *, at: datetime) -> str:
+        """Put what was offered on top of a head of ``delivery`` that no state key signed."""
+        base = self._heads()
+        with self._lock:
+            self._follow(base)
+            trusted = self._delivered
+        if trusted == base.delivery:
+            return ""
+        tree = self._git.run("rev-parse", "--verify", f"{trusted}^{{tree}}").decode().strip()
+        # The decision that it follows from is the one that what counts followed from.
+        entry = self._git.run("log", "-1", f"--format=%(trailers:key={layout.DECISION},valueonly)", trusted).decode()
+        decision = Decision(
+            subject="delivery: Put back what was offered",
+            action="reclaim",
+            actor="ums",
+            reason=f"{base.delivery} is signed by no state key",
+            at=at,
+            main={},
+        )
+        commit = self._write_commit(tree, base.delivery, decision, {layout.DECISION: entry.strip()})
+        self._move([(_DELIVERY_REF, commit, base.delivery)])
+        return base.delivery
+
     def maintain(self) -> None:
         """Join packs and loose objects, and write down the graph of commits.
 
@@ -252,12 +283,14 @@ class GitReleaseRepo:
             return
         try:
             main = self._differences(self._at.main, base.main)
-            delivery = self._differences(self._at.delivery, base.delivery, _OFFERS)
+            trusted = self._trusted(base)
+            delivery = self._differences(self._delivered, trusted, _OFFERS)
         except UnavailableError:
             # Somebody replaced a branch, and its old commits are gone.
             self._forget()
             main = self._differences("", base.main)
-            delivery = self._differences("", base.delivery, _OFFERS)
+            trusted = self._trusted(base)
+            delivery = self._differences("", trusted, _OFFERS)
         read = {path: blob for path, blob in main.items() if _is_read(path)}
         contents = self._read_blobs({blob for blob in (*read.values(), *delivery.values()) if blob})
         self._files.change(
@@ -271,7 +304,35 @@ class GitReleaseRepo:
                 self._blobs[path] = blob
             else:
                 self._blobs.pop(path, None)
-        self._at = base
+        self._at, self._delivered = base, trusted
+
+    def _trusted(self, base: Base) -> str:
+        """Return the newest commit on the way to the head of ``delivery`` that a state key signed.
+
+        Raises:
+            UnavailableError: there is none on a branch that has commits. Nothing may be decided then: every data plane
+                would look as if it had been offered nothing yet.
+
+        """
+        found = self._signed.newest(base.delivery, {self._signer.public_key, *self._state_keys(base.main)})
+        if base.delivery and not found:
+            raise UnavailableError(
+                f"no commit of branch {layout.DELIVERY} is signed with a state key",
+                hint=f"bring the branch back from a backup, or name the key that signed it in {layout.TRUST}",
+            )
+        return found
+
+    def _state_keys(self, main: str) -> tuple[str, ...]:
+        trust = self._signed.objects.get(f"{main}:{layout.TRUST}", limit=_MAX_TRUST) if main else None
+        if trust is None:
+            return ()
+        blob, _, content = trust
+        if blob != self._keys[0]:
+            try:
+                self._keys = blob, state_keys_of(content, layout.TRUST)
+            except UmsError:
+                return ()  # the world cannot be read either then, and says so
+        return self._keys[1]
 
     def _differences(self, old: str, new: str, *paths: str) -> dict[str, str]:
         """Return the new blob id of every path that differs between commits; what is gone, or a submodule, has none."""
@@ -306,11 +367,13 @@ class GitReleaseRepo:
         copied = {content.path for content in decision.delivery.values() if isinstance(content, CopyOf)}
         with self._lock:
             self._follow(base)
+            start = Base(base.main, self._delivered)
             blobs = {path: self._blobs[path] for path in copied | decision.main.keys() if path in self._blobs}
         documents = {path for path, content in decision.main.items() if isinstance(content, Document | Edited)}
         old = self._read_blobs({blobs[path] for path in documents & blobs.keys()})
         contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
-        stream = _stream(base, decision, blobs, contents)
+        # On the trees that count, whatever somebody else put on top: what we sign is ours, all of it.
+        stream = _stream(start, decision, blobs, contents)
         output = self._git.run("fast-import", "--quiet", "--done", stdin=stream).decode()
         main, delivery = (line.split()[2] for line in output.splitlines())
         return main, delivery

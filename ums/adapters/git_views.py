@@ -5,8 +5,8 @@ cluster looks for. The commit has no parent; author, date and message come from 
 signatures are deterministic: so it is a pure function of the folder and the key. Nothing is stored, neither objects
 nor refs: the few objects that are not in the release repo are made again whenever they are asked for.
 
-Only folders of commits that this service signed become views: what somebody else wrote to the branch is never given
-a signature by being looked at.
+Only folders of commits that a state key signed become views: what somebody else wrote to the branch is never given a
+signature by being looked at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
-from ums.adapters._git import Git, Objects
+from ums.adapters._git import Git
 from ums.adapters._git_objects import (
     FOLDER,
     SUBMODULE,
@@ -28,10 +28,9 @@ from ums.adapters._git_objects import (
     pack,
     packed,
     signed_commit,
-    take_apart,
 )
 from ums.adapters._release_files import offered_in
-from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.adapters._signed_commits import SignedCommits
 from ums.domain import layout
 from ums.domain.errors import UnavailableError
 from ums.domain.fleet import Desired
@@ -76,12 +75,14 @@ class _Head:
     """Where ``delivery`` is.
 
     Attributes:
-        trusted: the newest commit on the way there that we signed; empty if there is none.
+        keys: whose commits count.
+        trusted: the newest commit on the way there that one of them signed; empty if there is none.
         orgs: of each organization, its tree at ``trusted``.
 
     """
 
     delivery: str
+    keys: frozenset[str]
     trusted: str
     orgs: Mapping[str, str]
 
@@ -91,7 +92,7 @@ class GitViews:
 
     Args:
         path: the release repo.
-        signer: of the views' commits, and who must have signed what they are taken from.
+        signer: of the views' commits.
         author: ``Name <mail>``.
         read: returns the release repo's state.
 
@@ -99,11 +100,12 @@ class GitViews:
 
     def __init__(self, path: Path, signer: StateSigner, *, author: str, read: Callable[[], World]) -> None:
         self._git = Git(path, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
-        self._objects = Objects(self._git)
+        self._signed = SignedCommits(self._git)
+        self._objects = self._signed.objects
         self._signer = signer
         self._author = author
         self._read = read
-        self._head = _Head("", "", {})
+        self._head = _Head("", frozenset(), "", {})
         self._planes: dict[str, tuple[str, Mapping[str, str]]] = {}
         """By organization its tree, and the trees of its data planes."""
         self._views: dict[PDPName, tuple[View, _Folder]] = {}
@@ -146,7 +148,9 @@ class GitViews:
 
     def _current(self, pdp: PDPName) -> tuple[View, _Folder] | None:
         world = self._read()
-        head = self._head if self._head.delivery == world.base.delivery else self._look(world.base.delivery)
+        head, keys = self._head, self._keys_in(world)
+        if head.delivery != world.base.delivery or head.keys != keys:
+            head = self._look(world.base.delivery, keys)
         tree = self._planes_of(head, pdp.org).get(pdp.pdp)
         known = self._views.get(pdp)
         if tree is None or (known is not None and known[1].tree == tree):
@@ -160,10 +164,10 @@ class GitViews:
         self._views[pdp] = made = View(self._view(folder), folder.serial), folder
         return made
 
-    def _look(self, delivery: str) -> _Head:
-        """Take in where ``delivery`` is, and the newest commit that led there, or it itself, that we signed."""
-        trusted = next((each for each in self._led_to(delivery) if self._is_ours(each)), "") if delivery else ""
-        self._head = _Head(delivery, trusted, self._folders(f"{trusted}:pdps") if trusted else {})
+    def _look(self, delivery: str, keys: frozenset[str]) -> _Head:
+        """Take in where ``delivery`` is, and the newest commit that led there, or it itself, that counts."""
+        trusted = self._signed.newest(delivery, keys)
+        self._head = _Head(delivery, keys, trusted, self._folders(f"{trusted}:pdps") if trusted else {})
         return self._head
 
     def _planes_of(self, head: _Head, org: str) -> Mapping[str, str]:
@@ -182,20 +186,11 @@ class GitViews:
             return {}
         return {name.decode(errors="replace"): each for mode, name, each in entries_of(found[2]) if mode == FOLDER}
 
-    def _led_to(self, commit_id: str) -> Iterator[str]:
-        # Nearly always the first is the one.
-        yield commit_id
-        yield from self._led(commit_id, f"--max-count={_RECENT_COMMITS}")[1:]
-
     def _led(self, commit_id: str, *arguments: str) -> list[str]:
         return self._git.run("rev-list", "--first-parent", commit_id, *arguments).decode().split()
 
-    def _is_ours(self, commit_id: str) -> bool:
-        found = self._objects.get(commit_id, limit=_MAX_OBJECT)
-        if found is None or found[1] != "commit":
-            return False
-        parts = take_apart(found[2])
-        return verify_ssh_signature(parts.payload, parts.signature, [self._signer.public_key]) is not None
+    def _keys_in(self, world: World) -> frozenset[str]:
+        return frozenset((self._signer.public_key, *world.trust.state_keys))
 
     def _state(self, commit_id: str, pdp: PDPName) -> Desired | None:
         path = layout.plane_state(pdp)
@@ -239,7 +234,7 @@ class GitViews:
 
     def _recent(self, pdp: PDPName, commit_id: str) -> _Folder | None:
         delivery = self._read().base.delivery
-        return self._find(pdp, commit_id, self._led_to(delivery)) if delivery else None
+        return self._find(pdp, commit_id, self._led(delivery, f"--max-count={_RECENT_COMMITS}")) if delivery else None
 
     def _reported(self, pdp: PDPName, commit_id: str) -> _Folder | None:
         delivery = self._read().base.delivery
@@ -255,11 +250,11 @@ class GitViews:
         return self._find(pdp, commit_id, iter(listed))
 
     def _find(self, pdp: PDPName, commit_id: str, commits: Iterable[str]) -> _Folder | None:
-        """Return the folder whose view has this id, of the commits that we signed."""
-        seen = set()
+        """Return the folder whose view has this id, of the commits that count."""
+        seen, keys = set(), self._keys_in(self._read())
         for each in commits:
             folder = self._folder(each, pdp)
-            if folder is None or folder.tree in seen or not self._is_ours(each):
+            if folder is None or folder.tree in seen or not self._signed.is_signed(each, keys):
                 continue
             seen.add(folder.tree)
             if self._view(folder) == commit_id:

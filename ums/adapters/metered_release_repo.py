@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from ums.domain.feed import Fields
 from ums.domain.names import PDPName
@@ -37,6 +38,10 @@ class MeteredReleaseRepo:
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
         """Return the mappings that differ between two commits."""
         return self._inner.documents(before, after)
+
+    def reclaim(self, *, at: datetime) -> str:
+        """Put right what somebody else wrote to ``delivery``."""
+        return self._inner.reclaim(at=at)
 
     def maintain(self) -> None:
         """Store what there is compactly."""

@@ -13,6 +13,8 @@ DELIVERY = "delivery"
 VIEW = "view"
 """The branch of a data plane's own remote: its folder of ``delivery``."""
 
+DECISION = "UMS-Decision"
+"""The trailer of commits on ``delivery`` that names the commit on ``main`` that they follow from."""
 ANCHOR = "UMS-Security-Log"
 """The trailer of commits on ``main`` that names the newest security event."""
 

@@ -46,6 +46,7 @@ class SecurityKind(StrEnum):
     PLANE_ROTATION_FINISHED = "data-plane.rotation-finished"
     PLANE_OUTDATED = "data-plane.outdated"
     PLANE_REMOVED = "data-plane.removed"
+    DELIVERY_RECLAIMED = "delivery.reclaimed"
     WEBHOOK_ADDED = "webhook.added"
     WEBHOOK_REMOVED = "webhook.removed"
     DATABASE_REBUILT = "database.rebuilt"

@@ -34,6 +34,7 @@ def start_scheduler(
     leader = Leader(leadership, services.release_repo, services.meter, due)
     shared: dict[str, tuple[Callable[[], object], timedelta]] = {
         _LOOP: (services.reconcile, reconcile_every),
+        "reclaim": (services.reclaim, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
         "notices": (services.take_notice, _NOTICED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),
