@@ -24,6 +24,7 @@ from ums.adapters._database import Database
 from ums.adapters._release_files import parse_policy
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
+from ums.adapters.git_host import GitHost
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.git_views import GitViews
 from ums.adapters.leadership import FileLeadership, PostgresLeadership
@@ -141,6 +142,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         sender=WebhookSender(),
         meter=meter,
         security=security,
+        host=GitHost(settings.release_repo, repo, settings.git_host) if settings.git_host else None,
         sessions=SqlSessions(store.database),
         provider=OIDCProvider(settings.issuer) if settings.issuer else None,
         disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),

@@ -21,6 +21,7 @@ from ums.adapters.settings_file import (
     read_settings,
 )
 from ums.domain.errors import InvalidInputError
+from ums.domain.git_hosts import GitRemote
 from ums.domain.instants import parse_duration
 from ums.domain.issuers import Issuer
 
@@ -47,6 +48,7 @@ class Settings:
         tls_cert_file, tls_key_file: to serve HTTPS.
         log_format: ``json``, ``console``, or ``auto``: console at a terminal.
         issuer: where people log in, or ``None``: tokens alone.
+        git_host: the Git host that the release repo is exchanged with, or ``None``.
         history_retention: how long changes of health are kept.
 
     """
@@ -62,6 +64,7 @@ class Settings:
     tls_cert_file: Path | None = None
     tls_key_file: Path | None = None
     issuer: Issuer | None = None
+    git_host: GitRemote | None = None
     history_retention: timedelta = timedelta(days=90)
     log_format: str = "auto"
 
@@ -214,6 +217,9 @@ class _Collected:
         for name in ("clientId", "clientSecretFile", "allowedDomains"):
             self._needs(f"oidc.{name}", "oidc.issuer")
         self._needs("oidc.issuer", "oidc.clientId")
+        for name in ("passwordFile", "sshKeyFile", "knownHostsFile"):
+            self._needs(f"gitHost.{name}", "gitHost.url")
+        self._needs("gitHost.sshKeyFile", "gitHost.knownHostsFile")
         return {
             "listen": self._get("listen"),
             "trusted_proxies": self._get("trustedProxies"),
@@ -225,6 +231,7 @@ class _Collected:
             "tls_cert_file": self._path("tls.certFile"),
             "tls_key_file": self._path("tls.keyFile"),
             "issuer": self._issuer(),
+            "git_host": self._git_host(),
             "history_retention": self._span("history.retention"),
             "log_format": self._get("log.format"),
         }
@@ -289,6 +296,17 @@ class _Collected:
             self._get("oidc.subjectClaim"),
             domains(allowed) if allowed else frozenset(),
         )
+
+    def _git_host(self) -> GitRemote | None:
+        password, url = self._secret("gitHost.passwordFile"), self._get("gitHost.url")
+        if not url:
+            return None
+        key, known_hosts = self._path("gitHost.sshKeyFile"), self._path("gitHost.knownHostsFile")
+        remote = GitRemote(url, self._get("gitHost.username"), password, key, known_hosts)
+        if (remote.protocol == "ssh") != (key is not None):
+            wanted = "sshKeyFile and knownHostsFile" if remote.protocol == "ssh" else "passwordFile, and no sshKeyFile"
+            self._report("gitHost.url", f"this needs gitHost.{wanted}")
+        return remote
 
     def _check_tls(self) -> None:
         cert, key = self._path("tls.certFile"), self._path("tls.keyFile")

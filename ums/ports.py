@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
     from ums.domain.fleet import Cluster, Facts, HealthChange, Report
+    from ums.domain.git_hosts import Exchange
     from ums.domain.identity import Token
     from ums.domain.measuring import Measurement
     from ums.domain.security_log import Anchor, Entry, SecurityEvent, SecurityKind
@@ -266,6 +267,25 @@ class History(Protocol):
 
     def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
         """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
+        ...
+
+
+class GitHost(Protocol):
+    """A Git host that the release repo is exchanged with."""
+
+    @property
+    def url(self) -> str:
+        """Return where it is, without a login."""
+        ...
+
+    def exchange(self, *, at: datetime) -> Exchange:
+        """Take in what people merged there, if it may be, and push what was recorded here.
+
+        Raises:
+            ConflictError: one of both moved meanwhile; the next exchange takes that in.
+            UnavailableError: the host does not answer, or refuses.
+
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from ums.ports import (
     Clock,
     CredentialSource,
     Disk,
+    GitHost,
     IdentityProvider,
     Meter,
     ReleaseRepo,
@@ -31,6 +32,7 @@ from ums.usecases.cancel_promotion import CancelPromotion
 from ums.usecases.change_data_plane import ChangeDataPlane
 from ums.usecases.check_health import CheckHealth, Pulse
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
+from ums.usecases.exchange import ExchangeWithHost
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.log_in import KnowSessions, LogIn
@@ -99,6 +101,7 @@ class Services:
     record_cluster: RecordCluster
     reconcile: Reconcile
     reclaim: Reclaim
+    exchange: ExchangeWithHost
     see: See
     read_audit: ReadAudit
     security: SecurityEvents
@@ -128,6 +131,7 @@ class Services:
         sessions: SessionStore,
         provider: IdentityProvider | None = None,
         disk: Disk | None = None,
+        host: GitHost | None = None,
         history_retention: timedelta = DEFAULT_RETENTION,
         wake: Callable[[], None] = lambda: None,
     ) -> Self:
@@ -135,6 +139,7 @@ class Services:
         pulse = Pulse()
         record = Record(release_repo, store, clock, wake)
         promote = Promote(record, verify)
+        exchange = ExchangeWithHost(host, clock, security)
         return cls(
             clock=clock,
             release_repo=release_repo,
@@ -161,12 +166,13 @@ class Services:
             instruct=Instruct(record),
             add_data_plane=AddDataPlane(record),
             change_data_plane=ChangeDataPlane(record),
-            bootstrap_data_plane=BootstrapDataPlane(record, credentials, security),
+            bootstrap_data_plane=BootstrapDataPlane(record, credentials, security, host.url if host else ""),
             serve_view=ServeView(views, release_repo, store, clock),
             record_event=RecordEvent(release_repo, views, store, clock),
             rotate_credentials=RotateCredentials(record, credentials, security),
             remove_data_plane=RemoveDataPlane(record, store, security),
             record_cluster=RecordCluster(store, clock),
+            exchange=exchange,
             reclaim=Reclaim(release_repo, clock, security),
             reconcile=Reconcile(record, promote),
             see=See(record, ReadFeed(release_repo)),
@@ -176,7 +182,7 @@ class Services:
             take_notice=TakeNotice(webhooks, record),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
             prune_history=PruneHistory(store, sessions, clock, history_retention),
-            health=CheckHealth(release_repo, store, clock, pulse, disk),
+            health=CheckHealth(release_repo, store, clock, pulse, disk, host_problem=exchange.problem),
             pulse=pulse,
             meter=meter,
         )

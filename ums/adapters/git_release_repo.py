@@ -31,6 +31,8 @@ from ums.domain.errors import (
     ConflictError,
     InvalidInputError,
     NotFoundError,
+    Reason,
+    RefusedError,
     SpecError,
     StorageError,
     UmsError,
@@ -38,6 +40,7 @@ from ums.domain.errors import (
 )
 from ums.domain.feed import Fields
 from ums.domain.fleet import DataPlane
+from ums.domain.git_hosts import Changed, refusals
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
@@ -54,6 +57,7 @@ _MAINTENANCE_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 _LEFT_BEHIND_SECONDS = 5.0
 """Other programs, such as a push, hold a ref for an instant."""
 _MAX_TRUST = 1 << 20
+_MAX_ACTORS = 200
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
@@ -150,11 +154,14 @@ class GitReleaseRepo:
         main_tree, delivery_tree = self._write_trees(base, decision)
         # Where only states are issued, an empty commit on main still says who and why.
         anchor = self._anchor()
-        main = self._write_commit(main_tree, base.main, decision, {layout.ANCHOR: str(anchor)} if anchor else {})
+        main = self._write_commit(
+            main_tree, [base.main] if base.main else [], decision, {layout.ANCHOR: str(anchor)} if anchor else {}
+        )
         updates = [(_MAIN_REF, main, base.main)]
         delivery = base.delivery
         if decision.delivery:
-            delivery = self._write_commit(delivery_tree, base.delivery, decision, {layout.DECISION: main})
+            before = [base.delivery] if base.delivery else []
+            delivery = self._write_commit(delivery_tree, before, decision, {layout.DECISION: main})
             updates.append((_DELIVERY_REF, delivery, base.delivery))
         self._move(updates)
         return Base(main, delivery)
@@ -226,13 +233,55 @@ class GitReleaseRepo:
             return None
         return serial_of(content, path)
 
-    def reclaim(self, *, at: datetime) -> str:
-        """Put what was offered on top of a head of ``delivery`` that no state key signed."""
+    def take_in(self, theirs: str, *, at: datetime) -> None:
+        """Merge and sign what people committed elsewhere, whatever it says: what is wrong in it is left out later.
+
+        Raises:
+            RefusedError: it changes what they may not, or what was changed here meanwhile.
+            ConflictError: ``main`` moved meanwhile.
+
+        """
+        base = self._heads()
+        try:
+            fork = self._git.run("merge-base", base.main, theirs).decode().strip()
+        except UnavailableError as error:
+            reason = Reason("no-common-history", f"{theirs:.12} has no commit in common with {layout.MAIN} here")
+            raise RefusedError(f"commit {theirs:.12} cannot be taken in", (reason,)) from error
+        changed = self._changed(fork, theirs)
+        if found := refusals(changed, self._changed(fork, base.main)):
+            raise RefusedError(f"commit {theirs:.12} is left out", tuple(Reason("left-out", each) for each in found))
+        files = {path: each.blob or None for path, each in changed.items()}
+        stream = chain(_tree(base.main, files), [b"done\n"])
+        tree = self._git.run("fast-import", "--quiet", "--done", stdin=stream).split()[2].decode()
+        log = self._git.run("log", "-z", "--format=%an <%ae>%x00%s", f"{fork}..{theirs}").decode(errors="replace")
+        fields = log.split("\x00")[:-1]
+        decision = Decision(
+            subject="main: Take in what people merged at the Git host",
+            action="take-in",
+            actor=", ".join(sorted(set(fields[0::2])))[:_MAX_ACTORS],
+            reason="; ".join(fields[1::2]),
+            at=at,
+            main={},
+        )
+        commit = self._write_commit(tree, [base.main, theirs], decision, {})
+        self._move([(_MAIN_REF, commit, base.main)])
+
+    def _changed(self, before: str, after: str) -> dict[str, Changed]:
+        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", before, after)
+        fields = output.decode(errors="replace").split("\x00")
+        found = {}
+        for meta, path in zip(fields[::2], fields[1::2], strict=False):
+            _, mode, _, blob, _ = meta.split()
+            found[path] = Changed(blob if mode.strip("0") else "", mode)
+        return found
+
+    def reclaim(self, *, at: datetime, over: str = "") -> str:
+        """Put what was offered on top of a head of ``delivery`` that no state key signed, and of ``over``, if given."""
         base = self._heads()
         with self._lock:
             self._follow(base)
             trusted = self._delivered
-        if trusted == base.delivery:
+        if trusted == base.delivery and not over:
             return ""
         tree = self._git.run("rev-parse", "--verify", f"{trusted}^{{tree}}").decode().strip()
         # The decision that it follows from is the one that what counts followed from.
@@ -241,13 +290,14 @@ class GitReleaseRepo:
             subject="delivery: Put back what was offered",
             action="reclaim",
             actor="ums",
-            reason=f"{base.delivery} is signed by no state key",
+            reason=f"{over or base.delivery} is none of ours",
             at=at,
             main={},
         )
-        commit = self._write_commit(tree, base.delivery, decision, {layout.DECISION: entry.strip()})
+        parents = [each for each in (base.delivery, over) if each]
+        commit = self._write_commit(tree, parents, decision, {layout.DECISION: entry.strip()})
         self._move([(_DELIVERY_REF, commit, base.delivery)])
-        return base.delivery
+        return over or base.delivery
 
     def maintain(self) -> None:
         """Join packs and loose objects, and write down the graph of commits.
@@ -378,13 +428,13 @@ class GitReleaseRepo:
         main, delivery = (line.split()[2] for line in output.splitlines())
         return main, delivery
 
-    def _write_commit(self, tree: str, parent: str, decision: Decision, trailers: Mapping[str, str]) -> str:
+    def _write_commit(self, tree: str, parents: Sequence[str], decision: Decision, trailers: Mapping[str, str]) -> str:
         given = {"Actor": decision.actor, "Action": decision.action, "Reason": decision.reason}
         lines = {f"UMS-{key}": one_line(value) or "-" for key, value in given.items()} | dict(trailers)
         message = f"{one_line(decision.subject)}\n\n" + "".join(f"{key}: {value}\n" for key, value in lines.items())
         commit = signed_commit(
             tree,
-            [parent] if parent else [],
+            parents,
             author=self._author,
             seconds=int(decision.at.timestamp()),
             message=message,

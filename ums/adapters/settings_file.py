@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 from ums.adapters._database import check_url
 from ums.adapters._yaml import Duration, StrictModel, check, load_with_lines, parsed_by
 from ums.domain.errors import InvalidInputError, SpecError
+from ums.domain.git_hosts import check_remote
 from ums.domain.issuers import check_issuer
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
@@ -110,6 +111,18 @@ class OIDCModel(StrictModel):
     )
 
 
+class GitHostModel(StrictModel):
+    """The Git host that the release repo is exchanged with."""
+
+    url: Annotated[str, parsed_by(check_remote)] | None = Field(
+        None, description="https:// or ssh:// URL of an empty repository, or of this one; without it, there is no host."
+    )
+    username: FileName = Field("git", description="User for HTTPS; most hosts take any with a token.")
+    password_file: FileName | None = Field(None, description="File with that user's password, or a token.")
+    ssh_key_file: FileName | None = Field(None, description="File with a private key that may push: a deploy key.")
+    known_hosts_file: FileName | None = Field(None, description="File with the host's keys, as known_hosts has them.")
+
+
 class HistoryModel(StrictModel):
     """What is kept of the past."""
 
@@ -136,6 +149,7 @@ class ServiceModel(StrictModel):
     registry: RegistryModel = Field(default_factory=RegistryModel, description="Login at an outside registry.")
     tls: TLSModel = Field(default_factory=TLSModel, description="For serving HTTPS.")
     oidc: OIDCModel = Field(default_factory=OIDCModel, description="Where people log in.")
+    git_host: GitHostModel = Field(default_factory=GitHostModel, description="Where the release repo is exchanged.")
     history: HistoryModel = Field(default_factory=HistoryModel, description="What is kept of the past.")
     log: LogModel = Field(default_factory=LogModel, description="How the process logs.")
 

@@ -272,6 +272,7 @@ def bootstrap(
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import yaml
 
+    from ums.domain.bootstrapping import HOST_LOGIN
     from ums.domain.names import PDPName
 
     plane = PDPName.parse(name)
@@ -289,6 +290,12 @@ def bootstrap(
     target = path or Path(f"{plane.org}-{plane.pdp}.yaml")
     write_private(target, text)
     click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
+    if any(
+        each["spec"].get("secretRef") == {"name": HOST_LOGIN} for each in objects if each["kind"] == "GitRepository"
+    ):
+        click.echo(
+            f"It follows the Git host: make a Secret {HOST_LOGIN} with a login there, e.g. flux create secret git"
+        )
 
 
 @pdp.command()

@@ -37,6 +37,11 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
       UMS_OIDC_GROUPS_CLAIM        claim with groups    [default: groups]
       UMS_OIDC_SUBJECT_CLAIM       claim people are called by  [default: email, if verified]
       UMS_OIDC_ALLOWED_DOMAINS     of addresses that may log in  [default: all]
+      UMS_GIT_HOST_URL             repository at a Git host, https:// or ssh://
+      UMS_GIT_HOST_USERNAME        user for HTTPS       [default: git]
+      UMS_GIT_HOST_PASSWORD_FILE   file with its password, or a token
+      UMS_GIT_HOST_SSH_KEY_FILE    private key that may push
+      UMS_GIT_HOST_KNOWN_HOSTS_FILE  the host's own keys
       UMS_HISTORY_RETENTION        how long health history is kept  [default: 90d]
       UMS_LOG_FORMAT               json, console or auto  [default: auto, console at a terminal]
     """  # noqa: D301 - \b is click's mark for text not to be wrapped

@@ -872,6 +872,8 @@ SecurityKind: TypeAlias = Literal[
     "data-plane.rotation-finished",
     "data-plane.outdated",
     "data-plane.removed",
+    "delivery.reclaimed",
+    "git-host.refused",
     "webhook.added",
     "webhook.removed",
     "database.rebuilt",

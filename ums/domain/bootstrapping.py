@@ -31,6 +31,8 @@ from ums.domain.world import FleetSettings, Topology, World
 
 _NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
 _GIT_LOGIN = "ums-git"
+HOST_LOGIN = "ums-git-host"
+"""The Secret with a login at the Git host, which the owner of the cluster makes."""
 _EVENTS = "ums-events"
 
 
@@ -56,11 +58,13 @@ def render_bootstrap(
     credentials: Credentials,
     *,
     topology: Topology | None = None,
+    host: str = "",
     reporter: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return every object, in the order to apply them; the reporter's too where ``reporter`` is its image.
 
-    ``topology`` is the fleet's unless given.
+    ``topology`` is the fleet's unless given. ``host`` is the URL of the Git host that the release repo is pushed to:
+    who shares it follows it there, with a login that its owner gives (Secret ``ums-git-host``), and not one of ours.
 
     The state is among them, so that the first pull already cannot be an old one.
 
@@ -83,8 +87,7 @@ def render_bootstrap(
             "spec": {
                 "interval": interval,
                 "timeout": "60s",
-                **_remote(pdp, settings, topology or settings.topology),
-                "secretRef": {"name": _GIT_LOGIN},
+                **_remote(pdp, settings, topology or settings.topology, host),
                 "verify": {"mode": "HEAD", "secretRef": {"name": STATE_KEYS}},
             },
         },
@@ -133,19 +136,19 @@ def render_bootstrap(
     ]
 
 
-def _remote(pdp: PDPName, settings: FleetSettings, topology: Topology) -> dict[str, Any]:
+def _remote(pdp: PDPName, settings: FleetSettings, topology: Topology, host: str) -> dict[str, Any]:
+    own_login = {"secretRef": {"name": _GIT_LOGIN}}
     if topology is Topology.VIEW:
-        return {"url": f"{settings.url}/git/{pdp}", "ref": {"branch": layout.VIEW}}
+        return {"url": f"{settings.url}/git/{pdp}", "ref": {"branch": layout.VIEW}, **own_login}
+    shared = {"ref": {"branch": layout.DELIVERY}, "sparseCheckout": [layout.plane_folder(pdp).rstrip("/")]}
+    if host:
+        return {"url": host, **shared, "secretRef": {"name": HOST_LOGIN}}
     if settings.topology is not Topology.SHARED:
         raise ConflictError(
             f"{pdp} cannot follow the shared release repo: this fleet's data planes read their own view alone",
             hint=f"leave --topology out, or let everybody read everything: topology: shared in {layout.SETTINGS}",
         )
-    return {
-        "url": f"{settings.url}/git/release-repo",
-        "ref": {"branch": layout.DELIVERY},
-        "sparseCheckout": [layout.plane_folder(pdp).rstrip("/")],
-    }
+    return {"url": f"{settings.url}/git/release-repo", **shared, **own_login}
 
 
 def _secrets(world: World, credentials: Credentials) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ def start_scheduler(
     shared: dict[str, tuple[Callable[[], object], timedelta]] = {
         _LOOP: (services.reconcile, reconcile_every),
         "reclaim": (services.reclaim, reconcile_every),
+        "git-host": (services.exchange, reconcile_every),
         "webhooks": (services.deliver_webhooks, _WEBHOOKS_EVERY),
         "notices": (services.take_notice, _NOTICED_EVERY),
         "prune-history": (services.prune_history, timedelta(hours=1)),

@@ -54,8 +54,9 @@ class Audit:
             before = max(each.parents, key=lambda parent: signed.get(parent, 0), default="")
             signed[each.id] = signed.get(before, 0) + (each.signed_by is not None)
             if each.signed_by is not None:
-                if len(each.parents) > 1:
-                    yield _flaw(layout.MAIN, each, "is a merge, and the service makes none")
+                # The service merges what people committed, and adds nothing of its own.
+                if len(each.parents) > 1 and trespasses(self.history.changed(before, each.id)):
+                    yield _flaw(layout.MAIN, each, "is a merge, and brings what only UMS writes")
                 if each.id in fallen_from:
                     yield _flaw(layout.MAIN, each, fallen_from[each.id])
                 continue

@@ -88,6 +88,7 @@ class CheckHealth:
     clock: Clock
     pulse: Pulse
     disk: Disk | None = None
+    host_problem: Callable[[], str] = lambda: ""
     min_free_bytes: int = MIN_FREE_BYTES
 
     def live(self) -> tuple[Check, ...]:
@@ -99,6 +100,8 @@ class CheckHealth:
         checks = [*self._release_repo(), _answers("database", self._ask_database), *self.live()]
         if self.disk is not None:
             checks.append(_answers("disk", self._ask_disk))
+        if problem := self.host_problem():
+            checks.append(Check("git-host", Status.WARN, problem))
         return tuple(checks)
 
     def _release_repo(self) -> tuple[Check, ...]:

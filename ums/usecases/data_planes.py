@@ -84,6 +84,8 @@ class BootstrapDataPlane:
     record: Record
     credentials: CredentialSource
     security: SecurityEvents
+    host: str = ""
+    """URL of the Git host that the release repo is pushed to."""
 
     def __call__(
         self, pdp: PDPName, *, by: Identity, topology: Topology | None = None, reporter: str | None = None
@@ -111,7 +113,9 @@ class BootstrapDataPlane:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
         generation = plane.generation
         credentials = self.credentials.credentials(pdp, generation=generation)
-        objects = render_bootstrap(world, pdp, plane.desired, credentials, topology=topology, reporter=reporter)
+        objects = render_bootstrap(
+            world, pdp, plane.desired, credentials, topology=topology, host=self.host, reporter=reporter
+        )
         with self.security.recording(
             SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation
         ):

@@ -139,6 +139,21 @@ def test_a_data_plane_can_be_told_to_follow_its_view_alone() -> None:
     assert find(objects, "GitRepository", "ums")["spec"]["ref"] == {"branch": "view"}
 
 
+def test_who_shares_the_release_repo_at_a_host_brings_a_login_of_its_own() -> None:
+    """None of ours opens anything there."""
+    world = make_trusting_world()
+    desired, host = offer(world, PROD, {}, serial=5, now=NOW), "https://git.example.com/acme/release-repo.git"
+    objects = render_bootstrap(world, PROD, desired, CREDENTIALS, topology=Topology.SHARED, host=host)
+    source = find(objects, "GitRepository", "ums")["spec"]
+    assert (source["url"], source["ref"], source["secretRef"]) == (
+        host,
+        {"branch": "delivery"},
+        {"name": "ums-git-host"},
+    )
+    followed = find(render_bootstrap(world, PROD, desired, CREDENTIALS, host=host), "GitRepository", "ums")["spec"]
+    assert followed["ref"] == {"branch": "view"}, "views stay with the service"
+
+
 def test_events_come_back_signed_and_about_our_objects_alone() -> None:
     """Helm's logs would be in a HelmRelease's events, and must not leave the cluster."""
     objects = bootstrap(url="https://ums.example.com")
