@@ -20,6 +20,7 @@ PACKAGES = {
     "oras": {"oras": "oras.land/oras/cmd/oras"},
     "etcd": {"etcd": "go.etcd.io/etcd/server/v3"},
     "distribution": {"registry": "github.com/distribution/distribution/v3/cmd/registry"},
+    "conformance": {"conformance": "github.com/opencontainers/distribution-spec/conformance"},
     "cosign": {"cosign": "github.com/sigstore/cosign/v3/cmd/cosign"},
     "helm": {"helm": "helm.sh/helm/v4/cmd/helm"},
     "kubernetes": {
