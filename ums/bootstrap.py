@@ -58,7 +58,7 @@ from ums.domain.throttling import client_key
 from ums.domain.world import Topology
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
-from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.edge.registry import Access, Challenge, EmbeddedRegistry
 from ums.edge.routes import git_route, registry_route, view_route
 from ums.edge.view_http import ViewHTTP, is_view
 from ums.outcomes import outcome_of
@@ -165,9 +165,13 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
     git = GitHTTP(settings.release_repo, authorize=lambda header: _repo_access(services, settings, header))
     registry = EmbeddedRegistry(
         settings.registry,
-        authorize=lambda header, write, repository: _registry_access(
-            services, settings, header, repository=repository, write=write
+        authorize=lambda header, access, repository: _registry_access(
+            services, settings, header, repository=repository, access=access
         ),
+        has_fixed_tags=lambda repository: repository.startswith(
+            f"{services.release_repo.read().settings.registry.path}/"
+        ),
+        released=lambda: services.release_repo.read().released_digests(),
     )
 
     def edge(app: WSGI, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -290,28 +294,33 @@ def _holder(services: Services, user: str, token: str) -> Identity | None:
 
 
 def _registry_access(
-    services: Services, settings: Settings, header: str | None, *, repository: str, write: bool
+    services: Services, settings: Settings, header: str | None, *, repository: str, access: Access
 ) -> Challenge | None:
-    """Let data planes and tokens pull, and push only tokens that may publish that bundle."""
+    """Let data planes and tokens pull, push only tokens that may publish that bundle, and delete only its admins."""
     login = _basic(header)
     if login is None:
         return Challenge.UNAUTHENTICATED
-    if not write:
+    if access is Access.READ:
         # What is in the registry concerns no organization.
         return _access(services, _asker(services, settings, header), "pull", org=None, plane=True)
+    request = f"{access.value} {repository}"
     plane = services.authenticate_plane.by_password(*login)
     if plane is not None:
-        services.security.note(SecurityKind.PERMISSION_DENIED, subject=str(plane), request=f"push to {repository}")
+        services.security.note(SecurityKind.PERMISSION_DENIED, subject=str(plane), request=request)
         return Challenge.FORBIDDEN
     identity = _holder(services, *login)
     if identity is None:
         return Challenge.UNAUTHENTICATED
-    prefix = services.record.world().settings.registry.path
+    prefix = services.release_repo.read().settings.registry.path
     bundle = repository.removeprefix(f"{prefix}/").partition("/")[0]
     try:
-        identity.require(Permission.PUBLISH, bundle=bundle)
+        if access is Access.DELETE:
+            # What is gone is gone for every channel and organization.
+            identity.require(Permission.ADMIN, bundle=bundle, channel=ALL, org=ALL)
+        else:
+            identity.require(Permission.PUBLISH, bundle=bundle)
     except ForbiddenError as error:
-        _note_denied(services, identity, f"push to {repository}", error)
+        _note_denied(services, identity, request, error)
         return Challenge.FORBIDDEN
     return None
 

@@ -59,7 +59,12 @@ def memory_without_api(_folder: Path) -> Iterator[Place]:
 @contextlib.contextmanager
 def embedded(folder: Path) -> Iterator[Place]:
     """Serve our own registry."""
-    application = EmbeddedRegistry(folder, authorize=lambda _header, _write, _name: None)
+    application = EmbeddedRegistry(
+        folder,
+        authorize=lambda _header, _access, _name: None,
+        has_fixed_tags=lambda _name: False,
+        released=frozenset,
+    )
     with serve(application) as address, client() as registry:
         yield Place(registry, address)
 

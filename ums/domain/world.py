@@ -12,7 +12,7 @@ from typing import Any, Self
 from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
-from ums.domain.errors import NotFoundError, SpecError
+from ums.domain.errors import IntegrityError, NotFoundError, SpecError
 from ums.domain.fleet import DataPlane, Facts, Given, Report, Retired
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
@@ -23,6 +23,8 @@ from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Risk
 from ums.domain.trust import TrustPolicy
 from ums.domain.version import Version
+
+_PINNED = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
 
 
 class Topology(StrEnum):
@@ -179,6 +181,26 @@ class World:
             access=Access(is_readable=self.access.is_readable),
             problems=tuple(each for each in self.problems if _is_for(each, orgs)),
         )
+
+    def released_digests(self) -> frozenset[Digest]:
+        """Return every digest that a release in the catalog names: its own, its components', its images'.
+
+        Raises:
+            IntegrityError: a file of the catalog cannot be read, so nobody knows all that releases need.
+
+        """
+        unread = [problem.file for problem in self.problems if problem.file.startswith("catalog/")]
+        if unread:
+            raise IntegrityError(
+                f"{unread[0]} is not readable: what releases need is not known", hint="mend it in the release repo"
+            )
+        found: set[Digest] = set()
+        for entry in (entry for versions in self.catalog.values() for entry in versions.values()):
+            found.add(entry.digest)
+            for component in entry.release.components:
+                found.add(component.digest)
+                found.update(Digest.parse(pin[1]) for pin in map(_PINNED.search, component.images) if pin)
+        return frozenset(found)
 
     def with_channel(self, channel: Channel) -> World:
         """Return the world with one channel replaced."""

@@ -1,9 +1,7 @@
 """The embedded OCI registry: distribution-spec 1.1 as plain WSGI over a folder.
 
-Content lies once, in ``blobs/<algorithm>/<hex>`` as in an OCI image layout; small link files below
-``repositories/<name>/`` say what a repository has, so that access to one repository opens no other's content.
-Whatever appears under its final name is complete, checked and on disk. Who may do what is decided by the
-``authorize`` that is passed in; nothing is ever deleted or collected here.
+Who may do what, which tags stay where they are and what releases need is decided by what is passed in. What nothing
+reaches any more is removed elsewhere (``registry_care``).
 """
 
 from __future__ import annotations
@@ -16,28 +14,51 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, BinaryIO
+from urllib.parse import parse_qs, urlencode
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
-from ums.domain.oci import INDEX, MANIFEST, Descriptor, is_repository, is_tag
+from ums.domain.oci import INDEX, Descriptor, is_repository, is_tag
+from ums.edge.registry_storage import (
+    Manifest,
+    Storage,
+    blobs_of,
+    is_fallback_tag,
+    move,
+    names,
+    reached,
+    remove,
+    write,
+)
 
-_CHUNK = 64 * 1024
+_CHUNK = 256 * 1024
 _PAGE = 100
+_TAGS_PAGE = 1000
 _MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 _UPLOAD_AGE_SECONDS = 24 * 3600
+_RENEWED_SECONDS = 3600
+"""Of what somebody asks for, in order to build on it, the age begins anew; not more often than this."""
+_HASHES = 256
+"""Uploads whose checksum is kept from request to request; of others, the content is read again at their end."""
+_SOURCES = 8
+"""Repositories that are asked for a blob, if a client does not say which has it."""
 _ROUTE = re.compile(r"/v2/(.+?)/(manifests|blobs/uploads|blobs|tags|referrers)/([^/]*)")
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_RANGE = re.compile(r"([0-9]{1,18})-[0-9]{1,18}")
+_NUMBER = r"[0-9]{1,18}"
+_LENGTH = re.compile(_NUMBER)
+_CONTENT_RANGE = re.compile(rf"({_NUMBER})-({_NUMBER})")
+_RANGE = re.compile(rf"bytes=(?:({_NUMBER})-({_NUMBER})?|-({_NUMBER}))")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 
 
 class Challenge(Enum):
@@ -49,8 +70,16 @@ class Challenge(Enum):
     """Somebody asks who may not: 403."""
 
 
-Authorize = Callable[[str | None, bool, str], Challenge | None]
-"""Takes the Authorization header, whether it is a write, and the repository (empty for ``/v2/`` itself)."""
+class Access(Enum):
+    """What a request does to a repository."""
+
+    READ = "pull from"
+    WRITE = "push to"
+    DELETE = "delete from"
+
+
+Authorize = Callable[[str | None, Access, str], Challenge | None]
+"""Takes the Authorization header, what is asked, and the repository (empty for ``/v2/`` itself)."""
 
 
 class EmbeddedRegistry:
@@ -59,14 +88,42 @@ class EmbeddedRegistry:
     Args:
         root: the folder; made when absent.
         authorize: asked before the folder is looked at.
+        has_fixed_tags: whether in a repository tags stay where they are, and what they reach with them.
+        released: digests that releases need: they, and what they reach, are never deleted.
         max_blob_size: bytes; larger uploads answer 413.
 
     """
 
-    def __init__(self, root: Path, *, authorize: Authorize, max_blob_size: int = 4 * 1024**3) -> None:
-        self._root = root
+    def __init__(
+        self,
+        root: Path,
+        *,
+        authorize: Authorize,
+        has_fixed_tags: Callable[[str], bool],
+        released: Callable[[], Collection[Digest]],
+        max_blob_size: int = 4 * 1024**3,
+    ) -> None:
+        self._storage = Storage(root)
         self._authorize = authorize
+        self._has_fixed_tags = has_fixed_tags
+        self._released = released
         self._max_blob_size = max_blob_size
+        self._hashes = _Hashes()
+        self._handlers: dict[tuple[str, str], Callable[[_Request], _Answer]] = {
+            ("", "GET"): lambda _: _Answer.of_json({}),
+            ("manifests", "GET"): self._get_manifest,
+            ("manifests", "PUT"): self._put_manifest,
+            ("manifests", "DELETE"): self._delete_manifest,
+            ("blobs", "GET"): self._get_blob,
+            ("blobs", "DELETE"): self._delete_blob,
+            ("tags", "GET"): self._list_tags,
+            ("referrers", "GET"): self._list_referrers,
+            ("blobs/uploads", "POST"): self._start_upload,
+            ("blobs/uploads", "GET"): self._find_upload,
+            ("blobs/uploads", "PATCH"): self._append_chunk,
+            ("blobs/uploads", "PUT"): self._finish_upload,
+            ("blobs/uploads", "DELETE"): self._cancel_upload,
+        }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -81,93 +138,189 @@ class EmbeddedRegistry:
             else:
                 answer = _RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the disk failed").answer()
         headers = {"Docker-Distribution-API-Version": "registry/2.0", "X-Content-Type-Options": "nosniff"}
-        headers |= {"Content-Length": str(answer.size), **answer.headers}
-        start_response(f"{answer.status.value} {answer.status.phrase}", list(headers.items()))
-        return () if environ["REQUEST_METHOD"] == "HEAD" else answer.body
+        if answer.status is not HTTPStatus.NOT_MODIFIED:
+            headers["Content-Length"] = str(answer.size)
+        start_response(f"{answer.status.value} {answer.status.phrase}", list({**headers, **answer.headers}.items()))
+        if environ["REQUEST_METHOD"] == "HEAD" or answer.file is None:
+            if answer.file is not None:
+                answer.file.close()
+            return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.content,)
+        # A server that can hands the file to the kernel.
+        wrapper: Callable[[BinaryIO, int], Iterable[bytes]] = environ.get("wsgi.file_wrapper", _pieces)
+        return wrapper(answer.file, _CHUNK)
 
     def _answer(self, request: _Request) -> _Answer:
-        match self._authorize(request.authorization, request.method not in {"GET", "HEAD"}, request.name):
+        match self._authorize(request.authorization, request.access, request.name):
             case Challenge.UNAUTHENTICATED:
                 headers = {"WWW-Authenticate": 'Basic realm="ums"'}
                 raise _RefusalError(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "log in first", headers)
             case Challenge.FORBIDDEN:
-                raise _RefusalError(HTTPStatus.FORBIDDEN, "DENIED", "you may not do this")
-        handlers: dict[tuple[str, str], Callable[[_Request], _Answer]] = {
-            ("", "GET"): lambda _: _Answer.of_json({}),
-            ("manifests", "GET"): self._get_manifest,
-            ("manifests", "PUT"): self._put_manifest,
-            ("blobs", "GET"): self._get_blob,
-            ("tags", "GET"): self._list_tags,
-            ("referrers", "GET"): self._list_referrers,
-            ("blobs/uploads", "POST"): self._start_upload,
-            ("blobs/uploads", "GET"): self._find_upload,
-            ("blobs/uploads", "PATCH"): self._append_chunk,
-            ("blobs/uploads", "PUT"): self._finish_upload,
-            ("blobs/uploads", "DELETE"): self._cancel_upload,
-        }
-        handler = handlers.get((request.kind, "GET" if request.method == "HEAD" else request.method))
+                raise _RefusalError(HTTPStatus.FORBIDDEN, "DENIED", f"you may not {request.access.value} this")
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self._handlers.get((request.kind, method))
         if handler is None:
-            raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", f"{request.method} is not possible here")
+            allowed = ", ".join(sorted(known for kind, known in self._handlers if kind == request.kind))
+            text = f"{request.method} is not possible here"
+            raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", text, {"Allow": allowed})
         return handler(request)
-
-    def _blob_path(self, digest: Digest) -> Path:
-        return self._root / "blobs" / digest.algorithm / digest.hex
-
-    def _link(self, name: str, kind: str, digest: Digest) -> Path:
-        # No part of a repository's name begins with an underscore, so kinds and names cannot meet.
-        return self._root / "repositories" / name / kind / digest.algorithm / digest.hex
-
-    def _folder(self, request: _Request, kind: str) -> Path:
-        return self._root / "repositories" / request.name / kind
 
     def _get_blob(self, request: _Request) -> _Answer:
         digest = _parse_digest(request.rest)
-        if not self._link(request.name, "_blobs", digest).exists():
-            raise _RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob in this repository")
-        return _Answer.of_file(self._blob_path(digest), "application/octet-stream", digest)
+        unknown = _RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob in this repository")
+        return self._content(request, self._storage.link(request.name, "_blobs", digest), digest, unknown)
 
     def _get_manifest(self, request: _Request) -> _Answer:
+        unknown = _RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such manifest here")
+        if is_tag(request.rest):
+            digest = self._storage.tag(request.name, request.rest)
+            if digest is None:
+                raise unknown
+        else:
+            digest = _parse_digest(request.rest)
+        return self._content(request, self._storage.link(request.name, "_manifests", digest), digest, unknown)
+
+    def _content(self, request: _Request, link: Path, digest: Digest, unknown: _RefusalError) -> _Answer:
+        """Answer with what a link stands for: all of it, a part, or that the client has it."""
         try:
-            if is_tag(request.rest):
-                digest = Digest.parse((self._folder(request, "_tags") / request.rest).read_text())
-            else:
-                digest = _parse_digest(request.rest)
-            media_type = self._link(request.name, "_manifests", digest).read_text()
+            media_type = link.read_text() or "application/octet-stream"
+            if request.method == "HEAD":
+                self._renew(link)
+            file = self._storage.blob(digest).open("rb")
         except FileNotFoundError:
-            raise _RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such manifest here") from None
-        return _Answer.of_file(self._blob_path(digest), media_type, digest)
+            raise unknown from None
+        size = os.fstat(file.fileno()).st_size
+        etag = f'"{digest}"'
+        headers = {"Docker-Content-Digest": str(digest), "ETag": etag}
+        if request.has_already(etag):
+            file.close()
+            return _Answer(HTTPStatus.NOT_MODIFIED, headers)
+        headers |= {"Content-Type": media_type, "Accept-Ranges": "bytes"}
+        part = request.part(size, etag)
+        if part is None:
+            return _Answer(HTTPStatus.OK, headers, file=file, size=size)
+        if not part:
+            file.close()
+            text, headers = f"there are {size} bytes", {"Content-Range": f"bytes */{size}"}
+            raise _RefusalError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SIZE_INVALID", text, headers)
+        file.seek(part.start)
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        if part.stop < size:
+            file = _Part(file, len(part))  # type: ignore[assignment] # it has what is used of a file
+        return _Answer(HTTPStatus.PARTIAL_CONTENT, headers, file=file, size=len(part))
+
+    def _renew(self, link: Path) -> None:
+        """Let a link's age begin anew, so that it is not removed before what is built on it comes."""
+        if link.stat().st_mtime < time.time() - _RENEWED_SECONDS:
+            with self._storage.held():
+                try:
+                    os.utime(link)
+                except FileNotFoundError:
+                    raise
+                except OSError:
+                    # A disk that cannot be written to can be read from; nothing is removed from it either.
+                    return
 
     def _put_manifest(self, request: _Request) -> _Answer:
-        tag = request.rest if is_tag(request.rest) else None
+        tags = request.tags
         content = b"".join(request.read_body(_MAX_MANIFEST_SIZE))
-        digest = Digest.of(content) if tag else _parse_digest(request.rest)
+        digest = Digest.of(content) if is_tag(request.rest) else _parse_digest(request.rest)
         if hashlib.new(digest.algorithm, content).hexdigest() != digest.hex:
             raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", "the manifest has another digest")
-        manifest = _Manifest.parse(content, request.content_type)
-        for blob in manifest.blobs:
-            if not self._link(request.name, "_blobs", blob).exists():
-                raise _RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", f"push {blob} first")
-        # In this order, so that after a crash nothing points to what is not there.
-        _write(self._blob_path(digest), content)
-        _write(self._link(request.name, "_manifests", digest), request.content_type.encode())
+        manifest = _parse_manifest(content, request.content_type)
+        storage, name = self._storage, request.name
         headers = {"Location": request.url(f"manifests/{digest}"), "Docker-Content-Digest": str(digest)}
-        if manifest.subject:
-            entry = Descriptor(request.content_type, digest, len(content), manifest.annotations, manifest.artifact_type)
-            folder = self._link(request.name, "_referrers", manifest.subject)
-            _write(folder / f"{digest.algorithm}-{digest.hex}", canonical_json(entry.to_dict()))
-            headers["OCI-Subject"] = str(manifest.subject)
-        if tag:
-            _write(self._folder(request, "_tags") / tag, str(digest).encode())
+        with storage.held():
+            for blob in manifest.blobs:
+                if not storage.link(name, "_blobs", blob).exists():
+                    raise _RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", f"push {blob} first")
+            # Before anything is written: tags that cannot be are the more likely reason to say no.
+            for tag in tags:
+                self._check_tag(name, tag, digest)
+            # In this order, so that after a crash nothing points to what is not there.
+            write(storage.blob(digest), content)
+            write(storage.link(name, "_manifests", digest), request.content_type.encode())
+            if manifest.subject:
+                entry = Descriptor(
+                    request.content_type, digest, len(content), manifest.annotations, manifest.artifact_type
+                )
+                write(storage.referrer(name, manifest.subject, digest), canonical_json(entry.to_dict()))
+                headers["OCI-Subject"] = str(manifest.subject)
+            for tag in tags:
+                self._set_tag(name, tag, digest)
+        if not is_tag(request.rest) and tags:
+            headers["OCI-Tag"] = ", ".join(tags)
         return _Answer(HTTPStatus.CREATED, headers)
 
+    def _is_fixed(self, name: str, tag: str) -> bool:
+        return not is_fallback_tag(tag) and self._has_fixed_tags(name)
+
+    def _check_tag(self, name: str, tag: str, digest: Digest) -> None:
+        there = self._storage.tag(name, tag)
+        if there not in {None, digest} and self._is_fixed(name, tag):
+            text = f"tag {tag} names {there}, and tags never move here: publish a new version"
+            raise _RefusalError(HTTPStatus.CONFLICT, "DENIED", text)
+
+    def _set_tag(self, name: str, tag: str, digest: Digest) -> None:
+        path = self._storage.folder(name, "_tags") / tag
+        try:
+            write(path, str(digest).encode(), new=self._is_fixed(name, tag))
+        except FileExistsError:
+            # It was there, or two pushed at once: whoever came first has it.
+            self._check_tag(name, tag, digest)
+
+    def _delete_manifest(self, request: _Request) -> _Answer:
+        storage, name = self._storage, request.name
+        released = self._released()
+        with storage.held(alone=True):
+            if is_tag(request.rest):
+                self._delete_tag(name, request.rest)
+                return _Answer(HTTPStatus.ACCEPTED)
+            digest = _parse_digest(request.rest)
+            if not storage.link(name, "_manifests", digest).exists():
+                raise _RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such manifest here")
+            manifests, tags = storage.manifests(name), storage.tags(name)
+            if digest in reached(manifests, released):
+                raise _kept("a release needs it; what the release repo lists stays")
+            fixed = [tag for tag in tags if self._is_fixed(name, tag)]
+            holding = [tag for tag in fixed if digest in reached(manifests, [tags[tag]])]
+            if holding:
+                raise _kept(f"tag {holding[0]} reaches it, and tags stay here: publish a new version")
+            # In the reverse order of a push: what points to it goes first.
+            for tag in (tag for tag, named in tags.items() if named == digest):
+                remove(storage.folder(name, "_tags") / tag)
+            subject = manifests[digest].subject
+            if subject:
+                remove(storage.referrer(name, subject, digest))
+            remove(storage.link(name, "_manifests", digest))
+        return _Answer(HTTPStatus.ACCEPTED)
+
+    def _delete_tag(self, name: str, tag: str) -> None:
+        path = self._storage.folder(name, "_tags") / tag
+        if path.exists() and self._is_fixed(name, tag):
+            raise _kept(f"tag {tag} stays, as all do here: publish a new version, and yank this one")
+        if not remove(path):
+            raise _RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such tag here")
+
+    def _delete_blob(self, request: _Request) -> _Answer:
+        storage, name, digest = self._storage, request.name, _parse_digest(request.rest)
+        released = self._released()
+        with storage.held(alone=True):
+            if not storage.link(name, "_blobs", digest).exists():
+                raise _RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob in this repository")
+            if digest in released or digest in blobs_of(storage.manifests(name).values()):
+                raise _kept("a manifest of this repository needs it: delete that first")
+            remove(storage.link(name, "_blobs", digest))
+        return _Answer(HTTPStatus.ACCEPTED)
+
     def _list_tags(self, request: _Request) -> _Answer:
-        if request.rest != "list" or not self._folder(request, "").is_dir():
+        if request.rest != "list" or not self._storage.is_repository(request.name):
             raise _RefusalError(HTTPStatus.NOT_FOUND, "NAME_UNKNOWN", "no such repository")
         last, wanted = request.query.get("last", ""), request.query.get("n", "")
-        tags = [tag for tag in _names(self._folder(request, "_tags")) if tag > last]
+        limit = min(int(wanted), _TAGS_PAGE) if re.fullmatch(r"[0-9]{1,9}", wanted) else _TAGS_PAGE
+        tags = [tag for tag in names(self._storage.folder(request.name, "_tags")) if tag > last]
         headers: dict[str, str] = {}
-        if re.fullmatch(r"[0-9]{1,9}", wanted) and int(wanted) < len(tags):
-            tags = tags[: int(wanted)]
+        if limit < len(tags):
+            tags = tags[:limit]
             if tags:
                 headers["Link"] = request.link_to_next("tags/list", tags[-1])
         return _Answer.of_json({"name": request.name, "tags": tags}, headers=headers)
@@ -176,17 +329,18 @@ class EmbeddedRegistry:
         subject = _parse_digest(request.rest)
         artifact_type, last = request.query.get("artifactType"), request.query.get("last", "")
         headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
-        folder = self._link(request.name, "_referrers", subject)
+        folder = self._storage.link(request.name, "_referrers", subject)
         found: list[dict[str, Any]] = []
-        for name in _names(folder):
+        for name in names(folder):
             if name <= last:
                 continue
             if len(found) == _PAGE:
                 headers["Link"] = request.link_to_next(f"referrers/{subject}", found[-1]["digest"].replace(":", "-"))
                 break
-            entry = json.loads((folder / name).read_bytes())
-            if artifact_type is None or entry.get("artifactType") == artifact_type:
-                found.append(entry)
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                entry = json.loads((folder / name).read_bytes())
+                if artifact_type is None or entry.get("artifactType") == artifact_type:
+                    found.append(entry)
         return _Answer.of_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}, INDEX, headers)
 
     def _start_upload(self, request: _Request) -> _Answer:
@@ -194,7 +348,8 @@ class EmbeddedRegistry:
             raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", "an upload goes on by PATCH or PUT")
         if "mount" in request.query and (mounted := self._mount(request)):
             return mounted
-        uploads = self._folder(request, "_uploads")
+        algorithm = request.algorithm
+        uploads = self._storage.folder(request.name, "_uploads")
         uploads.mkdir(parents=True, exist_ok=True)
         for abandoned in uploads.iterdir():
             with contextlib.suppress(FileNotFoundError):  # somebody else sweeps, or finishes it
@@ -202,42 +357,57 @@ class EmbeddedRegistry:
                     abandoned.unlink()
         request.rest = uuid.uuid4().hex
         (uploads / request.rest).touch(exist_ok=False)
+        self._hashes.keep(request.rest, _Hash(algorithm))
         return self._finish_upload(request) if "digest" in request.query else _going_on(request, 0)
 
     def _mount(self, request: _Request) -> _Answer | None:
         """Link a blob of another repository that the caller may read, if there is one."""
-        source, digest = request.query.get("from", ""), _parse_digest(request.query["mount"])
-        if (
-            not is_repository(source)
-            or self._authorize(request.authorization, False, source)  # noqa: FBT003 - so the caller's type says
-            or not self._link(source, "_blobs", digest).exists()
-        ):
-            return None
-        return self._blob_created(request, digest)
+        digest, sources = _parse_digest(request.query["mount"]), [request.query.get("from", "")]
+        if "from" not in request.query:
+            sources = self._sources(digest) if self._storage.blob(digest).exists() else []
+        for source in sources:
+            if not is_repository(source) or self._authorize(request.authorization, Access.READ, source):
+                continue
+            with self._storage.held():
+                if self._storage.link(source, "_blobs", digest).exists():
+                    return self._blob_created(request, digest)
+        return None
+
+    def _sources(self, digest: Digest) -> list[str]:
+        """Return some repositories that have a blob."""
+        found: list[str] = []
+        for name in self._storage.repositories():
+            if self._storage.link(name, "_blobs", digest).exists():
+                found.append(name)
+                if len(found) == _SOURCES:
+                    break
+        return found
 
     def _blob_created(self, request: _Request, digest: Digest) -> _Answer:
-        _write(self._link(request.name, "_blobs", digest), b"")
+        write(self._storage.link(request.name, "_blobs", digest), b"")
         headers = {"Location": request.url(f"blobs/{digest}"), "Docker-Content-Digest": str(digest)}
         return _Answer(HTTPStatus.CREATED, headers)
 
     @contextlib.contextmanager
     def _claim(self, request: _Request) -> Iterator[Path]:
-        """Own an upload: whoever renames it first; two requests never write to one."""
+        """Own an upload: whoever renames it first; two requests never write to one. It goes on unless it is gone."""
         unknown = _RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no such upload; start again")
         if not _UPLOAD_ID.fullmatch(request.rest):
             raise unknown
-        path = self._folder(request, "_uploads") / request.rest
+        path = self._storage.folder(request.name, "_uploads") / request.rest
         try:
             claimed = path.rename(path.with_suffix(".busy"))
         except FileNotFoundError:
             raise unknown from None
-        yield claimed
+        try:
+            yield claimed
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                claimed.rename(path)
 
     def _find_upload(self, request: _Request) -> _Answer:
         with self._claim(request) as claimed:
-            size = claimed.stat().st_size
-            claimed.rename(claimed.with_suffix(""))
-            return _going_on(request, size, HTTPStatus.NO_CONTENT)
+            return _going_on(request, claimed.stat().st_size, HTTPStatus.NO_CONTENT)
 
     def _cancel_upload(self, request: _Request) -> _Answer:
         with self._claim(request) as claimed:
@@ -248,36 +418,86 @@ class EmbeddedRegistry:
         """Add to an upload; what does not come whole is taken back, so that the client can go on from there."""
         with self._claim(request) as claimed:
             start = size = claimed.stat().st_size
+            request.check_range(start)
+            checksum = self._hashes.take(request.rest, start)
+            grown = checksum.copy() if checksum else None
             try:
-                request.check_range(start)
-                with claimed.open("ab") as file:
-                    file.writelines(request.read_body(self._max_blob_size - start))
-                size = claimed.stat().st_size
+                with claimed.open("ab", buffering=0) as file:
+                    for chunk in request.read_body(self._max_blob_size - start):
+                        _write_all(file, chunk)
+                        if grown:
+                            grown.update(chunk)
+                size, checksum = claimed.stat().st_size, grown
             finally:
                 os.truncate(claimed, size)
-                claimed.rename(claimed.with_suffix(""))
+                if checksum:
+                    self._hashes.keep(request.rest, checksum)
             return _going_on(request, size)
 
     def _finish_upload(self, request: _Request) -> _Answer:
         with self._claim(request) as claimed:
+            size = claimed.stat().st_size
+            request.check_range(size)
             try:
                 digest = _parse_digest(request.query.get("digest"))
-                checksum = hashlib.new(digest.algorithm)
-                with claimed.open("r+b") as file:
-                    while chunk := file.read(_CHUNK):
+                checksum = self._hashes.take(request.rest, size)
+                with claimed.open("r+b", buffering=0) as file:
+                    if checksum is None or checksum.algorithm != digest.algorithm:
+                        checksum = _Hash(digest.algorithm)
+                        while chunk := file.read(_CHUNK):
+                            checksum.update(chunk)
+                    file.seek(size)
+                    for chunk in request.read_body(self._max_blob_size - size):
                         checksum.update(chunk)
-                    request.check_range(file.tell())
-                    for chunk in request.read_body(self._max_blob_size - file.tell()):
-                        checksum.update(chunk)
-                        file.write(chunk)
-                    if checksum.hexdigest() != digest.hex:
-                        raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", f"got {checksum.hexdigest()}")
-                    file.flush()
+                        _write_all(file, chunk)
+                    if checksum.hex != digest.hex:
+                        raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", f"got {checksum.hex}")
                     os.fsync(file.fileno())
-                _move(claimed, self._blob_path(digest))
+                with self._storage.held():
+                    move(claimed, self._storage.blob(digest))
+                    return self._blob_created(request, digest)
             finally:
                 claimed.unlink(missing_ok=True)
-            return self._blob_created(request, digest)
+
+
+class _Hash:
+    """A checksum under way, and of how many bytes it is."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self.size = 0
+        self._state = hashlib.new(algorithm)
+
+    def update(self, chunk: bytes) -> None:
+        self._state.update(chunk)
+        self.size += len(chunk)
+
+    def copy(self) -> _Hash:
+        copied = _Hash(self.algorithm)
+        copied._state, copied.size = self._state.copy(), self.size
+        return copied
+
+    @property
+    def hex(self) -> str:
+        return self._state.hexdigest()
+
+
+class _Hashes:
+    """Checksums of uploads under way, so that content is read once; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, _Hash] = OrderedDict()
+
+    def keep(self, upload: str, checksum: _Hash) -> None:
+        self._kept[upload] = checksum
+        while len(self._kept) > _HASHES:
+            with contextlib.suppress(KeyError):  # another thread forgot the last
+                self._kept.popitem(last=False)
+
+    def take(self, upload: str, size: int) -> _Hash | None:
+        """Return the checksum of an upload, if it is that of all its bytes."""
+        checksum = self._kept.pop(upload, None)
+        return checksum if checksum is not None and checksum.size == size else None
 
 
 class _RefusalError(Exception):
@@ -292,11 +512,16 @@ class _RefusalError(Exception):
         return _Answer.of_json(body, headers=self._headers, status=self._status)
 
 
+def _kept(reason: str) -> _RefusalError:
+    return _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "DENIED", reason, {"Allow": "GET, HEAD, PUT"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: HTTPStatus
     headers: dict[str, str] = field(default_factory=dict)
-    body: Iterable[bytes] = ()
+    content: bytes = b""
+    file: BinaryIO | None = None
     size: int = 0
 
     @classmethod
@@ -308,12 +533,20 @@ class _Answer:
         status: HTTPStatus = HTTPStatus.OK,
     ) -> _Answer:
         content = json.dumps(data).encode()
-        return cls(status, {"Content-Type": media_type, **(headers or {})}, (content,), len(content))
+        return cls(status, {"Content-Type": media_type, **(headers or {})}, content, size=len(content))
 
-    @classmethod
-    def of_file(cls, path: Path, media_type: str, digest: Digest) -> _Answer:
-        headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest), "ETag": f'"{digest}"'}
-        return cls(HTTPStatus.OK, headers, _read(path), path.stat().st_size)
+
+class _Part:
+    """The beginning of the rest of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+        self.fileno, self.close = file.fileno, file.close
+
+    def read(self, size: int) -> bytes:
+        chunk = self._file.read(min(size, self._left))
+        self._left -= len(chunk)
+        return chunk
 
 
 class _Request:
@@ -324,7 +557,8 @@ class _Request:
         self.method: str = environ["REQUEST_METHOD"]
         self.authorization: str | None = environ.get("HTTP_AUTHORIZATION")
         self.content_type: str = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
-        self.query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+        self._query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        self.query = {key: values[-1] for key, values in self._query.items()}
         self.name, self.kind, self.rest = "", "", ""
         path = environ.get("PATH_INFO", "")
         if path not in {"/v2", "/v2/"}:
@@ -332,6 +566,32 @@ class _Request:
             if route is None or not is_repository(route[1]):
                 raise _RefusalError(HTTPStatus.NOT_FOUND, "NAME_INVALID", "no such address")
             self.name, self.kind, self.rest = route[1], route[2], route[3]
+
+    @property
+    def access(self) -> Access:
+        """Return what is asked; to give up an upload is part of pushing."""
+        if self.method in {"GET", "HEAD"}:
+            return Access.READ
+        return Access.DELETE if self.method == "DELETE" and self.kind != "blobs/uploads" else Access.WRITE
+
+    @property
+    def tags(self) -> list[str]:
+        """Return the tags that a manifest is pushed under: by its address, or beside its digest."""
+        tags = [self.rest] if is_tag(self.rest) else self._query.get("tag", [])
+        for tag in tags:
+            if not is_tag(tag):
+                raise _RefusalError(HTTPStatus.BAD_REQUEST, "TAG_INVALID", f"{tag!r:.140} is no tag")
+        return list(dict.fromkeys(tags))
+
+    @property
+    def algorithm(self) -> str:
+        """Return the algorithm of the digest that an upload will have, as far as the client says."""
+        named = self.query.get("digest", "").partition(":")[0]
+        algorithm: str = self.query.get("digest-algorithm", named if named in {"sha256", "sha512"} else "sha256")
+        if algorithm not in {"sha256", "sha512"}:
+            text = f"{algorithm!r:.40}: digests are sha256 or sha512"
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", text)
+        return algorithm
 
     def url(self, path: str) -> str:
         """Return the address of something in the same repository."""
@@ -341,16 +601,42 @@ class _Request:
         """Return the header that leads to the page after ``last``."""
         return f'<{self.url(path)}?{urlencode({**self.query, "last": last})}>; rel="next"'
 
+    def has_already(self, etag: str) -> bool:
+        """Return whether the client says that it has the content: what has a digest never changes."""
+        given = [each.strip().removeprefix("W/") for each in self._environ.get("HTTP_IF_NONE_MATCH", "").split(",")]
+        return etag in given or "*" in given
+
+    def part(self, size: int, etag: str) -> range | None:
+        """Return which part of so many bytes is wanted: empty if there is none such, ``None`` for all.
+
+        Of several parts all is given, as RFC 9110 allows, and of what is no range of bytes.
+        """
+        match = _RANGE.fullmatch(self._environ.get("HTTP_RANGE", ""))
+        if match is None or self._environ.get("HTTP_IF_RANGE", etag) != etag:
+            return None
+        if match[3]:
+            return range(max(0, size - int(match[3])), size)
+        return range(int(match[1]), min(int(match[2] or size) + 1, size))
+
     def check_range(self, size: int) -> None:
-        """Check that a chunk, if it says where it begins, begins where the upload ends."""
+        """Check that a chunk, if it says where it begins, begins where the upload ends, and is as long as it says."""
         given = self._environ.get("HTTP_CONTENT_RANGE", "")
-        match = _RANGE.fullmatch(given)
-        if given and (match is None or int(match[1]) != size):
+        if not given:
+            return
+        match = _CONTENT_RANGE.fullmatch(given.removeprefix("bytes "))
+        if match is None or int(match[1]) != size:
+            going_on = _going_on(self, size)
             status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-            raise _RefusalError(status, "BLOB_UPLOAD_INVALID", f"the upload has {size} bytes so far")
+            raise _RefusalError(status, "BLOB_UPLOAD_INVALID", f"the upload has {size} bytes so far", going_on.headers)
+        announced = self._environ.get("CONTENT_LENGTH") or ""
+        if _LENGTH.fullmatch(announced) and int(match[2]) + 1 - size != int(announced):
+            raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "Content-Range and Content-Length differ")
 
     def read_body(self, limit: int) -> Iterator[bytes]:
-        """Yield the body piece by piece; refuse one that is longer than ``limit`` or ends early."""
+        """Yield the body piece by piece; refuse one that is longer than ``limit``, ends early, or is compressed."""
+        if self._environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+            text = "content is taken as it is: send it without Content-Encoding"
+            raise _RefusalError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED", text)
         announced = self._environ.get("CONTENT_LENGTH") or ""
         if announced and not _LENGTH.fullmatch(announced):
             raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "Content-Length is no number")
@@ -376,35 +662,6 @@ class _Request:
             raise _RefusalError(HTTPStatus.BAD_REQUEST, "SIZE_INVALID", "the body did not come whole") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    """What the registry itself needs of a manifest or index."""
-
-    blobs: tuple[Digest, ...]
-    subject: Digest | None
-    annotations: dict[str, str]
-    artifact_type: str | None
-
-    @classmethod
-    def parse(cls, content: bytes, media_type: str) -> _Manifest:
-        try:
-            data = json.loads(content)
-            config = data.get("config") or {}
-            blobs = [config, *(data.get("layers") or ())] if config or media_type == MANIFEST else []
-            manifest = cls(
-                tuple(_parse_digest(blob["digest"]) for blob in blobs if not blob.get("urls")),
-                _parse_digest(data["subject"]["digest"]) if data.get("subject") else None,
-                {str(key): str(value) for key, value in (data.get("annotations") or {}).items()},
-                data.get("artifactType") or config.get("mediaType"),
-            )
-            is_valid = bool(media_type) and data.get("mediaType", media_type) == media_type
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            is_valid, manifest = False, None
-        if not is_valid or manifest is None or not isinstance(manifest.artifact_type, str | None):
-            raise _RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", f"this is no {media_type or 'manifest'}")
-        return manifest
-
-
 def _going_on(request: _Request, size: int, status: HTTPStatus = HTTPStatus.ACCEPTED) -> _Answer:
     location = request.url(f"blobs/uploads/{request.rest}")
     return _Answer(status, {"Location": location, "Range": f"0-{max(size - 1, 0)}", "Docker-Upload-UUID": request.rest})
@@ -417,37 +674,26 @@ def _parse_digest(text: object) -> Digest:
         raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", error.message) from error
 
 
-def _names(folder: Path) -> list[str]:
-    """Return what is in a folder, in order, without drafts."""
-    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+def _parse_manifest(content: bytes, media_type: str) -> Manifest:
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", "Content-Type is no media type of a manifest")
+    try:
+        return Manifest.parse(content, media_type)
+    except InvalidInputError as error:
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", error.message) from error
+    except ValueError as error:
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", str(error)) from error
 
 
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+def _write_all(file: RawIOBase, content: bytes) -> None:
+    """Write all of it: a disk that fills up takes a part first."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) or 0 :]
+
+
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield a file's content, where the server has no better way."""
+    with contextlib.closing(file):
+        while chunk := file.read(size):
             yield chunk
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in place, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{uuid.uuid4().hex}"
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _move(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Rename for good: the new name is on disk when this returns."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -28,7 +28,7 @@ from ums.domain.errors import (
     UnavailableError,
 )
 from ums.domain.oci import Descriptor, Repository
-from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.edge.registry import Access, Challenge, EmbeddedRegistry
 
 BLOB = Blob.of(b"content", "text/plain")
 WORD = "open-sesame"
@@ -52,14 +52,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def locked(tmp_path: Path) -> Iterator[Repository]:
     """Give a repository of a real registry, where the robot may write and the guest may read."""
 
-    def authorize(authorization: str | None, write: bool, _name: str) -> Challenge | None:  # noqa: FBT001
+    def authorize(authorization: str | None, access: Access, _name: str) -> Challenge | None:
         if authorization == f"Basic {basic('robot', WORD)}":
             return None
         if authorization == f"Basic {basic('guest', WORD)}":
-            return Challenge.FORBIDDEN if write else None
+            return None if access is Access.READ else Challenge.FORBIDDEN
         return Challenge.UNAUTHENTICATED
 
-    with serve(EmbeddedRegistry(tmp_path / "registry", authorize=authorize)) as address:
+    registry = EmbeddedRegistry(
+        tmp_path / "registry", authorize=authorize, has_fixed_tags=lambda _name: False, released=frozenset
+    )
+    with serve(registry) as address:
         yield Repository(address, "org/app")
 
 
