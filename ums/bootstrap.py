@@ -59,10 +59,12 @@ from ums.domain.world import Topology
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
 from ums.edge.registry import Access, Challenge, EmbeddedRegistry
+from ums.edge.registry_care import Checked, Collected, check, collect
+from ums.edge.registry_storage import Storage
 from ums.edge.routes import git_route, registry_route, view_route
 from ums.edge.view_http import ViewHTTP, is_view
 from ums.outcomes import outcome_of
-from ums.ports import Leadership
+from ums.ports import Leadership, ReleaseRepo
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.initialize import Initialize, Seed
@@ -465,6 +467,55 @@ def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
         security = SecurityEvents(SqlSecurityLog(store.database), clock)
         reindex = Reindex(repo, store, SqlWebhooks(store.database), clock, security)
         return reindex(by=_local_user(), dry_run=dry_run)
+
+
+def collect_registry(settings: Settings, *, dry_run: bool) -> Collected:
+    """Remove from the embedded registry what nothing reaches; it may be serving.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        IntegrityError: a release in the release repo cannot be read.
+        StorageError: the disk refused.
+
+    """
+    _check_initialized(settings)
+    repo = GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR)
+    return _collect(settings, repo, dry_run=dry_run)
+
+
+def collect_daily(settings: Settings, services: Services) -> None:
+    """Do so as a job, and log what came of it."""
+    done = _collect(settings, services.release_repo, dry_run=False)
+    for problem in done.problems:
+        _LOG.warning("the embedded registry: %s", problem)
+    if done.content or done.manifests or done.blobs or done.drafts:
+        _LOG.info("collected", extra={"manifests": len(done.manifests), "blobs": len(done.content), "bytes": done.size})
+
+
+def _collect(settings: Settings, repo: ReleaseRepo, *, dry_run: bool) -> Collected:
+    if not settings.registry.is_dir():
+        return Collected()
+    try:
+        return collect(Storage(settings.registry), repo.read().released_digests(), dry_run=dry_run)
+    except OSError as error:
+        raise StorageError(f"cannot collect in {settings.registry}: {error.strerror}") from error
+
+
+def check_registry(settings: Settings) -> Checked:
+    """Read every byte of the embedded registry; it may be serving.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        StorageError: the disk refused.
+
+    """
+    _check_initialized(settings)
+    if not settings.registry.is_dir():
+        return Checked()
+    try:
+        return check(Storage(settings.registry))
+    except OSError as error:
+        raise StorageError(f"cannot read {settings.registry}: {error.strerror}") from error
 
 
 def _parts(settings: Settings) -> Parts:

@@ -23,7 +23,7 @@ from gunicorn.util import close, close_graceful, write_error
 from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
-from ums.bootstrap import WSGI, make_leadership, make_services, make_wsgi
+from ums.bootstrap import WSGI, collect_daily, make_leadership, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
 from ums.web.requests import MAX_BODY_BYTES
@@ -196,7 +196,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> WSGI:
         due = Event()
         services = make_services(self._settings, due.set)
-        start_scheduler(services, make_leadership(self._settings), due, reconcile_every=self._settings.reconcile_every)
+        start_scheduler(
+            services,
+            make_leadership(self._settings),
+            due,
+            reconcile_every=self._settings.reconcile_every,
+            daily={"registry-gc": partial(collect_daily, self._settings, services)},
+        )
         return make_wsgi(self._settings, services)
 
 

@@ -236,15 +236,15 @@ class EmbeddedRegistry:
             # Before anything is written: tags that cannot be are the more likely reason to say no.
             for tag in tags:
                 self._check_tag(name, tag, digest)
-            # In this order, so that after a crash nothing points to what is not there.
+            # In this order, so that after a crash nothing points to what is not there; a referrer counts with its link.
             write(storage.blob(digest), content)
-            write(storage.link(name, "_manifests", digest), request.content_type.encode())
             if manifest.subject:
                 entry = Descriptor(
                     request.content_type, digest, len(content), manifest.annotations, manifest.artifact_type
                 )
                 write(storage.referrer(name, manifest.subject, digest), canonical_json(entry.to_dict()))
                 headers["OCI-Subject"] = str(manifest.subject)
+            write(storage.link(name, "_manifests", digest), request.content_type.encode())
             for tag in tags:
                 self._set_tag(name, tag, digest)
         if not is_tag(request.rest) and tags:
@@ -289,9 +289,9 @@ class EmbeddedRegistry:
             for tag in (tag for tag, named in tags.items() if named == digest):
                 remove(storage.folder(name, "_tags") / tag)
             subject = manifests[digest].subject
+            remove(storage.link(name, "_manifests", digest))
             if subject:
                 remove(storage.referrer(name, subject, digest))
-            remove(storage.link(name, "_manifests", digest))
         return _Answer(HTTPStatus.ACCEPTED)
 
     def _delete_tag(self, name: str, tag: str) -> None:
@@ -339,7 +339,8 @@ class EmbeddedRegistry:
                 break
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 entry = json.loads((folder / name).read_bytes())
-                if artifact_type is None or entry.get("artifactType") == artifact_type:
+                is_there = self._storage.link(request.name, "_manifests", Digest.parse(entry["digest"])).exists()
+                if is_there and artifact_type in {None, entry.get("artifactType")}:
                     found.append(entry)
         return _Answer.of_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}, INDEX, headers)
 

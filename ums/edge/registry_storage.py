@@ -164,6 +164,12 @@ class Storage:
         """Yield what a repository has of one kind."""
         yield from digests(self.folder(name, kind))
 
+    def referrers(self, name: str) -> Iterator[tuple[Digest, Digest]]:
+        """Yield the entries of all subjects: subject and manifest, which may be on its way still."""
+        for subject in self.linked(name, "_referrers"):
+            for entry in names(self.link(name, "_referrers", subject)):
+                yield subject, Digest(*entry.split("-", 1))
+
     def tag(self, name: str, tag: str) -> Digest | None:
         """Return which manifest a tag names."""
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
+from types import MappingProxyType
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -21,13 +22,22 @@ _WEBHOOKS_EVERY = timedelta(seconds=5)
 _NOTICED_EVERY = timedelta(seconds=15)
 _COUNTED_EVERY = timedelta(seconds=15)
 _ASKED_EVERY = timedelta(seconds=1)
+_DAILY, _FIRST_DAILY = timedelta(days=1), timedelta(minutes=10)
+"""What runs daily runs soon after the start as well: few processes live for a day for sure."""
 _LOOP = "reconcile"
 
 
 def start_scheduler(
-    services: Services, leadership: Leadership, due: Event, *, reconcile_every: timedelta
+    services: Services,
+    leadership: Leadership,
+    due: Event,
+    *,
+    reconcile_every: timedelta,
+    daily: Mapping[str, Callable[[], object]] = MappingProxyType({}),
 ) -> Callable[[], None]:
     """Start the jobs in daemon threads of this process, and reconcile as well whenever ``due`` is set.
+
+    What is to be done ``daily`` each process does for itself.
 
     Of all processes on one database one leads, and runs what is not each one's own. Return what ends them.
     """
@@ -55,6 +65,9 @@ def start_scheduler(
         if name in shared:
             run = _if_leading(leader, run, name, services)
         scheduler.add_job(run, "interval", seconds=every.total_seconds(), id=name, name=name)
+    for name, job in daily.items():
+        run, first = observed(name, job, services), datetime.now(UTC) + _FIRST_DAILY
+        scheduler.add_job(run, "interval", seconds=_DAILY.total_seconds(), id=name, name=name, next_run_time=first)
     scheduler.modify_job("leader", next_run_time=datetime.now(UTC))
     scheduler.start()
     waker = Thread(target=_reconcile_when, args=(due, scheduler), name="due", daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
@@ -11,107 +12,25 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
-from werkzeug.test import Client, EnvironBuilder, TestResponse
+from werkzeug.test import Client, EnvironBuilder
 
+from tests.registry_client import (
+    CONTENT,
+    DIGEST,
+    UPLOADS,
+    Door,
+    Whole,
+    code,
+    files,
+    make_manifest,
+    push_blob,
+    put_manifest,
+)
 from ums.domain.digest import Digest
 from ums.domain.oci import INDEX, MANIFEST
 from ums.edge.registry import Access, Challenge, EmbeddedRegistry
-
-CONTENT = b"some content"
-DIGEST = Digest.of(CONTENT)
-UPLOADS = "/v2/org/app/blobs/uploads/"
-
-
-class Door:
-    """Lets everybody in but those it is told about, and remembers who came."""
-
-    def __init__(self) -> None:
-        self.closed: dict[str, Challenge] = {}
-        self.came: list[tuple[str | None, Access, str]] = []
-
-    def __call__(self, authorization: str | None, access: Access, name: str) -> Challenge | None:
-        """Answer for one request."""
-        self.came.append((authorization, access, name))
-        return self.closed.get(name)
-
-
-@pytest.fixture
-def door() -> Door:
-    """Give who decides."""
-    return Door()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Give the registry's folder."""
-    return tmp_path / "registry"
-
-
-class Whole(Client):
-    """A client that reads each answer to its end and closes it, as a server would."""
-
-    def open(self, *args: Any, **kwargs: Any) -> TestResponse:  # noqa: ANN401 - the signature is werkzeug's
-        """Send a request."""
-        return super().open(*args, **{**kwargs, "buffered": True})
-
-
-@pytest.fixture
-def http(root: Path, door: Door) -> Client:
-    """Give a client of a registry that takes blobs of up to 1000 bytes."""
-    return Whole(
-        EmbeddedRegistry(
-            root,
-            authorize=door,
-            has_fixed_tags=lambda _name: False,
-            released=frozenset,
-            max_blob_size=1000,
-        )
-    )
-
-
-def files(root: Path) -> list[str]:
-    """Return every file, for comparing before and after."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-
-def code(response: TestResponse) -> str:
-    """Return the error code of an answer."""
-    return str(json.loads(response.data)["errors"][0]["code"])
-
-
-def push_blob(http: Client, content: bytes = CONTENT, *, name: str = "org/app") -> Digest:
-    """Push a blob in one request."""
-    digest = Digest.of(content)
-    assert http.post(f"/v2/{name}/blobs/uploads/?digest={digest}", data=content).status_code == HTTPStatus.CREATED
-    return digest
-
-
-def make_manifest(number: int = 0, *, subject: Digest | None = None, artifact_type: str | None = None) -> bytes:
-    """Return a manifest of the blob pushed."""
-    descriptor = {"mediaType": "text/plain", "digest": str(DIGEST), "size": len(CONTENT)}
-    data = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": descriptor,
-        "layers": [descriptor],
-        "annotations": {"n": str(number)},
-    }
-    if subject:
-        data["subject"] = {"mediaType": MANIFEST, "digest": str(subject), "size": 1}
-    if artifact_type:
-        data["artifactType"] = artifact_type
-    return json.dumps(data).encode()
-
-
-def put_manifest(
-    http: Client, content: bytes, reference: str | None = None, media_type: str = MANIFEST
-) -> TestResponse:
-    """Put a manifest."""
-    path = f"/v2/org/app/manifests/{reference or Digest.of(content)}"
-    return http.put(path, data=content, content_type=media_type)
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
@@ -193,6 +112,118 @@ def test_an_upload_can_be_given_up(http: Client, root: Path) -> None:
     assert http.delete(location).status_code == HTTPStatus.NO_CONTENT
     assert http.patch(location, data=b"x").status_code == HTTPStatus.NOT_FOUND
     assert files(root) == []
+
+
+def test_a_last_chunk_out_of_order_does_not_end_the_upload(http: Client) -> None:
+    """The client is told where it stands, and goes on from there."""
+    location = http.post(UPLOADS).headers["Location"]
+    http.patch(location, data=CONTENT[:4])
+    early = http.put(f"{location}?digest={DIGEST}", data=CONTENT[8:], headers={"Content-Range": "8-11"})
+    assert early.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    assert (early.headers["Range"], early.headers["Location"]) == ("0-3", location)
+    assert http.put(f"{location}?digest={DIGEST}", data=CONTENT[4:]).status_code == HTTPStatus.CREATED
+
+
+def test_a_range_is_as_long_as_the_body(http: Client) -> None:
+    """A chunk that says two lengths is refused, and changes nothing."""
+    location = http.post(UPLOADS).headers["Location"]
+    answer = http.patch(location, data=b"four", headers={"Content-Range": "0-9"})
+    assert (answer.status_code, code(answer)) == (HTTPStatus.BAD_REQUEST, "SIZE_INVALID")
+    assert http.get(location).headers["Range"] == "0-0"
+
+
+@pytest.mark.parametrize("announced", ["", "&digest-algorithm=sha512", "&digest-algorithm=sha256"])
+def test_content_by_sha512(http: Client, announced: str) -> None:
+    """Whether or not the client says so before, content goes by SHA-512 as well."""
+    digest = f"sha512:{hashlib.sha512(CONTENT).hexdigest()}"
+    location = http.post(f"{UPLOADS}?x{announced}").headers["Location"]
+    http.patch(location, data=CONTENT[:4])
+    assert http.put(f"{location}?digest={digest}", data=CONTENT[4:]).status_code == HTTPStatus.CREATED
+    assert http.get(f"/v2/org/app/blobs/{digest}").data == CONTENT
+
+
+def test_no_other_algorithm(http: Client) -> None:
+    """An upload for a digest that cannot be is refused before its content comes."""
+    answer = http.post(f"{UPLOADS}?digest-algorithm=md5")
+    assert (answer.status_code, code(answer)) == (HTTPStatus.BAD_REQUEST, "DIGEST_INVALID")
+
+
+def test_an_upload_outlives_its_server(http: Client, root: Path, door: Door) -> None:
+    """What was kept of it in memory is not needed: another process ends it."""
+    location = http.post(UPLOADS).headers["Location"]
+    http.patch(location, data=CONTENT[:4])
+    other = EmbeddedRegistry(root, authorize=door, has_fixed_tags=lambda _name: False, released=frozenset)
+    assert Whole(other).put(f"{location}?digest={DIGEST}", data=CONTENT[4:]).status_code == HTTPStatus.CREATED
+
+
+def test_checksums_are_kept_of_few_uploads(http: Client) -> None:
+    """The upload that was begun first of a thousand ends as well as the last."""
+    locations = [http.post(UPLOADS).headers["Location"] for _ in range(300)]
+    for location in (locations[0], locations[-1]):
+        assert http.patch(location, data=CONTENT).status_code == HTTPStatus.ACCEPTED
+        assert http.put(f"{location}?digest={DIGEST}").status_code == HTTPStatus.CREATED
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br, gzip"])
+def test_takes_content_as_it_is(http: Client, root: Path, encoding: str) -> None:
+    """A compressed body is refused: what is stored must be what has the digest."""
+    headers = {"Content-Encoding": encoding}
+    blob = http.post(f"{UPLOADS}?digest={DIGEST}", data=CONTENT, headers=headers)
+    manifest = http.put("/v2/org/app/manifests/v1", data=b"{}", content_type=MANIFEST, headers=headers)
+    assert {blob.status_code, manifest.status_code} == {HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+    assert files(root) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content", "said"),
+    [
+        ("bytes=5-8", HTTPStatus.PARTIAL_CONTENT, CONTENT[5:9], "bytes 5-8/12"),
+        ("bytes=5-", HTTPStatus.PARTIAL_CONTENT, CONTENT[5:], "bytes 5-11/12"),
+        ("bytes=-4", HTTPStatus.PARTIAL_CONTENT, CONTENT[-4:], "bytes 8-11/12"),
+        ("bytes=-400", HTTPStatus.PARTIAL_CONTENT, CONTENT, "bytes 0-11/12"),
+        ("bytes=0-0", HTTPStatus.PARTIAL_CONTENT, CONTENT[:1], "bytes 0-0/12"),
+        ("bytes=8-100", HTTPStatus.PARTIAL_CONTENT, CONTENT[8:], "bytes 8-11/12"),
+        ("bytes=12-", HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, None, "bytes */12"),
+        ("bytes=5-4", HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, None, "bytes */12"),
+        ("bytes=-0", HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, None, "bytes */12"),
+        ("bytes=0-1,4-5", HTTPStatus.OK, CONTENT, None),
+        ("lines=1-2", HTTPStatus.OK, CONTENT, None),
+        ("bytes=" + "9" * 30 + "-", HTTPStatus.OK, CONTENT, None),
+    ],
+)
+def test_parts_of_a_blob(http: Client, asked: str, status: HTTPStatus, content: bytes | None, said: str | None) -> None:
+    """One range of bytes is given, one that is not there refused, anything else answered with all."""
+    digest = push_blob(http)
+    answer = http.get(f"/v2/org/app/blobs/{digest}", environ_overrides={"HTTP_RANGE": asked})
+    assert (answer.status_code, answer.headers.get("Content-Range")) == (status, said)
+    if content is not None:
+        assert (answer.data, answer.headers["Content-Length"]) == (content, str(len(content)))
+
+
+def test_a_part_only_of_what_the_client_has(http: Client) -> None:
+    """If-Range with another ETag gives all of it."""
+    digest = push_blob(http)
+    headers = {"Range": "bytes=0-1", "If-Range": f'"{digest}"'}
+    assert http.get(f"/v2/org/app/blobs/{digest}", headers=headers).data == CONTENT[:2]
+    headers["If-Range"] = '"other"'
+    assert http.get(f"/v2/org/app/blobs/{digest}", headers=headers).data == CONTENT
+
+
+def test_what_a_client_has_is_not_sent(http: Client) -> None:
+    """304 for an ETag that holds, by tag as well; the whole for another."""
+    push_blob(http)
+    put_manifest(http, make_manifest(), "v1")
+    for path in ("manifests/v1", f"blobs/{DIGEST}"):
+        etag = http.head(f"/v2/org/app/{path}").headers["ETag"]
+        same = http.get(f"/v2/org/app/{path}", headers={"If-None-Match": f'"x", W/{etag}'})
+        assert (same.status_code, same.data) == (HTTPStatus.NOT_MODIFIED, b"")
+        assert http.get(f"/v2/org/app/{path}", headers={"If-None-Match": '"x"'}).status_code == HTTPStatus.OK
+
+
+def test_a_refused_method_says_which_there_are(http: Client) -> None:
+    """405 with Allow."""
+    answer = http.post("/v2/org/app/manifests/v1")
+    assert (answer.status_code, answer.headers["Allow"]) == (HTTPStatus.METHOD_NOT_ALLOWED, "DELETE, GET, PUT")
 
 
 def test_abandoned_uploads_are_swept(http: Client, root: Path) -> None:
@@ -353,6 +384,42 @@ def test_mounting(http: Client, door: Door, *, source: str, closed: bool, status
     assert there == (HTTPStatus.OK if status is HTTPStatus.CREATED else HTTPStatus.NOT_FOUND)
 
 
+@pytest.mark.parametrize(("closed", "status"), [(False, HTTPStatus.CREATED), (True, HTTPStatus.ACCEPTED)])
+def test_mounting_without_a_source(http: Client, door: Door, *, closed: bool, status: HTTPStatus) -> None:
+    """A blob that any repository has is mounted, if the caller may read that one."""
+    digest = push_blob(http)
+    if closed:
+        door.closed["org/app"] = Challenge.FORBIDDEN
+    assert http.post(f"/v2/org/new/blobs/uploads/?mount={digest}").status_code == status
+    unknown = Digest.of(b"nobody has it")
+    assert http.post(f"/v2/org/new/blobs/uploads/?mount={unknown}").status_code == HTTPStatus.ACCEPTED
+
+
+def test_tags_beside_a_digest(http: Client) -> None:
+    """A manifest is pushed by any digest under many tags at once."""
+    push_blob(http)
+    content = make_manifest()
+    digest = f"sha512:{hashlib.sha512(content).hexdigest()}"
+    answer = put_manifest(http, content, f"{digest}?tag=v1&tag=latest&tag=v1")
+    assert (answer.status_code, answer.headers["OCI-Tag"]) == (HTTPStatus.CREATED, "v1, latest")
+    for tag in ("v1", "latest"):
+        assert http.get(f"/v2/org/app/manifests/{tag}").headers["Docker-Content-Digest"] == digest
+    assert code(put_manifest(http, content, f"{digest}?tag=..")) == "TAG_INVALID"
+
+
+def test_tags_are_listed_a_thousand_at_a_time(http: Client, root: Path) -> None:
+    """Without a wish there are pages as well, so that no answer is without bounds."""
+    push_blob(http)
+    put_manifest(http, make_manifest(), "v0")
+    tags = root / "repositories" / "org" / "app" / "_tags"
+    for number in range(1, 1100):
+        os.link(tags / "v0", tags / f"v{number}")
+    first = http.get("/v2/org/app/tags/list")
+    following = http.get(first.headers["Link"].partition(">")[0].removeprefix("<"))
+    assert [len(json.loads(page.data)["tags"]) for page in (first, following)] == [1000, 100]
+    assert http.get("/v2/org/tags/list").status_code == HTTPStatus.NOT_FOUND
+
+
 def test_manifests(http: Client) -> None:
     """A manifest is served by tag and digest, with the type it came with; tags are listed in order."""
     push_blob(http)
@@ -382,6 +449,10 @@ def test_manifests(http: Client) -> None:
         (b"{}", MANIFEST, "MANIFEST_INVALID"),
         (b"{}", "", "MANIFEST_INVALID"),
         (make_manifest(), INDEX, "MANIFEST_INVALID"),
+        (make_manifest(), "text", "MANIFEST_INVALID"),
+        (b'{"manifests": []}', "text/x\x01y", "MANIFEST_INVALID"),
+        (b'{"manifests": [{"digest": "sha256:../../x"}]}', INDEX, "DIGEST_INVALID"),
+        (b'{"manifests": 5}', INDEX, "MANIFEST_INVALID"),
         (b'{"config": {"digest": "sha256:12"}}', MANIFEST, "DIGEST_INVALID"),
         (b'{"config": "text"}', MANIFEST, "MANIFEST_INVALID"),
         (b'{"manifests": [], "artifactType": 5}', INDEX, "MANIFEST_INVALID"),
