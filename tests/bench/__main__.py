@@ -5,6 +5,7 @@ Machines are noisy, so each figure is the median of several rounds, and what cou
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from tests.bench.deciding import bench_deciding
 from tests.bench.events import bench_events
 from tests.bench.fleet import bench_commits, bench_decisions
 from tests.bench.measuring import CHARTS, median, medians, row, run, write_bundle
+from tests.bench.registry import MIB, bench_registry
 from tests.e2e.toolchain import find_tool
 from tests.processes import Process, free_port, listens
 from tests.running_service import PASSWORD
@@ -24,6 +26,9 @@ from ums.domain.digest import Digest
 
 def main() -> int:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blob", type=int, default=1024, help="MiB that are pushed and pulled")
+    options = parser.parse_args()
     missing = [name for name in ("helm", "cosign", "registry") if find_tool(name) is None]
     if missing:
         print(f"not built: {', '.join(missing)}; python -m tests.e2e.toolchain")
@@ -43,6 +48,7 @@ def main() -> int:
         bench_commits(folder)
         bench_deciding()
         bench_events(folder / "events")
+        bench_registry(folder / "blobs", size=options.blob * MIB)
     return 0
 
 

@@ -141,13 +141,11 @@ class EmbeddedRegistry:
         if answer.status is not HTTPStatus.NOT_MODIFIED:
             headers["Content-Length"] = str(answer.size)
         start_response(f"{answer.status.value} {answer.status.phrase}", list({**headers, **answer.headers}.items()))
-        if environ["REQUEST_METHOD"] == "HEAD" or answer.file is None:
-            if answer.file is not None:
-                answer.file.close()
-            return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.content,)
-        # A server that can hands the file to the kernel.
-        wrapper: Callable[[BinaryIO, int], Iterable[bytes]] = environ.get("wsgi.file_wrapper", _pieces)
-        return wrapper(answer.file, _CHUNK)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return _pieces(answer.file, answer.size) if answer.file else (answer.content,)
+        if answer.file:
+            answer.file.close()
+        return ()
 
     def _answer(self, request: _Request) -> _Answer:
         match self._authorize(request.authorization, request.access, request.name):
@@ -185,7 +183,7 @@ class EmbeddedRegistry:
             media_type = link.read_text() or "application/octet-stream"
             if request.method == "HEAD":
                 self._renew(link)
-            file = self._storage.blob(digest).open("rb")
+            file = self._storage.blob(digest).open("rb", buffering=0)
         except FileNotFoundError:
             raise unknown from None
         size = os.fstat(file.fileno()).st_size
@@ -204,8 +202,6 @@ class EmbeddedRegistry:
             raise _RefusalError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SIZE_INVALID", text, headers)
         file.seek(part.start)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-        if part.stop < size:
-            file = _Part(file, len(part))  # type: ignore[assignment] # it has what is used of a file
         return _Answer(HTTPStatus.PARTIAL_CONTENT, headers, file=file, size=len(part))
 
     def _renew(self, link: Path) -> None:
@@ -537,19 +533,6 @@ class _Answer:
         return cls(status, {"Content-Type": media_type, **(headers or {})}, content, size=len(content))
 
 
-class _Part:
-    """The beginning of the rest of a file."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._left = file, size
-        self.fileno, self.close = file.fileno, file.close
-
-    def read(self, size: int) -> bytes:
-        chunk = self._file.read(min(size, self._left))
-        self._left -= len(chunk)
-        return chunk
-
-
 class _Request:
     """What we read of a WSGI environment: ``/v2/<name>/<kind>/<rest>``, all empty for ``/v2/``."""
 
@@ -694,7 +677,8 @@ def _write_all(file: RawIOBase, content: bytes) -> None:
 
 
 def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield a file's content, where the server has no better way."""
+    """Yield so many bytes of a file, from where it stands."""
     with contextlib.closing(file):
-        while chunk := file.read(size):
+        while size and (chunk := file.read(min(size, _CHUNK))):
+            size -= len(chunk)
             yield chunk
