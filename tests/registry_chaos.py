@@ -1,0 +1,333 @@
+"""The embedded registry of a real service under pushes, pulls, deletions and garbage collection, killed at random.
+
+``python -m tests.registry_chaos --kills 300 --seed 7``. Clients try again until they succeed. What was acknowledged
+must be there, byte for byte, until somebody deletes it, and at the end nothing may be wrong with the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+
+from tests.processes import eventually
+from tests.running_service import ROOT, RunningService
+from ums.domain.digest import Digest
+from ums.domain.oci import INDEX, MANIFEST
+from ums.edge.registry_care import check, collect
+from ums.edge.registry_storage import Storage
+
+_PUSHERS, _PULLERS, _REPOSITORIES = 3, 1, 3
+_ENOUGH = 3
+_GRACE = timedelta(seconds=3)
+"""Of the collections here; long enough for a push, if nobody is killed amid it."""
+_PATIENCE_SECONDS = 90.0
+_COLLECT = "import sys; from tests.registry_chaos import collect_for_ever; collect_for_ever(sys.argv[1])"
+
+
+class _UnluckyError(Exception):
+    """Something went wrong as it may when a server is killed: try again."""
+
+
+@dataclass
+class Book:
+    """What was acknowledged and not deleted since, by repository and reference, and what went wrong."""
+
+    there: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+class Client(threading.Thread):
+    """Somebody who does one thing after another, each until it succeeds."""
+
+    def __init__(self, name: str, service: RunningService, stop: threading.Event, book: Book, seed: int) -> None:
+        super().__init__(name=name, daemon=True)
+        self._service, self._stopping, self._book = service, stop, book
+        self._random = random.Random(seed)  # noqa: S311 - a test
+        self._count = 0
+        login = base64.b64encode(f"token:{service.token}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {login}"}
+
+    def run(self) -> None:
+        """Go on until told to stop; what is begun is ended."""
+        while not self._stopping.is_set():
+            self._count += 1
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            verb = self._choose()
+            while True:
+                try:
+                    if verb is not None:
+                        verb()
+                        self._book.done[verb.__name__.strip("_")] += 1
+                    break
+                except (_UnluckyError, OSError, http.client.HTTPException) as error:
+                    self._book.done["tried again"] += 1
+                    if time.monotonic() > deadline:
+                        self._book.wrong.append(f"{self.name} {self._count}: gave up: {error!r}")
+                        break
+                    time.sleep(0.2)
+                except Exception as error:  # noqa: BLE001 - told at the end
+                    self._book.wrong.append(f"{self.name} {self._count}: {error!r}")
+                    break
+
+    def _choose(self) -> Callable[[], None] | None:
+        raise NotImplementedError
+
+    def _ask(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str, bytes]:
+        """Return status, Location and body of an answer; a server's error is bad luck."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=20)) as connection:
+            connection.request(method, path, body=body or None, headers={**self._headers, **(headers or {})})
+            answer = connection.getresponse()
+            content = answer.read()
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _UnluckyError(f"{method} {path}: {answer.status} {content[:200]!r}")
+        return answer.status, answer.headers.get("Location", ""), content
+
+
+class Pusher(Client):
+    """Pushes artifacts of all kinds, and deletes some of its own."""
+
+    def _choose(self) -> Callable[[], None] | None:
+        if self._random.random() < 0.15:
+            return self._delete
+        repository = f"chaos/r{self._random.randrange(_REPOSITORIES)}"
+        sizes = [self._random.choice([10, 5_000, 700_000]) for _ in range(self._random.randint(1, 3))]
+        # Some blobs are those of others, pushed at the same time, or collected.
+        blobs = [self._random.randbytes(size) for size in sizes] + [bytes([self._random.randrange(4)]) * 1000]
+        ways = [self._random.choice(["whole", "chunks", "mount"]) for _ in blobs]
+        kind, tag = self._random.choice(["image", "index", "referrer", "loose"]), f"{self.name}-{self._count}"
+
+        def push() -> None:
+            self._push(repository, blobs, ways, kind, tag)
+
+        push.__name__ = f"push {kind}"
+        return push
+
+    def _push(self, repository: str, blobs: list[bytes], ways: list[str], kind: str, tag: str) -> None:
+        for blob, way in zip(blobs, ways, strict=True):
+            self._push_blob(repository, blob, way)
+        listed = [{"mediaType": "text/plain", "digest": str(Digest.of(each)), "size": len(each)} for each in blobs]
+        image = {"schemaVersion": 2, "mediaType": MANIFEST, "config": listed[0], "layers": listed[1:]}
+        content = json.dumps({**image, "annotations": {"of": tag}}).encode()
+        digest = str(Digest.of(content))
+        descriptor = {"mediaType": MANIFEST, "digest": digest, "size": len(content)}
+        put = [(digest if kind in {"index", "loose"} else tag, content, MANIFEST)]
+        if kind == "index":
+            index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor], "annotations": {"of": tag}}
+            put.append((tag, json.dumps(index).encode(), INDEX))
+        if kind == "referrer":
+            signature = json.dumps({**image, "subject": descriptor, "annotations": {"on": tag}}).encode()
+            put.append((str(Digest.of(signature)), signature, MANIFEST))
+        for reference, manifest, media_type in put:
+            path = f"/v2/{repository}/manifests/{reference}"
+            status, _, said = self._ask("PUT", path, manifest, {"Content-Type": media_type})
+            if status != HTTPStatus.CREATED:
+                # A blob was collected before the manifest came: as old as none may be outside of this test.
+                raise _UnluckyError(f"{path}: {status} {said!r}")
+        if kind != "loose":
+            with self._book.lock:
+                self._book.there |= {(repository, reference): manifest for reference, manifest, _ in put}
+
+    def _push_blob(self, repository: str, blob: bytes, way: str) -> None:
+        digest, uploads = Digest.of(blob), f"/v2/{repository}/blobs/uploads/"
+        if self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")[0] == HTTPStatus.OK:
+            return
+        if way == "whole":
+            status, _, said = self._ask("POST", f"{uploads}?digest={digest}", blob)
+        elif way == "mount" and self._ask("POST", f"{uploads}?mount={digest}")[0] == HTTPStatus.CREATED:
+            return
+        else:
+            _, location, _ = self._ask("POST", uploads)
+            half = len(blob) // 2
+            for part in (blob[:half], blob[half:]):
+                self._ask("PATCH", location, part)
+            status, _, said = self._ask("PUT", f"{location}?digest={digest}")
+        if status != HTTPStatus.CREATED:
+            raise _UnluckyError(f"{uploads}: {status} {said!r}")
+
+    def _delete(self) -> None:
+        with self._book.lock:
+            mine = [each for each in self._book.there if each[1].startswith(f"{self.name}-")]
+            if not mine:
+                return
+            repository, tag = self._random.choice(mine)
+            content = self._book.there.pop((repository, tag))
+            # What only this tag kept may be collected from now on.
+            gone = {str(each["digest"]) for each in json.loads(content).get("manifests", [])}
+            gone |= {
+                reference
+                for (_, reference), other in self._book.there.items()
+                if json.loads(other).get("subject", {}).get("digest") == str(Digest.of(content))
+            }
+            for reference in gone:
+                self._book.there.pop((repository, reference), None)
+        for reference in (tag, str(Digest.of(content))):
+            status, _, said = self._ask("DELETE", f"/v2/{repository}/manifests/{reference}")
+            if status not in {HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND}:
+                self._book.wrong.append(f"deleting {repository}:{reference}: {status} {said!r}")
+
+
+class Puller(Client):
+    """Pulls what was acknowledged, and compares it."""
+
+    def _choose(self) -> Callable[[], None] | None:
+        with self._book.lock:
+            known = list(self._book.there)
+        if not known:
+            time.sleep(0.05)
+            return None
+        return Pull(self, *self._random.choice(known))
+
+    def pull(self, repository: str, reference: str) -> str:
+        """Return what is wrong with something, if nobody deleted it meanwhile."""
+        content = self._book.there.get((repository, reference))
+        if content is None:
+            return ""
+        status, _, got = self._ask("GET", f"/v2/{repository}/manifests/{reference}")
+        trouble = "" if (status, got) == (HTTPStatus.OK, content) else f"manifest: {status} {got[:100]!r}"
+        data = json.loads(content)
+        for each in [data["config"], *data["layers"]] if "layers" in data and not trouble else ():
+            digest = Digest.parse(each["digest"])
+            status, _, got = self._ask("GET", f"/v2/{repository}/blobs/{digest}")
+            if status != HTTPStatus.OK or hashlib.sha256(got).hexdigest() != digest.hex:
+                trouble = f"blob {digest}: {status}, {len(got)} of {each['size']} bytes"
+        with self._book.lock:
+            return trouble if (repository, reference) in self._book.there else ""
+
+
+class Pull:
+    """One pull, which is tried again as a whole."""
+
+    __name__ = "pull"
+
+    def __init__(self, puller: Puller, repository: str, reference: str) -> None:
+        self._puller, self._what = puller, (repository, reference)
+
+    def __call__(self) -> None:
+        """Pull it."""
+        trouble = self._puller.pull(*self._what)
+        if trouble:
+            raise AssertionError(f"{':'.join(self._what)}: {trouble}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it; ``wrong`` is empty if all is as it must be."""
+
+    wrong: list[str]
+    figures: Mapping[str, object]
+
+
+def run(folder: Path, *, kills: int, seed: int) -> Result:
+    """Push, pull, collect and kill, and look at what is there afterwards."""
+    rng = random.Random(seed)  # noqa: S311 - a test
+    book, stop, started = Book(), threading.Event(), time.monotonic()
+    killed: Counter[str] = Counter()
+    with RunningService(folder, reconcile="1h") as service:
+        storage = Storage(service.data / "registry")
+        clients = [Pusher(f"p{number}", service, stop, book, rng.randrange(2**32)) for number in range(_PUSHERS)]
+        pullers = [Puller(f"q{number}", service, stop, book, rng.randrange(2**32)) for number in range(_PULLERS)]
+        everybody: list[Client] = [*clients, *pullers]
+        for each in everybody:
+            each.start()
+        collector = _start_collector(storage.root)
+        try:
+            for number in range(kills):
+                time.sleep(rng.uniform(0.05, 1.0))
+                whole = rng.random() < 0.3
+                killed["whole service" if whole else "worker"] += 1
+                _kill(service, whole=whole)
+                if number % 2:
+                    collector.kill()
+                    collector.wait()
+                    collector = _start_collector(storage.root)
+                    killed["collector"] += 1
+            eventually(lambda: len(book.there) >= _ENOUGH, timeout=_PATIENCE_SECONDS, what="pushes succeed")
+        finally:
+            stop.set()
+            for each in everybody:
+                each.join(_PATIENCE_SECONDS + 30)
+            collector.kill()
+            collector.wait()
+        wrong = [*book.wrong, *(f"{each.name} hangs" for each in everybody if each.is_alive())]
+        wrong += check(storage).problems
+        done = collect(storage, (), grace=timedelta(0))
+        checked = check(storage)
+        wrong += [*done.problems, *checked.problems]
+        wrong += filter(None, (pullers[0].pull(*each) for each in list(book.there)))
+    figures: dict[str, object] = {
+        "seed": seed,
+        "seconds": round(time.monotonic() - started),
+        "killed": dict(killed),
+        "done": dict(book.done),
+        "acknowledged and there": len(book.there),
+        "garbage at the end": f"{len(done.manifests)} manifests, {len(done.content)} blobs, {done.drafts} drafts",
+        "checked": f"{checked.manifests} manifests, {checked.content} blobs, {checked.size:,} bytes",
+    }
+    return Result(wrong, figures)
+
+
+def _start_collector(root: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _COLLECT, str(root)], cwd=ROOT)
+
+
+def collect_for_ever(root: str) -> None:
+    """Collect without a rest, as a process of its own that can be killed."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.1)
+        for problem in collect(Storage(Path(root)), (), grace=_GRACE).problems:
+            print(f"collector: {problem}", flush=True)
+
+
+def _kill(service: RunningService, *, whole: bool) -> None:
+    """Kill the worker, which is replaced, or all of the service, and start it again."""
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+    for pid in [service.pid, *map(int, children)] if whole else map(int, children[:1]):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if whole:
+        service.stop()
+        service.start()
+    eventually(lambda: service.get("/status"), timeout=60, what="the service answers again", every=0.2)
+
+
+def main() -> int:
+    """Run, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000))  # noqa: S311 - a test
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ums-registry-chaos-") as scratch:
+        result = run(Path(scratch), kills=options.kills, seed=options.seed)
+    for name, value in result.figures.items():
+        print(f"  {name:<24} {value}")
+    for each in result.wrong[:50]:
+        print(f"wrong: {each}")
+    print("all that was acknowledged is there" if not result.wrong else f"{len(result.wrong)} are wrong")
+    return 1 if result.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
