@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,10 +18,12 @@ from werkzeug.test import Client
 from tests.data_folder import make_data
 from tests.unit.usecases.stage import ADMIN, PROD
 from ums.adapters._git import Git
-from ums.bootstrap import RELEASE_REPO_PREFIX, make_services, make_wsgi
+from ums.bootstrap import RELEASE_REPO_PREFIX, collect_daily, make_services, make_wsgi
 from ums.config import Settings
+from ums.domain.digest import Digest
 from ums.domain.fleet import Registration
 from ums.domain.identity import Holder
+from ums.domain.oci import INDEX
 from ums.domain.security_log import SecurityKind
 from ums.domain.throttling import Rate, Throttle
 from ums.services import Services
@@ -145,6 +150,64 @@ def test_what_the_edge_refuses_is_told_with_the_address(service: Service) -> Non
         ("permission.denied", "acme/prod", '{"request":"push to ums/platform"}', "192.0.2.8"),
         ("data-plane.refused", "", '{"claims":"acme/prod","proof":"password"}', "192.0.2.9"),
     ]
+
+
+def test_who_may_delete_from_the_registry(service: Service) -> None:
+    """Admins of that bundle for every organization; nobody who may only publish, and no data plane. It is told of."""
+    client, services = service.client(), service.services
+    objects = services.bootstrap_data_plane(PROD, by=ADMIN)
+    login = next(each["stringData"] for each in objects if "username" in each.get("stringData", {}))
+    plane = basic(login["username"], login["password"])
+
+    def token(role: str, **limits: frozenset[str]) -> dict[str, str]:
+        return basic("x", services.issue_token(Holder("anna", frozenset({role}), **limits), expires=None, by=ADMIN))
+
+    path = f"/v2/ums/platform/blobs/sha256:{'a' * 64}"
+    platform, other = frozenset({"platform"}), frozenset({"other"})
+    for headers, expected in (
+        (token("admin"), 404),
+        (token("admin", bundles=platform), 404),
+        (token("admin", bundles=other), 403),
+        (token("admin", orgs=frozenset({"acme"})), 403),
+        (token("release-engineer"), 403),
+        (plane, 403),
+        (basic("x", "wrong"), 401),
+        ({}, 401),
+    ):
+        assert client.delete(path, headers=headers, buffered=True).status_code == expected
+    denied = services.security.log.newest(limit=1, kind=SecurityKind.PERMISSION_DENIED)[0]
+    assert (denied.subject, denied.what) == ("acme/prod", '{"request":"delete from ums/platform"}')
+
+
+@pytest.mark.parametrize(("repository", "status"), [("ums/platform", 409), ("umsx/platform", 201), ("ums", 201)])
+def test_tags_stay_below_the_prefix_of_the_fleet(service: Service, repository: str, status: int) -> None:
+    """Elsewhere they move."""
+    client, headers = service.client(), basic("x", service.token)
+    for number, expected in ((1, 201), (2, status)):
+        answer = client.put(
+            f"/v2/{repository}/manifests/v1",
+            data=json.dumps({"manifests": [], "annotations": {"n": str(number)}}),
+            content_type=INDEX,
+            headers=headers,
+            buffered=True,
+        )
+        assert answer.status_code == expected
+
+
+def test_the_daily_collection(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """It says what it removed, and nothing where there is no embedded registry."""
+    caplog.set_level(logging.INFO)
+    client, headers, content = service.client(), basic("x", service.token), b"stray"
+    collect_daily(Settings(service.settings.data / "nothing"), service.services)
+    digest = Digest.of(content)
+    url = f"/v2/ums/platform/blobs/uploads/?digest={digest}"
+    assert client.post(url, data=content, headers=headers, buffered=True).status_code == 201
+    then = time.time() - 2 * 24 * 3600
+    for path in service.settings.registry.rglob("*"):
+        os.utime(path, (then, then))
+    collect_daily(service.settings, service.services)
+    assert client.get(f"/v2/ums/platform/blobs/{digest}", headers=headers, buffered=True).status_code == 404
+    assert [each.msg for each in caplog.records].count("collected") == 1
 
 
 def test_whoever_guesses_is_slowed_down_and_nobody_else(service: Service) -> None:
