@@ -110,7 +110,7 @@ class Pusher(Client):
 
     def _choose(self) -> Callable[[], None] | None:
         if self._random.random() < 0.15:
-            return self._delete
+            return self._take_back()
         repository = f"chaos/r{self._random.randrange(_REPOSITORIES)}"
         sizes = [self._random.choice([10, 5_000, 700_000]) for _ in range(self._random.randint(1, 3))]
         # Some blobs are those of others, pushed at the same time, or collected.
@@ -166,14 +166,15 @@ class Pusher(Client):
         if status != HTTPStatus.CREATED:
             raise _UnluckyError(f"{uploads}: {status} {said!r}")
 
-    def _delete(self) -> None:
+    def _take_back(self) -> Callable[[], None] | None:
+        """Return the deletion of something of one's own, of which nobody expects from now on that it is there."""
         with self._book.lock:
             mine = [each for each in self._book.there if each[1].startswith(f"{self.name}-")]
             if not mine:
-                return
+                return None
             repository, tag = self._random.choice(mine)
             content = self._book.there.pop((repository, tag))
-            # What only this tag kept may be collected from now on.
+            # What only this tag kept may be collected.
             gone = {str(each["digest"]) for each in json.loads(content).get("manifests", [])}
             gone |= {
                 reference
@@ -182,10 +183,14 @@ class Pusher(Client):
             }
             for reference in gone:
                 self._book.there.pop((repository, reference), None)
-        for reference in (tag, str(Digest.of(content))):
-            status, _, said = self._ask("DELETE", f"/v2/{repository}/manifests/{reference}")
-            if status not in {HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND}:
-                self._book.wrong.append(f"deleting {repository}:{reference}: {status} {said!r}")
+
+        def delete() -> None:
+            for reference in (tag, str(Digest.of(content))):
+                status, _, said = self._ask("DELETE", f"/v2/{repository}/manifests/{reference}")
+                if status not in {HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND}:
+                    self._book.wrong.append(f"deleting {repository}:{reference}: {status} {said!r}")
+
+        return delete
 
 
 class Puller(Client):

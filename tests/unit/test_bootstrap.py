@@ -163,7 +163,7 @@ def test_who_may_delete_from_the_registry(service: Service) -> None:
         return basic("x", services.issue_token(Holder("anna", frozenset({role}), **limits), expires=None, by=ADMIN))
 
     path = f"/v2/ums/platform/blobs/sha256:{'a' * 64}"
-    platform, other = frozenset({"platform"}), frozenset({"other"})
+    platform, other, outside = frozenset({"platform"}), frozenset({"other"}), {"REMOTE_ADDR": "192.0.2.31"}
     for headers, expected in (
         (token("admin"), 404),
         (token("admin", bundles=platform), 404),
@@ -174,7 +174,8 @@ def test_who_may_delete_from_the_registry(service: Service) -> None:
         (basic("x", "wrong"), 401),
         ({}, 401),
     ):
-        assert client.delete(path, headers=headers, buffered=True).status_code == expected
+        answer = client.delete(path, headers=headers, environ_base=outside, buffered=True)
+        assert answer.status_code == expected
     denied = services.security.log.newest(limit=1, kind=SecurityKind.PERMISSION_DENIED)[0]
     assert (denied.subject, denied.what) == ("acme/prod", '{"request":"delete from ums/platform"}')
 
