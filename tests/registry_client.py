@@ -11,7 +11,8 @@ from werkzeug.test import Client, TestResponse
 
 from ums.domain.digest import Digest
 from ums.domain.oci import INDEX, MANIFEST
-from ums.edge.registry import Access, Challenge
+from ums.edge.registry import Challenge
+from ums.edge.registry_messages import Access
 
 CONTENT = b"some content"
 DIGEST = Digest.of(CONTENT)

@@ -58,8 +58,9 @@ from ums.domain.throttling import client_key
 from ums.domain.world import Topology
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
-from ums.edge.registry import Access, Challenge, EmbeddedRegistry
+from ums.edge.registry import Challenge, EmbeddedRegistry
 from ums.edge.registry_care import Checked, Collected, check, collect
+from ums.edge.registry_messages import Access
 from ums.edge.registry_storage import Storage
 from ums.edge.routes import git_route, registry_route, view_route
 from ums.edge.view_http import ViewHTTP, is_view

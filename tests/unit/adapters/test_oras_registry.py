@@ -28,7 +28,8 @@ from ums.domain.errors import (
     UnavailableError,
 )
 from ums.domain.oci import Descriptor, Repository
-from ums.edge.registry import Access, Challenge, EmbeddedRegistry
+from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.edge.registry_messages import Access
 
 BLOB = Blob.of(b"content", "text/plain")
 WORD = "open-sesame"

@@ -30,7 +30,8 @@ from tests.registry_client import (
 )
 from ums.domain.digest import Digest
 from ums.domain.oci import INDEX, MANIFEST
-from ums.edge.registry import Access, Challenge, EmbeddedRegistry
+from ums.edge.registry import Challenge, EmbeddedRegistry
+from ums.edge.registry_messages import Access
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
