@@ -108,6 +108,31 @@ def test_what_somebody_asks_for_to_build_on_it_stays(http: Client, root: Path, s
     assert check(storage).problems == []
 
 
+def before_removing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen between looking for garbage and removing it."""
+    held = Storage.held
+
+    def acted_first(self: Storage, *, alone: bool = False) -> object:
+        if alone:
+            monkeypatch.setattr(Storage, "held", held)
+            act()
+        return held(self, alone=alone)
+
+    monkeypatch.setattr(Storage, "held", acted_first)
+
+
+def test_content_that_is_pushed_meanwhile_stays(
+    http: Client, root: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in no repository when garbage was looked for, and is in one when it is removed."""
+    digest = push_blob(http)
+    assert http.delete(f"/v2/org/app/blobs/{digest}").status_code == HTTPStatus.ACCEPTED
+    age(root)
+    before_removing(monkeypatch, lambda: push_blob(http, name="org/other"))
+    assert collect(storage, ()).content == []
+    assert http.get(f"/v2/org/other/blobs/{digest}").data == CONTENT
+
+
 def test_what_a_push_builds_on_meanwhile_stays(
     http: Client, root: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,15 +140,7 @@ def test_what_a_push_builds_on_meanwhile_stays(
     content = make_manifest()
     push(http, content)
     age(root)
-    held = Storage.held
-
-    def tagged_first(self: Storage, *, alone: bool = False) -> object:
-        if alone:
-            monkeypatch.setattr(Storage, "held", held)
-            assert put_manifest(http, content, "v1").status_code == HTTPStatus.CREATED
-        return held(self, alone=alone)
-
-    monkeypatch.setattr(Storage, "held", tagged_first)
+    before_removing(monkeypatch, lambda: put_manifest(http, content, "v1"))
     assert collect(storage, ()).manifests == []
     assert http.get("/v2/org/app/manifests/v1").data == content
 
