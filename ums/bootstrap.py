@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
@@ -399,7 +399,9 @@ def back_up_data(settings: Settings, target: Path, *, registry: bool) -> Backup:
         parts = replace(parts, files={name: path for name, path in parts.files.items() if path != settings.file})
     if not registry or not settings.registry.exists():
         parts = replace(parts, registry=None)
-    made = back_up(parts, target, at=to_text(SystemClock().now()))
+    # Pushes go on; what the backup has begun to read is not removed.
+    with Storage(settings.registry).held() if parts.registry else nullcontext():
+        made = back_up(parts, target, at=to_text(SystemClock().now()))
     _note(settings, SecurityKind.BACKUP_MADE, backup=made.at, main=made.heads.get("refs/heads/main", ""))
     return made
 

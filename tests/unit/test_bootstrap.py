@@ -6,10 +6,12 @@ import base64
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from werkzeug.test import Client
 from tests.data_folder import make_data
 from tests.unit.usecases.stage import ADMIN, PROD
 from ums.adapters._git import Git
-from ums.bootstrap import RELEASE_REPO_PREFIX, collect_daily, make_services, make_wsgi
+from ums.bootstrap import RELEASE_REPO_PREFIX, back_up_data, collect_daily, make_services, make_wsgi
 from ums.config import Settings
 from ums.domain.digest import Digest
 from ums.domain.fleet import Registration
@@ -26,6 +28,7 @@ from ums.domain.identity import Holder
 from ums.domain.oci import INDEX
 from ums.domain.security_log import SecurityKind
 from ums.domain.throttling import Rate, Throttle
+from ums.edge.registry_storage import Storage
 from ums.services import Services
 from ums.usecases.instruct import Why
 
@@ -209,6 +212,18 @@ def test_the_daily_collection(service: Service, caplog: pytest.LogCaptureFixture
     collect_daily(service.settings, service.services)
     assert client.get(f"/v2/ums/platform/blobs/{digest}", headers=headers, buffered=True).status_code == 404
     assert [each.msg for each in caplog.records].count("collected") == 1
+
+
+def test_a_backup_and_a_collection_wait_for_each_other(service: Service, tmp_path: Path) -> None:
+    """While something is removed nothing is read of it; without the registry nobody waits."""
+    storage, target = Storage(service.settings.registry), tmp_path / "backup.tar"
+    made = threading.Thread(target=lambda: back_up_data(service.settings, target, registry=True))
+    with storage.held(alone=True):
+        made.start()
+        back_up_data(service.settings, tmp_path / "other.tar", registry=False)
+        assert not target.exists()
+    made.join(30)
+    assert target.exists()
 
 
 def test_whoever_guesses_is_slowed_down_and_nobody_else(service: Service) -> None:
