@@ -15,6 +15,7 @@ from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.adapters.leadership import FileLeadership
 from ums.domain.errors import UnavailableError
 from ums.domain.release import ReleaseName
+from ums.scheduler import jobs
 from ums.scheduler.jobs import observed, start_scheduler
 
 
@@ -86,3 +87,18 @@ def test_who_wakes_the_loop_need_not_wait(stage: Stage, tmp_path: Path) -> None:
     stop()
     assert stage.world().plane(PROD).desired is not None
     assert "scheduler" in stage.services.health.live()[1].message
+
+
+def test_what_is_daily_runs_soon_after_the_start(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another process leads: nobody knows whether this one lives for a day."""
+    monkeypatch.setattr(jobs, "_FIRST_DAILY", timedelta(0))
+    ran, other = Event(), FileLeadership(tmp_path / "leader.lock")
+    assert other.held()
+    leadership = FileLeadership(tmp_path / "leader.lock")
+    stop = start_scheduler(
+        stage.services, leadership, Event(), reconcile_every=timedelta(hours=1), daily={"registry-gc": ran.set}
+    )
+    assert ran.wait(10)
+    stop()
+    other.release()
+    assert b'ums_job_duration_seconds_count{job="registry-gc",result="succeeded"} 1.0' in stage.meter.render(())
