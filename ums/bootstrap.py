@@ -85,6 +85,8 @@ EMBEDDED_PREFIX = "/v2"
 GIT_PREFIX = "/git"
 RELEASE_REPO_PREFIX = f"{GIT_PREFIX}/release-repo"
 _RETRY_SECONDS = "5"
+_FRESH_SECONDS = 0.05
+"""So long polls are answered without asking the disk where the branches are."""
 COMMIT_AUTHOR = "UMS <ums@localhost>"
 _SERVICE_USER = "ums-service"
 """Reads the embedded registry on behalf of the service itself, over HTTP like everybody else."""
@@ -123,7 +125,9 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
     store = _open_store(settings)
     security = SecurityEvents(SqlSecurityLog(store.database), clock, origin)
     signer = SSHStateSigner.load(settings.state_key)
-    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR, anchor=security.anchor)
+    repo = GitReleaseRepo(
+        settings.release_repo, signer, author=COMMIT_AUTHOR, anchor=security.anchor, fresh_for=_FRESH_SECONDS
+    )
     meter = PrometheusMeter(__version__)
     release_repo = MeteredReleaseRepo(repo, meter)
     credentials = DerivedCredentials(settings.master_key.read_bytes())

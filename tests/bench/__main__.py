@@ -17,6 +17,7 @@ from tests.bench.events import bench_events
 from tests.bench.fleet import bench_commits, bench_decisions
 from tests.bench.measuring import CHARTS, median, medians, row, run, write_bundle
 from tests.bench.registry import MIB, bench_registry
+from tests.bench.views import bench_views
 from tests.e2e.toolchain import find_tool
 from tests.processes import Process, free_port, listens
 from tests.running_service import PASSWORD
@@ -48,6 +49,7 @@ def main() -> int:
         bench_commits(folder)
         bench_deciding()
         bench_events(folder / "events")
+        bench_views(folder / "views")
         bench_registry(folder / "blobs", size=options.blob * MIB)
     return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import io
 import logging
+import math
 import os
 import re
 import time
@@ -67,11 +68,24 @@ _OFFERS = ":(glob)pdps/*/*/state.yaml"
 class GitReleaseRepo:
     """Implements ``ports.ReleaseRepo``.
 
-    ``author`` is ``Name <mail>``; ``path`` a bare repository; ``anchor`` says which security event commits shall name.
+    Args:
+        path: a bare repository.
+        signer: of commits.
+        author: ``Name <mail>``.
+        anchor: says which security event commits shall name.
+        fresh_for: seconds for which it is not looked again whether somebody else moved the branches. Nothing is decided
+            on what was: a commit is compared with where they are.
+
     """
 
     def __init__(
-        self, path: Path, signer: StateSigner, *, author: str, anchor: Callable[[], Anchor | None] = lambda: None
+        self,
+        path: Path,
+        signer: StateSigner,
+        *,
+        author: str,
+        anchor: Callable[[], Anchor | None] = lambda: None,
+        fresh_for: float = 0.0,
     ) -> None:
         self._git = Git(path)
         self._signed = SignedCommits(Git(path, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1"))
@@ -80,6 +94,10 @@ class GitReleaseRepo:
         self._ref_files = [str(path / ref) for ref in (_MAIN_REF, _DELIVERY_REF)]
         self._signer = signer
         self._author = author
+        self._fresh_for = fresh_for
+        self._looked: tuple[float, Base] = (-math.inf, Base())
+        self._moves = 0
+        self._looking = Lock()
         self._lock = Lock()
         self._forget()
 
@@ -129,13 +147,27 @@ class GitReleaseRepo:
 
         Unchanged heads cost reading two small files; otherwise only what differs from the last reading is read.
         """
-        base = self._heads()
+        base = self._recent_heads()
+        world = self._world
+        if world is not None and world.base == base:
+            return world
         with self._lock:
             if self._world is None or self._world.base != base:
                 self._follow(base)
                 self._world = self._files.world(base)
                 self._remember(self._world)
             return self._world
+
+    def _recent_heads(self) -> Base:
+        looked, base = self._looked
+        now, moves = time.monotonic(), self._moves
+        if now - looked < self._fresh_for:
+            return base
+        base = self._heads()
+        with self._looking:
+            if moves == self._moves:  # else what was seen may be from before what was recorded here
+                self._looked = now, base
+        return base
 
     def _remember(self, world: World) -> None:
         """Keep what was offered: data planes report on the newest commits, thousands on the same."""
@@ -443,7 +475,7 @@ class GitReleaseRepo:
         return self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
-        """Move refs in one transaction, if none moved meanwhile."""
+        """Move refs in one transaction, if none moved meanwhile; whoever reads afterwards sees it."""
         lines = [f"update {ref} {new} {old or _ZERO}" for ref, new, old in updates]
         try:
             with self._alone() as lock:
@@ -459,6 +491,10 @@ class GitReleaseRepo:
             if any(now[ref] != old for ref, _, old in updates):
                 raise ConflictError("the release repo moved while this was recorded", hint="read it again") from error
             raise
+        finally:
+            with self._looking:
+                self._moves += 1
+                self._looked = (-math.inf, Base())
 
     @contextmanager
     def _alone(self) -> Iterator[int]:
