@@ -98,12 +98,12 @@ def _start_backend(folder: Path, data: Path, ending: ExitStack) -> int | None:
     nginx, fcgiwrap = programs
     port, gateways = free_port(), [free_port() for _ in range(_GATEWAYS)]
     # Everybody may look, as nginx's workers are somebody else where it is started by root.
-    for gate in (folder, *folder.parents[:1]):
-        gate.chmod(0o755)
+    for each in (folder, folder.parent):
+        each.chmod(0o755)
     upstream = " ".join(f"server 127.0.0.1:{gate};" for gate in gateways)
     settings = _NGINX.format(folder=folder, port=port, gateways=upstream, backend=backend, data=data)
     (folder / "nginx.conf").write_text(settings)
-    # One process gate: what it would fork itself outlives it.
+    # One process each: what it would fork itself outlives it.
     for gate in gateways:
         gateway = Process([str(fcgiwrap), "-s", f"tcp:127.0.0.1:{gate}"], log=folder / f"fcgiwrap-{gate}.log")
         ending.enter_context(gateway).wait_until(listens(gate))
