@@ -91,6 +91,14 @@ def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
             ),
         ),
         _rule(
+            "an OCIRepository must copy its layer: what is extracted is not compared with its digest",
+            _for(
+                "ocirepositories",
+                "has(object.spec.layerSelector) && has(object.spec.layerSelector.operation)"
+                " && object.spec.layerSelector.operation == 'copy'",
+            ),
+        ),
+        _rule(
             "an OCIRepository may not bring credentials, proxies or identities of its own",
             _for(
                 "ocirepositories",

@@ -18,12 +18,12 @@ from ums.domain.composing import components_of
 from ums.domain.fleet import BundleState, Desired
 from ums.domain.instants import duration_text, to_text
 from ums.domain.names import ComponentName, PDPName
-from ums.domain.oci import HELM_CHART
+from ums.domain.oci import FLUX_CONTENT, HELM_CHART
 from ums.domain.release import Component, Release
 from ums.domain.version import Version
 from ums.domain.world import Content, CopyOf, Document, FleetSettings, Shape, World
 
-RENDERER = 1
+RENDERER = 2
 """Recorded with each release; raise it when the objects of a component would come out differently."""
 
 NAMESPACE = "ums-system"
@@ -45,6 +45,7 @@ KUSTOMIZATION = "kustomize.toolkit.fluxcd.io/v1"
 HELM_RELEASE = "helm.toolkit.fluxcd.io/v2"
 SOURCE_API = "source.toolkit.fluxcd.io/v1"
 
+_LAYERS = {ComponentKind.CHART: HELM_CHART, ComponentKind.MANIFESTS: FLUX_CONTENT}
 _GRACE = timedelta(seconds=15)
 """What a wrapper waits beyond its component's own timeout, so that the component's message wins."""
 
@@ -76,9 +77,10 @@ def _source(bundle: str, component: Component, settings: FleetSettings) -> dict[
         "url": f"oci://{settings.registry / bundle / component.name}",
         "ref": {"digest": str(component.digest)},
         "verify": {"provider": "cosign", "secretRef": {"name": RELEASE_KEYS}},
+        # Copied, for source-controller reads a layer to its end then, and so checks its digest. Where it extracts, it
+        # stops at the end of the archive: it takes any other layer of the same size (seen with 1.9.1).
+        "layerSelector": {"mediaType": _LAYERS[component.kind], "operation": "copy"},
     }
-    if component.kind is ComponentKind.CHART:
-        spec["layerSelector"] = {"mediaType": HELM_CHART, "operation": "copy"}
     if settings.registry_login:
         spec["secretRef"] = {"name": REGISTRY_LOGIN}
     if settings.plain_http:

@@ -151,6 +151,7 @@ def test_sources_come_from_our_registry_by_digest_and_verified() -> None:
     assert "startsWith('oci://registry.example.com/ums/')" in text
     assert "has(object.spec.ref.digest)" in text
     assert "object.spec.verify.secretRef.name == 'ums-release-keys'" in text
+    assert "object.spec.layerSelector.operation == 'copy'" in text
 
 
 def test_a_guard_is_for_one_data_plane() -> None:

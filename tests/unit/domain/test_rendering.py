@@ -53,6 +53,7 @@ def test_a_source_names_a_digest_and_demands_its_signature(component: Component)
     assert source["spec"]["url"] == "oci://registry.example.com/ums/platform/cilium"
     assert source["spec"]["ref"] == {"digest": str(component.digest)}
     assert source["spec"]["verify"] == {"provider": "cosign", "secretRef": {"name": "ums-release-keys"}}
+    assert source["spec"]["layerSelector"]["operation"] == "copy", "extracted, its digest would not be checked"
 
 
 @pytest.mark.parametrize(
