@@ -444,6 +444,8 @@ def _desired(plane: shapes.Plane) -> str:
 
 def _print_plane(data: shapes.PlaneInFull) -> None:
     click.secho(f"{data['pdp']}  {health_text(data['health'])}", bold=True)
+    if data["staleSince"]:
+        click.echo(f"  stale       since {data['staleSince']}: nothing is known of how it is")
     click.echo(f"  follows     {data['channel']}: {', '.join(data['bundles'])}  ({data['management']}-managed)")
     desired, reported = data["desired"], data["reported"]
     if desired:

@@ -1420,6 +1420,7 @@ class Plane(TypedDict):
     volunteer: bool
     facts: Facts
     health: Health
+    staleSince: str | None
     desired: Desired | None
     reported: Reported | None
     pins: list[PlanePin]
@@ -1442,6 +1443,7 @@ class PlaneInFull(TypedDict):
     volunteer: bool
     facts: Facts
     health: Health
+    staleSince: str | None
     desired: Desired | None
     reported: Reported | None
     pins: list[PlanePin]

@@ -589,6 +589,12 @@ class DataPlane:
             return Health.STALE
         return report.health if report.serial == desired.serial else Health.UPDATING
 
+    def stale_since(self, now: datetime) -> datetime | None:
+        """Return since when nothing may be said of it any more, or ``None`` where something may."""
+        if self.health(now) is not Health.STALE or self.desired is None:
+            return None
+        return min(self.desired.expires, self._fresh_until)
+
 
 def next_serial(previous: int | None, now: datetime) -> int:
     """Return the next serial: it rises with every offer and survives a restored backup (unix seconds)."""

@@ -964,6 +964,7 @@ class Plane(Answer):
     volunteer: bool
     facts: Facts
     health: Health
+    stale_since: Annotated[str | None, Field(description="Since when nothing may be said of it; else null.")]
     desired: Desired | None
     reported: Reported | None
     pins: list[PlanePin]

@@ -101,6 +101,7 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
         "volunteer": plane.registration.volunteer,
         "facts": _facts_view(facts),
         "health": plane.health(now).value,
+        "staleSince": to_text(stale) if (stale := plane.stale_since(now)) else None,
         "desired": None
         if desired is None
         else {

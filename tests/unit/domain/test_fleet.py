@@ -94,6 +94,15 @@ def test_health_is_what_may_be_said_now(said: Report | None, after: timedelta, e
     assert replace(PLANE, report=said).health(NOW + after) is expected
 
 
+def test_who_is_stale_is_so_since_the_offer_ended_or_what_was_heard_grew_old() -> None:
+    """Whichever came first; nobody else is."""
+    for said, since in ((report(), 7 * DAY), (report(heard=-60), 7 * DAY - timedelta(seconds=60))):
+        plane = replace(PLANE, report=said)
+        assert plane.stale_since(NOW + 8 * DAY) == NOW + since
+        assert plane.stale_since(NOW) is None
+    assert replace(PLANE, report=None).stale_since(NOW + 8 * DAY) is None
+
+
 def test_who_was_offered_nothing_is_unknown() -> None:
     """Whatever it says."""
     assert replace(PLANE, desired=None, report=report()).health(NOW) is Health.UNKNOWN
