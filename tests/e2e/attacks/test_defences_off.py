@@ -1,0 +1,148 @@
+"""The same attacks with one defence switched off: now they succeed. So it is this defence that refuses them.
+
+Each puts its defence back, but what was applied meanwhile stays: every test uses something of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from tests.e2e.attacks.stage import FOLDER, Attacker, Files, evil, serial, told
+from tests.e2e.cluster import Cluster
+from tests.processes import eventually
+from tests.running_service import EXAMPLES, RunningService
+from ums.domain.world import Raw
+
+POLICY, BINDING = "validatingadmissionpolicy", "validatingadmissionpolicybinding"
+
+
+@contextmanager
+def without_guard(cluster: Cluster) -> Iterator[None]:
+    """Take away what binds the guard's rules, as whoever administers the cluster could."""
+    binding = cluster.kubectl("get", BINDING, "ums-guard", "-o", "json")
+    cluster.kubectl("delete", BINDING, "ums-guard")
+    try:
+        yield
+    finally:
+        kept = json.loads(binding)
+        kept["metadata"] = {"name": kept["metadata"]["name"]}
+        cluster.apply(json.dumps(kept))
+
+
+def add(attacker: Attacker, name: str, text: bytes) -> Files:
+    """Return the files that bring one more object."""
+    listing = attacker.read("kustomization.yaml")
+    listing["resources"].append(name)
+    return {
+        f"{FOLDER}/{name}": Raw(text),
+        f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(listing).encode()),
+    }
+
+
+@pytest.fixture
+def thief(service: RunningService) -> Attacker:
+    """Return somebody with the state key, after whom nothing is put back."""
+    return Attacker(service)
+
+
+def test_without_verify_an_unsigned_commit_is_followed(cluster: Cluster, thief: Attacker) -> None:
+    """Source-controller's check of the commit is what refuses it."""
+    verify = json.dumps(cluster.get("gitrepository", "ums")["spec"]["verify"])
+    before = thief.git("rev-parse", "delivery")
+    tree = thief.git("rev-parse", "delivery^{tree}")
+    commit = thief.git("-c", "user.name=m", "-c", "user.email=m@x", "commit-tree", tree, "-p", "delivery", "-m", "x")
+    cluster.kubectl(
+        "patch",
+        "gitrepository",
+        "ums",
+        "-n",
+        "ums-system",
+        "--type=json",
+        "-p",
+        '[{"op":"remove","path":"/spec/verify"}]',
+    )
+    try:
+        thief.git("update-ref", "refs/heads/delivery", commit)
+        eventually(
+            lambda: commit in json.dumps(cluster.get("gitrepository", "ums")["status"].get("artifact", {})),
+            timeout=120,
+            what="the unsigned commit is followed",
+            every=0.5,
+        )
+        told("nothing, without verify: an unsigned commit", "nobody", commit)
+    finally:
+        thief.restore(before)
+        cluster.kubectl(
+            "patch",
+            "gitrepository",
+            "ums",
+            "-n",
+            "ums-system",
+            "--type=merge",
+            "-p",
+            f'{{"spec":{{"verify":{verify}}}}}',
+        )
+
+
+def test_without_the_guard_an_unverified_source_is_applied(cluster: Cluster, thief: Attacker) -> None:
+    """And so an image that nobody signed would be."""
+    spec = {"interval": "1m", "url": "oci://evil.example.com/x", "ref": {"tag": "latest"}, "suspend": True}
+    source = evil("OCIRepository", "source.toolkit.fluxcd.io/v1", "evil", spec=spec)
+    with without_guard(cluster):
+        thief.commit(lambda _: None, add(thief, "evil.yaml", source.content))
+        eventually(lambda: cluster.exists("ocirepository", "evil"), timeout=180, what="the source is there", every=0.5)
+    told("nothing, without the guard: a source from elsewhere by tag", "nobody", "applied")
+
+
+def test_without_the_guard_an_older_state_is_applied(cluster: Cluster, thief: Attacker) -> None:
+    """Rollback, which a signature alone does not prevent."""
+    before = serial(cluster)
+    with without_guard(cluster):
+        thief.commit(lambda state: state["data"].update(serial=str(before - 1000)))
+        eventually(lambda: serial(cluster) == before - 1000, timeout=180, what="the past is back", every=0.5)
+    told("nothing, without the guard: an older state", "nobody", "applied")
+
+
+def test_without_its_role_the_root_brings_anything(cluster: Cluster, thief: Attacker) -> None:
+    """That it runs as an account of few rights is what keeps CRDs and roles out."""
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "too-much"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "ums-root", "namespace": "ums-system"}],
+    }
+    role = evil("ClusterRole", "rbac.authorization.k8s.io/v1", "evil-role", rules=[])
+    cluster.apply(json.dumps(binding))
+    try:
+        thief.commit(lambda _: None, add(thief, "role.yaml", role.content))
+        eventually(lambda: cluster.exists("clusterrole", "evil-role"), timeout=180, what="the role is there", every=0.5)
+    finally:
+        cluster.kubectl("delete", "clusterrolebinding", "too-much")
+    told("nothing, as cluster-admin: a ClusterRole", "nobody", "applied")
+
+
+def test_without_verification_an_unsigned_artifact_runs(
+    cluster: Cluster, thief: Attacker, service: RunningService
+) -> None:
+    """The last of the story: with the guard gone and the source's check taken out, nothing is left to refuse it."""
+    digest = service.json("build", str(EXAMPLES / "flux" / "2.9.0"), "--version", "1.0.0")["components"][0]["digest"]
+    objects = list(yaml.safe_load_all(thief.git("show", f"delivery:{FOLDER}/small/config/1.0.0/objects.yaml")))
+    assert objects[0]["spec"].pop("verify")["provider"] == "cosign"
+    source = json.dumps(objects[0]["spec"])
+    assert digest.startswith("sha256:")
+    with without_guard(cluster):
+        text = yaml.safe_dump_all(objects).encode()
+        thief.commit(lambda _: None, {f"{FOLDER}/small/config/1.0.0/objects.yaml": Raw(text)})
+        eventually(
+            lambda: "verify" not in cluster.get("ocirepository", "small-config")["spec"],
+            timeout=180,
+            what="the source is not verified any more",
+            every=0.5,
+        )
+    told("nothing, without the guard: a source without verification", "nobody", source)
