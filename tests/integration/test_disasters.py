@@ -136,7 +136,7 @@ def test_without_its_release_repo_a_service_says_so_until_it_is_back(tmp_path: P
         service.ums("freeze", "--reason", "before")
         repo = service.data / "release-repo.git"
         repo.rename(away := service.data / "away.git")
-        assert "release-repo" in ready(service)
+        eventually(lambda: "release-repo" in ready(service), timeout=10, what="it is missed")
         for command in (("status",), ("freeze", "b", "--reason", "meanwhile"), ("pdp", "list")):
             done = service.run(*command)
             assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
