@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from ums.adapters._git import Git, Objects
 from ums.adapters._git_objects import take_apart
 from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.domain.errors import UnavailableError
 
 _MAX_COMMIT = 1 << 20
 _KNOWN = 1024
@@ -21,7 +22,12 @@ class SignedCommits:
         self._known: dict[tuple[str, frozenset[str]], bool] = {}
 
     def is_signed(self, commit_id: str, keys: Collection[str]) -> bool:
-        """Return whether one of the keys (OpenSSH form) signed a commit."""
+        """Return whether one of the keys (OpenSSH form) signed a commit.
+
+        Raises:
+            UnavailableError: there is no such commit.
+
+        """
         asked = commit_id, frozenset(keys)
         if asked not in self._known:
             if len(self._known) >= _KNOWN:
@@ -32,7 +38,10 @@ class SignedCommits:
     def _check(self, commit_id: str, keys: Collection[str]) -> bool:
         found = self.objects.get(commit_id, limit=_MAX_COMMIT)
         if found is None or found[1] != "commit":
-            return False
+            # To take it for one that nobody signed would be to forget what it says.
+            raise UnavailableError(
+                f"commit {commit_id} is not in the release repo", hint="git fsck tells what else is not"
+            )
         parts = take_apart(found[2])
         return verify_ssh_signature(parts.payload, parts.signature, list(keys)) is not None
 

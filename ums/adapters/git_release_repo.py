@@ -59,6 +59,7 @@ _LEFT_BEHIND_SECONDS = 5.0
 """Other programs, such as a push, hold a ref for an instant."""
 _MAX_TRUST = 1 << 20
 _MAX_ACTORS = 200
+_FOLDER_GONE = "unable to create temporary file: No such file or directory"
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
 _OFFERS = ":(glob)pdps/*/*/state.yaml"
@@ -338,11 +339,13 @@ class GitReleaseRepo:
         and writes meanwhile. What a process that was killed left half written goes after a day.
         """
         yesterday = time.time() - _DAY_SECONDS
-        for pattern in ("**/tmp_*", "**/.tmp-*", "**/*.lock"):
-            for left in (self._path / "objects").glob(pattern):
-                with suppress(OSError):  # somebody else tidies up, too
-                    if left.stat().st_mtime < yesterday:
-                        left.unlink()
+        for folder, _, names in os.walk(self._path / "objects"):
+            for name in names:
+                if name.startswith(("tmp_", ".tmp-")) or name.endswith(".lock"):
+                    left = Path(folder) / name
+                    with suppress(OSError):  # somebody else tidies up, too
+                        if left.stat().st_mtime < yesterday:
+                            left.unlink()
         git = Git(self._path, timeout=_MAINTENANCE_SECONDS)
         git.run("repack", "-d", "-l", "-q", "--geometric=2", "--no-write-bitmap-index")
         git.run("commit-graph", "write", "--reachable", "--changed-paths", "--split")
@@ -472,7 +475,14 @@ class GitReleaseRepo:
             message=message,
             sign=self._signer.sign,
         )
-        return self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
+        for is_last in (False, False, True):
+            try:
+                return self._git.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
+            except UnavailableError as error:
+                # Git removes a folder of loose objects when the last is packed, maybe just when one is to come.
+                if is_last or _FOLDER_GONE not in error.message:
+                    raise
+        raise AssertionError("unreachable")  # pragma: no cover
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
         """Move refs in one transaction, if none moved meanwhile; whoever reads afterwards sees it."""
