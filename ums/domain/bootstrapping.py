@@ -9,7 +9,7 @@ from typing import Any
 
 from ums.domain import layout
 from ums.domain.errors import ConflictError
-from ums.domain.fleet import Desired, Facts
+from ums.domain.fleet import Desired
 from ums.domain.guard import render_guard
 from ums.domain.instants import duration_text
 from ums.domain.names import PDPName
@@ -27,7 +27,6 @@ from ums.domain.rendering import (
 )
 from ums.domain.reporter import REPORTER, render_reporter
 from ums.domain.trust import KeySigner
-from ums.domain.version import Version
 from ums.domain.world import FleetSettings, Topology, World
 
 _NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
@@ -35,26 +34,6 @@ _GIT_LOGIN = "ums-git"
 HOST_LOGIN = "ums-git-host"
 """The Secret with a login at the Git host, which the owner of the cluster makes."""
 _EVENTS = "ums-events"
-
-
-_NEEDED = Facts(kubernetes=Version("1.30.0"), flux=Version("2.9.0"))
-"""ValidatingAdmissionPolicy v1 with the API server's clock in CEL; health by expressions, and v1 of all our sources."""
-
-
-def check_cluster(pdp: PDPName, facts: Facts) -> None:
-    """Check that a cluster takes what bootstrap brings, as far as it is known what it is.
-
-    Raises:
-        ConflictError: it is too old: the guard would not hold, or Flux would not understand its objects.
-
-    """
-    for name, needed in _NEEDED.to_dict().items():
-        found = facts.to_dict().get(name)
-        if found is not None and Version(found) < Version(needed):
-            raise ConflictError(
-                f"{pdp} has {name.capitalize()} {found}, and needs {needed}: on an older one the guard does not hold",
-                hint=f"upgrade it first; if it is newer meanwhile, ums pdp set {pdp} --{name} VERSION says so",
-            )
 
 
 @dataclass(frozen=True, slots=True)

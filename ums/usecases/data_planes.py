@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ums.domain import layout
-from ums.domain.bootstrapping import check_cluster, render_bootstrap
+from ums.domain.bootstrapping import render_bootstrap
 from ums.domain.errors import ConflictError, NotFoundError
 from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
@@ -100,7 +100,7 @@ class BootstrapDataPlane:
 
         Raises:
             InvalidInputError: ``reporter`` is no image.
-            ConflictError: it shall follow what its credential does not open, or its cluster is known to be too old.
+            ConflictError: it shall follow what its credential does not open.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
             UnavailableError, StorageError: that they were shown could not be kept, so they are not.
@@ -111,7 +111,6 @@ class BootstrapDataPlane:
         plane = world.plane(pdp)
         if plane.desired is None:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
-        check_cluster(pdp, plane.facts)
         generation = plane.generation
         credentials = self.credentials.credentials(pdp, generation=generation)
         objects = render_bootstrap(

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, make_release, make_world
-from ums.domain.bootstrapping import Credentials, check_cluster, render_bootstrap
+from ums.domain.bootstrapping import Credentials, render_bootstrap
 from ums.domain.errors import ConflictError, InvalidInputError
-from ums.domain.fleet import Facts
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_state
 from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory, TrustPolicy
-from ums.domain.version import Version
 from ums.domain.world import Topology, World
 
 CREDENTIALS = Credentials("acme/prod", "a-password", "an-event-key")
@@ -154,25 +152,6 @@ def test_who_shares_the_release_repo_at_a_host_brings_a_login_of_its_own() -> No
     )
     followed = find(render_bootstrap(world, PROD, desired, CREDENTIALS, host=host), "GitRepository", "ums")["spec"]
     assert followed["ref"] == {"branch": "view"}, "views stay with the service"
-
-
-@pytest.mark.parametrize(
-    ("facts", "problem"),
-    [
-        (Facts(), ""),
-        (Facts(Version("1.30.0"), Version("2.9.0")), ""),
-        (Facts(Version("1.36.2"), None), ""),
-        (Facts(Version("1.29.9"), Version("2.9.0")), "Kubernetes 1.29.9, and needs 1.30.0"),
-        (Facts(None, Version("2.8.3")), "Flux 2.8.3, and needs 2.9.0"),
-    ],
-)
-def test_a_cluster_that_is_too_old_is_told_so(facts: Facts, problem: str) -> None:
-    """Where it is known: a guard that does not hold is worse than none."""
-    if not problem:
-        check_cluster(PROD, facts)
-        return
-    with pytest.raises(ConflictError, match=problem):
-        check_cluster(PROD, facts)
 
 
 def test_events_come_back_signed_and_about_our_objects_alone() -> None:
