@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock, Timer
+from typing import NamedTuple
 
 import git
 from git.cmd import Git as _Command
@@ -31,6 +32,16 @@ _PIPE = 64 << 10
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """Every repository has it."""
+NO_OBJECT = "0" * 40
+
+
+class Change(NamedTuple):
+    """A path that differs between two commits: its new mode, and its blobs before and after; empty where it is not."""
+
+    path: str
+    mode: str
+    old: str
+    new: str
 
 
 class Git:
@@ -98,6 +109,35 @@ class Git:
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
             raise UnavailableError(f"git {arguments[0]} failed: {text}")
         return bytes(output)
+
+    def led(self, commit_id: str, head: str) -> bool:
+        """Return whether a commit is, or led to, another; one that is not there did not."""
+        try:
+            self.run("merge-base", "--is-ancestor", commit_id, head)
+        except UnavailableError:
+            return False
+        return True
+
+    def changes(self, before: str, after: str, *arguments: str) -> list[Change]:
+        """Return what differs between two commits, either of which may be empty; renames are not looked for.
+
+        Args:
+            before: a commit.
+            after: another.
+            arguments: of ``git diff-tree``: options, ``--`` and paths.
+
+        Raises:
+            UnavailableError: Git failed, or one is not there.
+
+        """
+        commits = (before or EMPTY_TREE, after or EMPTY_TREE)
+        output = self.run("diff-tree", "-r", "-z", "--no-renames", *commits, *arguments)
+        fields = output.decode(errors="replace").split("\x00")
+        found = []
+        for meta, path in zip(fields[::2], fields[1::2], strict=False):
+            _, mode, old, new, _ = meta.split()
+            found.append(Change(path, mode, *("" if blob == NO_OBJECT else blob for blob in (old, new))))
+        return found
 
     def start(self, *arguments: str, holding: Sequence[int] = ()) -> _Command.AutoInterrupt:
         """Start a Git command; it is ended when what is returned is collected, so that is kept until the end."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ums.adapters._git import EMPTY_TREE, Git
+from ums.adapters._git import Git
 from ums.adapters._git_objects import take_apart
 from ums.adapters._release_files import serial_of, state_keys_of
 from ums.adapters.ssh_signature import verify_ssh_signature
@@ -76,29 +76,16 @@ class GitHistory:
 
     def changed(self, before: str, after: str) -> Sequence[str]:
         """Return the paths that differ between two commits; ``before`` may be empty."""
-        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", before or EMPTY_TREE, after)
-        return [path for path in output.decode(errors="replace").split("\x00") if path]
+        return [each.path for each in self._git.changes(before, after)]
 
     def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
         """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
-        arguments = (
-            "diff-tree",
-            "-r",
-            "-z",
-            "--no-renames",
-            "--diff-filter=AM",
-            before or EMPTY_TREE,
-            after,
-            "--",
-            "pdps",
-        )
-        fields = self._git.run(*arguments).decode(errors="replace").split("\x00")
-        found = []
-        for meta, path in zip(fields[::2], fields[1::2], strict=False):
-            match, (_, _, old, new, _) = _STATE.fullmatch(path), meta.split()
-            if match:
-                found.append((PDPName(*match.groups()), old, new))
-        contents = self._contents({blob for _, old, new in found for blob in (old, new) if blob.strip("0")})
+        found = [
+            (PDPName(*match.groups()), each.old, each.new)
+            for each in self._git.changes(before, after, "--diff-filter=AM", "--", "pdps")
+            if (match := _STATE.fullmatch(each.path))
+        ]
+        contents = self._contents({blob for _, old, new in found for blob in (old, new) if blob})
         serials = {blob: serial_of(content, "state.yaml") for blob, content in contents.items()}
         return [(name, serials.get(old), serials.get(new)) for name, old, new in found]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from ums.domain.git_hosts import Exchange, GitRemote
 
 _TIMEOUT_SECONDS = 120
 _BESIDE = "ums-main"
+_FORMAT = "--format=%(objectname)%09%(refname)"
+"""As ``git ls-remote`` writes it."""
 _SEEN = "refs/ums/host"
 """Where the branches of the host were when they were looked at."""
 
@@ -55,55 +58,53 @@ class GitHost:
 
     def exchange(self, *, at: datetime) -> Exchange:
         """Take in what people merged at the host, and push what was recorded here."""
-        main, delivery = self._fetch()
+        there = self._heads(self._git.run("ls-remote", "--quiet", "--heads", self._remote.url))
+        if there == self._here():
+            return Exchange()
+        there = self._fetch(there)
         found = Exchange()
-        if main and not self._led(main, layout.MAIN):
+        main, delivery = there.get(layout.MAIN, ""), there.get(layout.DELIVERY, "")
+        if main and not self._git.led(main, f"refs/heads/{layout.MAIN}"):
             try:
                 self._repo.take_in(main, at=at)
                 found = Exchange(taken=main)
             except RefusedError as error:
                 found = Exchange(left=main, reasons=tuple(reason.message for reason in error.blocked_by))
-        if delivery and not self._led(delivery, layout.DELIVERY):
+        if delivery and not self._git.led(delivery, f"refs/heads/{layout.DELIVERY}"):
             self._repo.reclaim(at=at, over=delivery)
-        self._push({layout.DELIVERY: delivery, layout.MAIN: main}, beside=bool(found.left))
+        self._push(there, beside=bool(found.left))
         return found
 
-    def _fetch(self) -> tuple[str, str]:
-        """Return where the host's branches are; what leads there is in the release repo then."""
-        branches = (layout.MAIN, layout.DELIVERY)
-        listed = self._git.run("ls-remote", "--quiet", "--heads", self._remote.url).decode()
-        heads = {ref.removeprefix("refs/heads/"): commit for commit, _, ref in map(_split, listed.splitlines())}
-        wanted = [branch for branch in branches if branch in heads]
-        if wanted:
-            specs = [f"+refs/heads/{branch}:{_SEEN}/{branch}" for branch in wanted]
-            self._git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._remote.url, *specs)
-        return tuple(self._seen(branch) if branch in heads else "" for branch in branches)  # type: ignore[return-value]
+    def _here(self) -> dict[str, str]:
+        return self._heads(self._git.run("for-each-ref", _FORMAT, "refs/heads"))
 
-    def _seen(self, branch: str) -> str:
-        return self._git.run("rev-parse", "--verify", f"{_SEEN}/{branch}").decode().strip()
+    def _heads(self, listed: bytes) -> dict[str, str]:
+        """Return the commits of the branches that are exchanged, as far as they are there."""
+        heads = (line.split("\t") for line in listed.decode().splitlines())
+        branches = {ref.removeprefix("refs/heads/"): commit for commit, ref in heads}
+        return {branch: branches[branch] for branch in (layout.MAIN, layout.DELIVERY) if branch in branches}
 
-    def _led(self, commit_id: str, branch: str) -> bool:
-        """Return whether a commit is part of a branch here."""
-        try:
-            self._git.run("merge-base", "--is-ancestor", commit_id, f"refs/heads/{branch}")
-        except UnavailableError:
-            return False
-        return True
+    def _fetch(self, there: Collection[str]) -> dict[str, str]:
+        """Bring what leads to the host's branches into the release repo; return where they are then."""
+        if not there:
+            return {}
+        specs = [f"+refs/heads/{branch}:{_SEEN}/{branch}" for branch in there]
+        self._git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._remote.url, *specs)
+        seen = self._git.run("rev-parse", *(f"{_SEEN}/{branch}" for branch in there)).decode().split()
+        return dict(zip(there, seen, strict=True))
 
-    def _push(self, there: dict[str, str], *, beside: bool) -> None:
+    def _push(self, there: Mapping[str, str], *, beside: bool) -> None:
         """Push what is new, given where branches of the host are.
 
         Where people's commit was left out, ``main`` would be refused: it goes beside theirs, for them to merge it. Data
         planes do not wait for that.
         """
-        heads = dict(map(str.split, self._git.run("show-ref", "--heads").decode().splitlines()))
-        here = {ref.removeprefix("refs/heads/"): commit for commit, ref in heads.items()}
         specs = [
             f"+refs/heads/{branch}:refs/heads/{_BESIDE}"
             if beside and branch == layout.MAIN
             else f"refs/heads/{branch}:refs/heads/{branch}"
-            for branch, commit in there.items()
-            if branch in here and here[branch] != commit
+            for branch, commit in self._here().items()
+            if there.get(branch) != commit
         ]
         if not specs:
             return
@@ -113,7 +114,3 @@ class GitHost:
             if "rejected" in error.message or "fetch first" in error.message:
                 raise ConflictError("the Git host moved meanwhile", hint="the next exchange takes that in") from error
             raise
-
-
-def _split(line: str) -> tuple[str, str, str]:
-    return line.partition("\t")

@@ -22,7 +22,7 @@ from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 
-from ums.adapters._git import EMPTY_TREE, Git, one_line
+from ums.adapters._git import NO_OBJECT, Git, one_line
 from ums.adapters._git_objects import signed_commit
 from ums.adapters._release_files import ReleaseFiles, serial_of, state_keys_of, to_bytes
 from ums.adapters._signed_commits import SignedCommits
@@ -48,7 +48,7 @@ from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry,
 from ums.ports import StateSigner
 
 _LOG = logging.getLogger(__name__)
-_ZERO = "0" * 40
+_SUBMODULE = "160000"
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
@@ -222,13 +222,7 @@ class GitReleaseRepo:
 
     def _led(self, commit_id: str, head: str) -> bool:
         """Return whether a commit is, or led to, another."""
-        if not _COMMIT_ID.fullmatch(commit_id) or not head:
-            return False
-        try:
-            self._git.run("merge-base", "--is-ancestor", commit_id, head)
-        except UnavailableError:
-            return False
-        return True
+        return bool(_COMMIT_ID.fullmatch(commit_id) and head) and self._git.led(commit_id, head)
 
     def _check_led(self, commit_id: str, head: str) -> None:
         if not self._led(commit_id, head):
@@ -236,16 +230,14 @@ class GitReleaseRepo:
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
         """Return the YAML mappings that differ between two commits of ``main``, by path, before and after."""
-        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", before or EMPTY_TREE, after)
-        fields = output.decode(errors="replace").split("\x00")
-        found = {}
-        for meta, path in zip(fields[::2], fields[1::2], strict=False):
-            if path.endswith(".yaml") and "/objects/" not in path:
-                _, _, old, new, _ = meta.split()
-                found[path] = (old, new)
-        contents = self._read_blobs({blob for pair in found.values() for blob in pair if blob.strip("0")})
+        found = [
+            each
+            for each in self._git.changes(before, after)
+            if each.path.endswith(".yaml") and "/objects/" not in each.path
+        ]
+        contents = self._read_blobs({blob for each in found for blob in (each.old, each.new) if blob})
         documents = {blob: _mapping(content) for blob, content in contents.items()}
-        return {path: (documents.get(old), documents.get(new)) for path, (old, new) in found.items()}
+        return {each.path: (documents.get(each.old), documents.get(each.new)) for each in found}
 
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
@@ -300,13 +292,7 @@ class GitReleaseRepo:
         self._move([(_MAIN_REF, commit, base.main)])
 
     def _changed(self, before: str, after: str) -> dict[str, Changed]:
-        output = self._git.run("diff-tree", "-r", "-z", "--no-renames", before, after)
-        fields = output.decode(errors="replace").split("\x00")
-        found = {}
-        for meta, path in zip(fields[::2], fields[1::2], strict=False):
-            _, mode, _, blob, _ = meta.split()
-            found[path] = Changed(blob if mode.strip("0") else "", mode)
-        return found
+        return {each.path: Changed(each.new, each.mode) for each in self._git.changes(before, after)}
 
     def reclaim(self, *, at: datetime, over: str = "") -> str:
         """Put what was offered on top of a head of ``delivery`` that no state key signed, and of ``over``, if given."""
@@ -423,15 +409,8 @@ class GitReleaseRepo:
         """Return the new blob id of every path that differs between commits; what is gone, or a submodule, has none."""
         if old == new:
             return {}
-        output = self._git.run(
-            "diff-tree", "-r", "-z", "--no-renames", old or EMPTY_TREE, new or EMPTY_TREE, "--", *paths
-        )
-        fields = output.decode(errors="replace").split("\x00")
-        changes: dict[str, str] = {}
-        for meta, path in zip(fields[::2], fields[1::2], strict=False):
-            _, mode, _, blob, _ = meta.split(" ")
-            changes[path] = "" if mode in {"000000", "160000"} else blob
-        return changes
+        changes = self._git.changes(old, new, "--", *paths)
+        return {each.path: "" if each.mode == _SUBMODULE else each.new for each in changes}
 
     def _read_blobs(self, blobs: Iterable[str]) -> dict[str, bytes]:
         wanted = sorted(blobs)
@@ -486,7 +465,7 @@ class GitReleaseRepo:
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
         """Move refs in one transaction, if none moved meanwhile; whoever reads afterwards sees it."""
-        lines = [f"update {ref} {new} {old or _ZERO}" for ref, new, old in updates]
+        lines = [f"update {ref} {new} {old or NO_OBJECT}" for ref, new, old in updates]
         try:
             with self._alone() as lock:
                 self._git.run(
@@ -626,4 +605,4 @@ def _tree(start: str, files: Mapping[str, str | None]) -> Iterator[bytes]:
         # First: a folder is emptied before its new files come.
         yield "".join(f"D {path.rstrip('/')}\n" for path, blob in files.items() if blob is None).encode()
     yield "".join(f"M 100644 {blob} {path}\n" for path, blob in files.items() if blob is not None).encode()
-    yield f'ls ""\n\nreset {_UNBORN_REF}\nfrom {_ZERO}\n\n'.encode()
+    yield f'ls ""\n\nreset {_UNBORN_REF}\nfrom {NO_OBJECT}\n\n'.encode()

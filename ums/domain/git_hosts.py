@@ -16,7 +16,7 @@ _FILE = "100644"
 _GONE = "000000"
 _MAX_PATHS = 1000
 _SHOWN = 5
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def check_remote(text: str) -> None:
@@ -27,7 +27,7 @@ def check_remote(text: str) -> None:
 
     """
     parts = urlsplit(text)
-    plain = parts.scheme == "http" and parts.hostname in LOOPBACK
+    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
     web = (parts.scheme == "https" or plain) and parts.hostname and not parts.username
     shell = parts.scheme == "ssh" and parts.hostname and not parts.password
     if not (web or shell) or any(each.isspace() or not each.isprintable() for each in text):

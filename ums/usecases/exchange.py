@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from ums.domain.errors import ConflictError, UmsError
 from ums.domain.git_hosts import Exchange
@@ -19,7 +18,6 @@ _LOG = logging.getLogger(__name__)
 class _Last:
     """How it went last."""
 
-    at: datetime | None = None
     found: Exchange = field(default_factory=Exchange)
     problem: str = ""
 
@@ -52,7 +50,7 @@ class ExchangeWithHost:
         if found.left and found.left != self.last.found.left:
             _LOG.warning("what people merged at the Git host is left out: %s", "; ".join(found.reasons))
             self.security.note(SecurityKind.HOST_REFUSED, commit=found.left, reasons="; ".join(found.reasons))
-        self.last.at, self.last.found, self.last.problem = self.clock.now(), found, ""
+        self.last.found, self.last.problem = found, ""
         return bool(found.taken)
 
     def problem(self) -> str:
