@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 WORKERS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix e2e bench chaos simulate client schemas clean
+.PHONY: help demo test check fix e2e bench chaos simulate client schemas pins clean
 
 help: ## Show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -16,7 +16,8 @@ $(STAMP): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "UMS needs Python >= 3.11; set PYTHON=…"; exit 1; }
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@# --no-deps: all of them are listed; and pip before 23.3 looks for a newest version of what is pinned without extras.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 demo: $(STAMP) ## Publish, promote and watch a simulated fleet, on this machine
@@ -52,6 +53,12 @@ client: $(STAMP) ## Write the typed client of the API
 
 schemas: $(STAMP) ## Write the JSON Schemas of the files people write
 	@$(BIN)/python -m ums.schemas
+
+PINS = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate pyproject.toml
+
+pins: ## Write the exact versions of libraries, with their hashes
+	@$(PINS) -o requirements.txt && $(PINS) --group dev -o requirements-dev.txt
 
 clean: ## Remove what make made here
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache
