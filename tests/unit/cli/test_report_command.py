@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class Reporting:
 
 @pytest.fixture
 def report(stage: Stage, ums: Run, tmp_path: Path) -> Iterator[Reporting]:
-    """Give a cluster with two Flux versions, as while it is updated, and one image."""
+    """Give a cluster with two Flux versions, as while it is updated, and one image, and both clocks agree."""
+    stage.clock.time = datetime.now(UTC)
     (tmp_path / "token").write_text("a-token\n")
     (tmp_path / "key").write_bytes(key_of(stage))
     with running_kube(tmp_path) as kube:
