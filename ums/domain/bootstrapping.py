@@ -16,6 +16,7 @@ from ums.domain.names import PDPName
 from ums.domain.rendering import (
     KUSTOMIZATION,
     NAMESPACE,
+    PDP_ANNOTATION,
     REGISTRY_LOGIN,
     RELEASE_KEYS,
     ROOT,
@@ -76,9 +77,13 @@ def render_bootstrap(
     settings = world.settings
     interval = duration_text(settings.interval)
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "annotations": {PDP_ANNOTATION: str(pdp)}},
+        },
         *_secrets(world, credentials),
-        *render_guard(pdp, settings),
+        *render_guard(settings),
         render_state(pdp, desired),
         {
             "apiVersion": SOURCE_API,

@@ -1,7 +1,8 @@
 """The guard: what keeps a stolen state key from shipping code, installed in each cluster by bootstrap.
 
 The service account that applies what stands in Git may write four kinds of object in one namespace, and an
-admission policy says what these may look like. Each rule is named, so that a refusal tells what was tried.
+admission policy says what these may look like. Each rule is named, so that a refusal tells what was tried. It is the
+same in all clusters of a fleet: whose cluster it is says an annotation of the namespace, which bootstrap alone writes.
 Kubernetes: ValidatingAdmissionPolicy v1 (1.30+), CEL as of that version.
 """
 
@@ -10,11 +11,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from ums.domain.names import PDPName
 from ums.domain.rendering import (
     HELM_RELEASE,
     KUSTOMIZATION,
     NAMESPACE,
+    PDP_ANNOTATION,
     REGISTRY_LOGIN,
     RELEASE_KEYS,
     REMOVING_ANNOTATION,
@@ -40,6 +41,8 @@ _FLUX_KINDS = (
 )
 _NOW = "object.metadata.managedFields.exists(m, "
 """The newest ``managedFields`` time is the API server's own time of this very write."""
+_PDP = f"namespaceObject.metadata.annotations['{PDP_ANNOTATION}']"
+"""Whose cluster it is. Where nobody says so, the expression fails, and so does the request."""
 
 
 def _rule(message: str, expression: str) -> dict[str, str]:
@@ -54,7 +57,7 @@ def _for(resource: str, expression: str) -> str:
     return f"request.resource.resource != '{resource}' || request.operation == 'DELETE' || ({expression})"
 
 
-def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
+def _rules(settings: FleetSettings) -> list[dict[str, str]]:
     source_fields = ["certSecretRef", "proxySecretRef", "serviceAccountName", "suspend", "ignore"]
     if not settings.plain_http:
         source_fields.append("insecure")
@@ -129,7 +132,7 @@ def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
                 "!has(object.spec.sourceRef.namespace) && (("
                 f"{outer} && object.spec.sourceRef.name == '{SOURCE}' && has(object.spec.serviceAccountName)"
                 f" && object.spec.serviceAccountName == '{ROOT}'"
-                f" && object.spec.path.startsWith('./pdps/{pdp}/') && !object.spec.path.contains('..')"
+                f" && object.spec.path.startsWith('./pdps/' + {_PDP} + '/') && !object.spec.path.contains('..')"
                 f") || ({inner} && object.metadata.name == object.spec.sourceRef.name + '-content'"
                 " && !has(object.spec.serviceAccountName) && object.spec.path == './'))",
             ),
@@ -154,8 +157,8 @@ def _rules(pdp: PDPName, settings: FleetSettings) -> list[dict[str, str]]:
             ),
         ),
         _rule(
-            f"the state must be that of {pdp}",
-            _for("configmaps", f"object.metadata.name == '{STATE}' && object.data.pdp == '{pdp}'"),
+            "the state must be that of this data plane",
+            _for("configmaps", f"object.metadata.name == '{STATE}' && object.data.pdp == {_PDP}"),
         ),
         _rule(
             "the serial must rise, or the state be unchanged",
@@ -212,7 +215,7 @@ def _resource(api_version: str, resource: str, operations: list[str]) -> dict[st
     return {"apiGroups": [group], "apiVersions": [version], "resources": [resource], "operations": operations}
 
 
-def render_guard(pdp: PDPName, settings: FleetSettings) -> list[dict[str, Any]]:
+def render_guard(settings: FleetSettings) -> list[dict[str, Any]]:
     """Return the account, its rights and the policies, in the order to apply them."""
     account = {"kind": "ServiceAccount", "name": ROOT, "namespace": NAMESPACE}
     rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
@@ -263,7 +266,7 @@ def render_guard(pdp: PDPName, settings: FleetSettings) -> list[dict[str, Any]]:
             POLICY,
             [_resource(api, resource, every) for api, resource in (*_FLUX_KINDS, ("v1", "configmaps"))],
             [{"name": "written-by-the-root", "expression": f"request.userInfo.username == '{_ACCOUNT}'"}],
-            _rules(pdp, settings),
+            _rules(settings),
         ),
         *_policy(
             SOURCE_POLICY,

@@ -38,6 +38,8 @@ REGISTRY_LOGIN = "ums-registry"
 DIGEST_ANNOTATION = "ums/digest"
 RELEASE_ANNOTATION = "ums/release"
 REMOVING_ANNOTATION = "ums/removing"
+PDP_ANNOTATION = "ums/pdp"
+"""Of the namespace: whose cluster it is."""
 PRUNE_ANNOTATION = "kustomize.toolkit.fluxcd.io/prune"
 WRAPPER_LABEL = "ums/wrapper"
 

@@ -84,6 +84,11 @@ def test_each_secret_has_what_flux_reads_from_it(name: str, content: dict[str, s
     assert find(bootstrap(), "Secret", name)["stringData"] == content
 
 
+def test_the_namespace_says_whose_cluster_it_is() -> None:
+    """The guard reads it there; nothing that comes by Git may write it."""
+    assert find(bootstrap(), "Namespace", "ums-system")["metadata"]["annotations"] == {"ums/pdp": "acme/prod"}
+
+
 def test_a_registry_login_is_there_only_where_it_is_needed() -> None:
     """And in Docker's form."""
     assert not any(each["metadata"]["name"] == "ums-registry" for each in bootstrap())

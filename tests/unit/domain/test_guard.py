@@ -21,7 +21,7 @@ from ums.domain.version import Version
 from ums.domain.world import FleetSettings
 
 SETTINGS = FleetSettings("https://ums.example.com", Repository("registry.example.com", "ums"))
-GUARD = render_guard(PROD, SETTINGS)
+GUARD = render_guard(SETTINGS)
 RESOURCES = {"OCIRepository": "ocirepositories", "HelmRelease": "helmreleases", "Kustomization": "kustomizations"}
 
 
@@ -32,7 +32,7 @@ def named(kind: str, name: str) -> dict[str, Any]:
 
 def rules(name: str = POLICY, settings: FleetSettings = SETTINGS) -> list[dict[str, str]]:
     """Return the rules of a policy."""
-    objects = render_guard(PROD, settings)
+    objects = render_guard(settings)
     policy = next(
         each for each in objects if each["kind"] == "ValidatingAdmissionPolicy" and each["metadata"]["name"] == name
     )
@@ -154,11 +154,12 @@ def test_sources_come_from_our_registry_by_digest_and_verified() -> None:
     assert "object.spec.layerSelector.operation == 'copy'" in text
 
 
-def test_a_guard_is_for_one_data_plane() -> None:
+def test_a_guard_is_the_same_everywhere_and_reads_whose_cluster_it_is() -> None:
     """Its state and its folder, the name closed on both sides: no other that begins or ends alike."""
     text = " ".join(rule["expression"] for rule in rules())
-    assert "object.data.pdp == 'acme/prod'" in text
-    assert "object.spec.path.startsWith('./pdps/acme/prod/')" in text
+    whose = "namespaceObject.metadata.annotations['ums/pdp']"
+    assert f"object.data.pdp == {whose}" in text
+    assert f"object.spec.path.startsWith('./pdps/' + {whose} + '/')" in text
     assert "!object.spec.path.contains('..')" in text
 
 
