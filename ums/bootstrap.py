@@ -22,6 +22,7 @@ from typing import Any
 from ums import __version__
 from ums.adapters._database import Database
 from ums.adapters._release_files import parse_policy
+from ums.adapters.cosign_bundle import check_release_key
 from ums.adapters.data_backup import Backup, Parts, back_up, restore
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.git_host import GitHost
@@ -37,8 +38,9 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
-from ums.adapters.ssh_signature import SSHStateSigner
+from ums.adapters.ssh_signature import SSHStateSigner, check_state_key
 from ums.adapters.system_clock import SystemClock
+from ums.adapters.trust_folder import trust_content
 from ums.adapters.webhook_sender import WebhookSender
 from ums.config import Settings
 from ums.domain.errors import (
@@ -68,6 +70,7 @@ from ums.outcomes import outcome_of
 from ums.ports import Leadership, ReleaseRepo
 from ums.publisher import make_verifier
 from ums.services import Services
+from ums.usecases.check_trust import Keys
 from ums.usecases.initialize import Initialize, Seed
 from ums.usecases.read_audit import all_entries
 from ums.usecases.reindex import Reindex, Reindexed
@@ -143,6 +146,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         store=store,
         clock=clock,
         verify=verify,
+        keys=Keys(signer.public_key, trust_content, check_release_key, check_state_key),
         credentials=credentials,
         parse_policy=parse_policy,
         webhooks=SqlWebhooks(store.database),

@@ -31,6 +31,7 @@ from ums.usecases.authenticate_plane import AuthenticatePlane
 from ums.usecases.cancel_promotion import CancelPromotion
 from ums.usecases.change_data_plane import ChangeDataPlane
 from ums.usecases.check_health import CheckHealth, Pulse
+from ums.usecases.check_trust import CheckTrust, Keys
 from ums.usecases.data_planes import AddDataPlane, BootstrapDataPlane
 from ums.usecases.exchange import ExchangeWithHost
 from ums.usecases.freeze import FreezeFleet
@@ -50,6 +51,7 @@ from ums.usecases.remove_data_plane import RemoveDataPlane
 from ums.usecases.risks import DeclareRisk
 from ums.usecases.roles import GrantRoles
 from ums.usecases.rotate_credentials import RotateCredentials
+from ums.usecases.rotate_keys import RotateKeys
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.see import See
 from ums.usecases.serve_view import ServeView
@@ -82,6 +84,8 @@ class Services:
     manage_tokens: ManageTokens
     grant_roles: GrantRoles
     register_release: RegisterRelease
+    check_trust: CheckTrust
+    rotate_keys: RotateKeys
     promote: Promote
     cancel_promotion: CancelPromotion
     approve: Approve
@@ -122,6 +126,7 @@ class Services:
         store: Store,
         clock: Clock,
         verify: Verify,
+        keys: Keys,
         credentials: CredentialSource,
         parse_policy: ParsePolicy,
         webhooks: WebhookQueue,
@@ -138,7 +143,7 @@ class Services:
         """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
         pulse = Pulse()
         record = Record(release_repo, store, clock, wake)
-        promote = Promote(record, verify)
+        promote, check_trust = Promote(record, verify), CheckTrust(verify.registry, keys)
         exchange = ExchangeWithHost(host, clock, security)
         return cls(
             clock=clock,
@@ -154,7 +159,9 @@ class Services:
             issue_token=IssueToken(store, clock, security),
             manage_tokens=ManageTokens(store, security),
             grant_roles=GrantRoles(record),
-            register_release=RegisterRelease(record, verify),
+            register_release=RegisterRelease(record, verify, check_trust),
+            check_trust=check_trust,
+            rotate_keys=RotateKeys(record, keys),
             promote=promote,
             cancel_promotion=CancelPromotion(record),
             approve=Approve(record),

@@ -27,6 +27,7 @@ from tests.doubles.memory_registry import MemoryRegistry
 from tests.postgres import binaries, running
 from tests.processes import Process, free_port, listens
 from tests.running_service import ROOT
+from tests.unit.usecases.stage import KEYS
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.derived_credentials import MASTER_BYTES, DerivedCredentials
 from ums.adapters.sql_security_log import SqlSecurityLog
@@ -38,6 +39,7 @@ from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.rendering import NAMESPACE, offer, render_planes
 from ums.domain.rendering import ROOT as ROOT_NAME
+from ums.usecases.check_trust import CheckTrust
 from ums.usecases.register_release import RegisterRelease
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
@@ -73,7 +75,7 @@ def make_fleet(data: Path) -> tuple[str, int]:
     record = make_record(data, signer, PLANES)
     registry = MemoryRegistry()
     verify = Verify(registry, CosignBundleVerifier())
-    publish_all(data, signer, verify, RegisterRelease(record, verify))
+    publish_all(data, signer, verify, RegisterRelease(record, verify, CheckTrust(registry, KEYS)))
     now, repo = SystemClock().now(), record.release_repo
     world, serial = repo.read(), int(now.timestamp())
     components = {each.name: VERSIONS[0] for each in world.entry("bundle", VERSIONS[0]).release.components}

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from tests.bench.measuring import CHARTS, ROUNDS, median, medians, row, run, write_bundle
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.policies import accepted
+from tests.unit.usecases.stage import KEYS
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.git_release_repo import GitReleaseRepo
@@ -32,6 +33,7 @@ from ums.domain.version import Version, VersionRange
 from ums.domain.world import Base, Content, Decision, Document, Raw
 from ums.ports import ReleaseRepo
 from ums.usecases.build import Build
+from ums.usecases.check_trust import CheckTrust
 from ums.usecases.instruct import Instruct, Subject, Why
 from ums.usecases.promote import Promote
 from ums.usecases.publish import Publish
@@ -54,7 +56,7 @@ def bench_decisions(folder: Path) -> None:
     record = make_record(folder, signer)
     registry = MemoryRegistry()
     verify = Verify(registry, CosignBundleVerifier())
-    publish_all(folder, signer, verify, RegisterRelease(record, verify))
+    publish_all(folder, signer, verify, RegisterRelease(record, verify, CheckTrust(registry, KEYS)))
     promote, instruct = Promote(record, verify), Instruct(record)
     reconcile = Reconcile(record, promote)
     versions, planes = iter(VERSIONS), iter(PLANES)
@@ -88,7 +90,7 @@ def bench_commits(folder: Path) -> None:
         signer = CosignBundleSigner(generate_private_key(SECP256R1()), "release")
         record, registry = make_record(place, signer, planes), MemoryRegistry()
         verify = Verify(registry, CosignBundleVerifier())
-        publish_all(place, signer, verify, RegisterRelease(record, verify))
+        publish_all(place, signer, verify, RegisterRelease(record, verify, CheckTrust(registry, KEYS)))
         repo, version = record.release_repo, itertools.cycle(VERSIONS)
 
         def offer_to(some: list[PDPName], repo: ReleaseRepo = repo, version: Iterator[Version] = version) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.places import Place
 from tests.doubles.memory_views import MemoryViews
-from tests.unit.usecases.stage import ADA, ADMIN, PROD, Outbox, Stage
+from tests.unit.usecases.stage import ADA, ADMIN, KEYS, PROD, Outbox, Stage
 from tests.unit.web.documented import document
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
@@ -66,6 +66,7 @@ def serve(stage: Stage, store: SqlStore) -> Services:
         store=store,
         clock=stage.clock,
         verify=stage.verify,
+        keys=KEYS,
         credentials=DerivedCredentials(b"m" * 32),
         parse_policy=parse_policy,
         webhooks=SqlWebhooks(store.database),

@@ -11,7 +11,7 @@ from tests.doubles.memory_views import MemoryViews
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_arrived, check_step
 from tests.simulation.stage import PLANES, VERSIONS, published
-from tests.unit.usecases.stage import ADMIN, Outbox, SettableClock
+from tests.unit.usecases.stage import ADMIN, KEYS, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.prometheus_meter import PrometheusMeter
@@ -130,6 +130,7 @@ class Simulation:
                 store=self.store,
                 clock=self.clock,
                 verify=template.verify,
+                keys=KEYS,
                 credentials=DerivedCredentials(b"m" * 32),
                 parse_policy=parse_policy,
                 webhooks=SqlWebhooks(self.store.database),

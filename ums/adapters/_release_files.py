@@ -49,7 +49,7 @@ from ums.domain.release import Release
 from ums.domain.rendering import STATE_SHAPE, render_state
 from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
-from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
+from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, Trusted, TrustPolicy
 from ums.domain.version import Version
 from ums.domain.world import (
     Base,
@@ -324,6 +324,7 @@ class ReleaseFiles:
         self._risks: dict[str, Risk] = {}
         self._freezes: tuple[Freeze, ...] = ()
         self._access = Access()
+        self._at_bootstrap: Trusted | None = None
 
     def read(self, base: Base, main: Mapping[str, File], delivery: Mapping[str, File]) -> World:
         """Return the world of these files and no others, as ``world`` does."""
@@ -374,6 +375,7 @@ class ReleaseFiles:
             risks={risk.name: risk for risk in self._risks.values()},
             access=self._access,
             problems=problems,
+            at_bootstrap=self._at_bootstrap,
         )
 
     def _read_again(self, unit: _Unit, reading: _Reading) -> None:
@@ -396,6 +398,8 @@ class ReleaseFiles:
                 self._freezes = reading.freezes()
             case (layout.ACCESS,):
                 self._access = reading.access()
+            case (layout.TRUST_AT_BOOTSTRAP,):
+                self._at_bootstrap = reading.at_bootstrap()
             case _:
                 return
         _put(self._problems, unit, reading.take_problems() or None)
@@ -461,6 +465,9 @@ class _Reading:
         found = self._find(self._main, layout.FREEZES, _freezes, absent=_NOTHING_FROZEN)
         # One that cannot be read is one on everything: it was meant to stop something.
         return (UNREADABLE,) if found is None else found
+
+    def at_bootstrap(self) -> Trusted | None:
+        return self._find(self._main, layout.TRUST_AT_BOOTSTRAP, _trusted)
 
     def access(self) -> Access:
         found = self._find(self._main, layout.ACCESS, _access, absent=Access())
@@ -577,6 +584,10 @@ def _trust(content: bytes, path: str) -> TrustPolicy:
     return validate(TrustModel, content, path).to_domain()
 
 
+def _trusted(content: bytes, path: str) -> Trusted:
+    return Trusted.from_dict(load(content, path))
+
+
 def state_keys_of(content: bytes, path: str) -> tuple[str, ...]:
     """Return the keys that may sign commits, as ``trust.yaml`` names them.
 
@@ -651,6 +662,7 @@ def _status(content: bytes, path: str) -> CatalogEntry:
         recall=Recall.from_dict(data["recall"]) if data.get("recall") else None,
         skipped=tuple(Skipped.from_dict(each) for each in data.get("skipped") or ()),
         evidence={kind: tuple(who) for kind, who in (data.get("evidence") or {}).items()},
+        trusted=Trusted.from_dict(data["trusted"]) if data.get("trusted") else None,
     )
 
 

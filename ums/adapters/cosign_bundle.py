@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from ums.adapters._cosign_key import generate_key, load_key
 from ums.domain.digest import Digest
+from ums.domain.errors import InvalidInputError
 from ums.domain.oci import COSIGN_PREDICATE, SIGSTORE_BUNDLE
 from ums.domain.trust import KeySigner, Signatory
 
@@ -169,11 +170,29 @@ def _decode(text: str) -> bytes:
     return content
 
 
+def check_release_key(text: str) -> None:
+    """Make sure that a text is a public release key.
+
+    Raises:
+        InvalidInputError: it is no key on the curve P-256, as PEM.
+
+    """
+    try:
+        _public_key(text)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidInputError("not a public release key", hint="the .pub that ums keys generate wrote") from error
+
+
+def _public_key(text: str) -> EllipticCurvePublicKey:
+    key = load_pem_public_key(text.encode())
+    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+        raise ValueError("not a key on the curve P-256")  # noqa: TRY004 - one kind of error for whoever calls
+    return key
+
+
 def _verifies(public_key: str, signature: bytes, message: bytes) -> bool:
     try:
-        key = load_pem_public_key(public_key.encode())
-        if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-            return False
+        key = _public_key(public_key)
         key.verify(signature, message, ECDSA(SHA256()))
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False

@@ -107,6 +107,21 @@ class SSHStateSigner:
         return "\n".join([_BEGIN, *lines, _END, ""])
 
 
+def check_state_key(text: str) -> None:
+    """Make sure that a text is a public state key.
+
+    Raises:
+        InvalidInputError: it is no Ed25519 key in OpenSSH's one-line form.
+
+    """
+    try:
+        usable = "\n" not in text and isinstance(load_ssh_public_key(text.encode()), Ed25519PublicKey)
+    except (ValueError, UnsupportedAlgorithm):
+        usable = False
+    if not usable:
+        raise InvalidInputError(f"{text:.60} is no public state key", hint="one line: ssh-ed25519 AAAA…")
+
+
 def verify_ssh_signature(payload: bytes, armored: str, public_keys: Sequence[str]) -> str | None:
     """Return which of the keys (OpenSSH form) signed ``payload`` for Git, or ``None``; nonsense is signed by none."""
     try:

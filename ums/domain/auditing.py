@@ -16,7 +16,7 @@ from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor, Chain
 
 _WRITTEN_BY_UMS = re.compile(
-    r"freezes\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/(decisions|retired)\.yaml"
+    r"freezes\.yaml|trust\.at-bootstrap\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/(decisions|retired)\.yaml"
     r"|channels/[^/]+/(state\.yaml|policy\.in-force\.yaml|rollouts/.*|promotions/.*)"
 )
 

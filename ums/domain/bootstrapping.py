@@ -10,7 +10,7 @@ from typing import Any
 from ums.domain import layout
 from ums.domain.errors import ConflictError
 from ums.domain.fleet import Desired
-from ums.domain.guard import render_guard
+from ums.domain.guard import render_account
 from ums.domain.instants import duration_text
 from ums.domain.names import PDPName
 from ums.domain.rendering import (
@@ -18,7 +18,6 @@ from ums.domain.rendering import (
     NAMESPACE,
     PDP_ANNOTATION,
     REGISTRY_LOGIN,
-    RELEASE_KEYS,
     ROOT,
     SOURCE,
     SOURCE_API,
@@ -27,7 +26,8 @@ from ums.domain.rendering import (
     render_state,
 )
 from ums.domain.reporter import REPORTER, render_reporter
-from ums.domain.trust import KeySigner
+from ums.domain.trust import TRUST
+from ums.domain.trusting import number_of, render_trust
 from ums.domain.world import FleetSettings, Topology, World
 
 _NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
@@ -75,6 +75,8 @@ def render_bootstrap(
 
     """
     settings = world.settings
+    # What the state says that it has: the next release of the bundle is signed with a key of this one.
+    trust = desired.bundles[TRUST].release if TRUST in desired.bundles else None
     interval = duration_text(settings.interval)
     return [
         {
@@ -82,8 +84,9 @@ def render_bootstrap(
             "kind": "Namespace",
             "metadata": {"name": NAMESPACE, "annotations": {PDP_ANNOTATION: str(pdp)}},
         },
-        *_secrets(world, credentials),
-        *render_guard(settings),
+        *render_account(),
+        *render_trust(world.trusted_by(trust), settings, number_of(trust)),
+        *render_credentials(world, credentials),
         render_state(pdp, desired),
         {
             "apiVersion": SOURCE_API,
@@ -154,17 +157,6 @@ def _remote(pdp: PDPName, settings: FleetSettings, topology: Topology, host: str
             hint=f"leave --topology out, or let everybody read everything: topology: shared in {layout.SETTINGS}",
         )
     return {"url": f"{settings.url}/git/release-repo", **shared, **own_login}
-
-
-def _secrets(world: World, credentials: Credentials) -> list[dict[str, Any]]:
-    trust = world.trust
-    keys = {f"{name}.pub": signer.public_key for name, signer in trust.signers.items() if isinstance(signer, KeySigner)}
-    state_keys = {f"state-{number}.sshpub": key for number, key in enumerate(trust.state_keys, start=1)}
-    return [
-        _secret(RELEASE_KEYS, keys),
-        _secret(STATE_KEYS, state_keys),
-        *render_credentials(world, credentials),
-    ]
 
 
 def render_credentials(world: World, credentials: Credentials) -> list[dict[str, Any]]:

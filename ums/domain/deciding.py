@@ -267,8 +267,13 @@ class _Turn:
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
         for plane in self.planes:
-            for bundle in _bundles(plane):
+            for bundle in self._bundles(plane):
                 self.withheld.append(Withheld(plane.name, bundle, (reason,)))
+
+    def _bundles(self, plane: DataPlane) -> tuple[str, ...]:
+        subscribed = self.world.bundles_of(plane)
+        left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else None
+        return (*subscribed, *left) if left else subscribed
 
     def _lane(self, bundle: str) -> Lane:
         if bundle not in self.lanes:
@@ -279,9 +284,9 @@ class _Turn:
         return self.lanes[bundle]
 
     def _consider(self, plane: DataPlane) -> None:
-        for bundle in _bundles(plane):
+        for bundle in self._bundles(plane):
             lane = self.lanes.get(bundle) or self._lane(bundle)
-            current = plane.desired.bundles.get(bundle) if plane.desired else None
+            current = plane.state_of(bundle)
             wish, member = lane.wish(plane, current), None
             members = self.members.get(bundle)
             if members is not None:
@@ -309,8 +314,8 @@ class _Turn:
     def _reconsidered(self, lane: Lane, members: Mapping[PDPName, Member]) -> Iterator[_Candidate]:
         """Yield who would move after all now that a rollout ended badly."""
         for plane in self.planes:
-            if lane.bundle in _bundles(plane):
-                current = plane.desired.bundles.get(lane.bundle) if plane.desired else None
+            if lane.bundle in self._bundles(plane):
+                current = plane.state_of(lane.bundle)
                 wish = lane.wish(plane, current)
                 if wish.after is not None or wish.reasons:
                     yield _Candidate(plane, lane, current, wish, members.get(plane.name))
@@ -417,12 +422,6 @@ _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
 def _frozen(each: _Candidate) -> tuple[Reason, ...]:
     freeze = each.lane.freeze_on(each.plane.name)
     return (freeze.reason,) if freeze is not None else ()
-
-
-def _bundles(plane: DataPlane) -> tuple[str, ...]:
-    subscribed = plane.registration.bundles
-    left = [each for each in plane.desired.bundles if each not in subscribed] if plane.desired else None
-    return (*subscribed, *left) if left else subscribed
 
 
 def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wish) -> Member | None:

@@ -30,6 +30,7 @@ _CHECKS = {
             "required-by",
         },
     ),
+    "keys": ("it knows a key that signed the release", {"key-not-known"}),
     "risk": ("no declared risk concerns it", {"not-recommended", "risk-unknown"}),
     "consent": ("its owner agrees", {"consent"}),
     "window": ("its window is open; windows govern when a release is offered", {"window"}),
@@ -97,7 +98,7 @@ def explain(world: World, now: datetime, name: PDPName) -> tuple[Explanation, ..
     moves, withheld = decide_about(world, now, name)
     found = []
     offered = plane.desired.bundles if plane.desired else {}
-    for bundle in sorted({*plane.registration.bundles, *offered}):
+    for bundle in sorted({*world.bundles_of(plane), *offered}):
         state = offered.get(bundle)
         track = world.channels[channel].tracks.get(bundle) if channel in world.channels else None
         target = f"{bundle}@{track.head.release}" if track else None

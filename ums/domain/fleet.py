@@ -14,6 +14,7 @@ from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName, check_name
+from ums.domain.trust import TRUST
 from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule
 
@@ -276,6 +277,10 @@ class Registration:
         for bundle in self.bundles:
             check_name(bundle, "bundle name")
 
+    def follows(self, bundle: str) -> bool:
+        """Return whether it subscribes to a bundle."""
+        return bundle in self.bundles or bundle == TRUST
+
     def to_dict(self) -> dict[str, Any]:
         """Return the file's content."""
         return {
@@ -347,6 +352,10 @@ class Desired:
     issued: datetime
     expires: datetime
     bundles: Mapping[str, BundleState]
+
+
+_BOOTSTRAPPED = BundleState(Version("0.0.0"), {})
+"""Stands for what bootstrap brought of bundle ``trust``, before its first release."""
 
 
 class Health(StrEnum):
@@ -558,6 +567,15 @@ class DataPlane:
         if self.retired is None:
             return self.desired.serial if self.desired else None
         return max(self.retired.last_serial, self.desired.serial if self.desired else 0)
+
+    def state_of(self, bundle: str) -> BundleState | None:
+        """Return what it was offered of a bundle last; of bundle ``trust`` whoever was offered anything has something.
+
+        Else the first release of it would be taken for a first install, which begins with the newest.
+        """
+        if self.desired is None:
+            return None
+        return self.desired.bundles.get(bundle) or (_BOOTSTRAPPED if bundle == TRUST else None)
 
     def with_observed(self, report: Report | None, facts: Facts | None) -> Self:
         """Return the data plane with what was observed of it."""

@@ -13,10 +13,11 @@ from ums.domain.errors import Reason, UnverifiedError
 from ums.domain.fleet import DataPlane, Health
 from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
-from ums.domain.lanes import unmet_by
+from ums.domain.lanes import unknown_keys, unmet_by
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import WITHDRAWN, offered_at
+from ums.domain.trust import TRUST
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, World
 
@@ -239,6 +240,8 @@ def _dependencies(q: _Question) -> _Answer | None:
     unknown: list[str] = []
     for plane in q.world.followers(q.channel.name, q.name.bundle):
         found = unmet_by(q.world, plane, q.entry.release)
+        if q.name.bundle != TRUST:  # they get that one by one, each signed with a key of the one before
+            found += unknown_keys(q.world, plane, q.entry)
         if any(not reason.code.startswith("unknown") for reason in found):
             failing.append(str(plane.name))
         elif found:

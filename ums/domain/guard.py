@@ -23,11 +23,13 @@ from ums.domain.rendering import (
     SOURCE,
     SOURCE_API,
     STATE,
+    TRUST_STATE,
 )
 from ums.domain.world import FleetSettings
 
 POLICY = "ums-guard"
 SOURCE_POLICY = "ums-guard-source"
+TRUST_POLICY = "ums-guard-trust"
 MAX_AHEAD = timedelta(days=1)
 """How far ahead of the API server's clock a serial may be."""
 
@@ -39,6 +41,8 @@ _FLUX_KINDS = (
     (HELM_RELEASE, "helmreleases"),
     (KUSTOMIZATION, "kustomizations"),
 )
+_OWN = {"name": ROOT, "namespace": NAMESPACE}
+_RBAC, _RBAC_GROUP = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
 _NOW = "object.metadata.managedFields.exists(m, "
 """The newest ``managedFields`` time is the API server's own time of this very write."""
 _PDP = f"namespaceObject.metadata.annotations['{PDP_ANNOTATION}']"
@@ -215,11 +219,38 @@ def _resource(api_version: str, resource: str, operations: list[str]) -> dict[st
     return {"apiGroups": [group], "apiVersions": [version], "resources": [resource], "operations": operations}
 
 
-def render_guard(settings: FleetSettings) -> list[dict[str, Any]]:
-    """Return the account, its rights and the policies, in the order to apply them."""
+def render_account() -> list[dict[str, Any]]:
+    """Return the account that applies what stands in Git, and what binds it: bootstrap's alone."""
     account = {"kind": "ServiceAccount", "name": ROOT, "namespace": NAMESPACE}
-    rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
-    own = {"name": ROOT, "namespace": NAMESPACE}
+    reads = [
+        {"apiGroups": [""], "resources": ["pods", "persistentvolumeclaims", "services"], "verbs": _READ},
+        {"apiGroups": ["apps", "batch"], "resources": ["*"], "verbs": _READ},
+    ]
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _OWN, "automountServiceAccountToken": False},
+        {
+            "apiVersion": _RBAC,
+            "kind": "RoleBinding",
+            "metadata": _OWN,
+            "roleRef": {"apiGroup": _RBAC_GROUP, "kind": "Role", "name": ROOT},
+            "subjects": [account],
+        },
+        {"apiVersion": _RBAC, "kind": "ClusterRole", "metadata": {"name": f"{ROOT}-health"}, "rules": reads},
+        {
+            "apiVersion": _RBAC,
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"{ROOT}-health"},
+            "roleRef": {"apiGroup": _RBAC_GROUP, "kind": "ClusterRole", "name": f"{ROOT}-health"},
+            "subjects": [account],
+        },
+    ]
+
+
+def render_rules(settings: FleetSettings) -> list[dict[str, Any]]:
+    """Return the account's rights and the policies: what a release of bundle ``trust`` may replace.
+
+    No ClusterRole: kustomize-controller applies those before it finds out that the rest is refused.
+    """
     rights = [
         {"apiGroups": [api.partition("/")[0]], "resources": [resource], "verbs": _WRITE}
         for api, resource in _FLUX_KINDS
@@ -233,10 +264,6 @@ def render_guard(settings: FleetSettings) -> list[dict[str, Any]]:
             "verbs": ["get", "create", "update", "patch"],
         }
     )
-    reads = [
-        {"apiGroups": [""], "resources": ["pods", "persistentvolumeclaims", "services"], "verbs": _READ},
-        {"apiGroups": ["apps", "batch"], "resources": ["*"], "verbs": _READ},
-    ]
     every = ["CREATE", "UPDATE", "DELETE"]
     reads_source = (
         "has(object.spec.sourceRef) && object.spec.sourceRef.kind == 'GitRepository'"
@@ -245,23 +272,7 @@ def render_guard(settings: FleetSettings) -> list[dict[str, Any]]:
         f" && object.spec.sourceRef.namespace == '{NAMESPACE}'))"
     )
     return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own, "automountServiceAccountToken": False},
-        {"apiVersion": rbac, "kind": "Role", "metadata": own, "rules": rights},
-        {
-            "apiVersion": rbac,
-            "kind": "RoleBinding",
-            "metadata": own,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": ROOT},
-            "subjects": [account],
-        },
-        {"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": f"{ROOT}-health"}, "rules": reads},
-        {
-            "apiVersion": rbac,
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": f"{ROOT}-health"},
-            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": f"{ROOT}-health"},
-            "subjects": [account],
-        },
+        {"apiVersion": _RBAC, "kind": "Role", "metadata": _OWN, "rules": rights},
         *_policy(
             POLICY,
             [_resource(api, resource, every) for api, resource in (*_FLUX_KINDS, ("v1", "configmaps"))],
@@ -277,6 +288,18 @@ def render_guard(settings: FleetSettings) -> list[dict[str, Any]]:
                     f"whatever reads GitRepository {SOURCE} must run as {ROOT}",
                     f"has(object.spec.serviceAccountName) && object.spec.serviceAccountName == '{ROOT}'"
                     f" && object.metadata.namespace == '{NAMESPACE}' && !has(object.spec.kubeConfig)",
+                )
+            ],
+        ),
+        *_policy(
+            TRUST_POLICY,
+            # Not DELETE: whoever takes away the namespace may take this away with it.
+            [{**_resource("v1", "configmaps", ["UPDATE"]), "resourceNames": [TRUST_STATE]}],
+            [{"name": "of-ums", "expression": f"request.namespace == '{NAMESPACE}'"}],
+            [
+                _rule(
+                    "keys and guard may not be replaced by older ones",
+                    "object.data == oldObject.data || int(object.data.number) > int(oldObject.data.number)",
                 )
             ],
         ),

@@ -23,6 +23,7 @@ from ums.domain.policy import OnHalt
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Exposure, Risk, broken, exposure, risk_reason, unmet
 from ums.domain.rollouts import WITHDRAWN, Pace, Ramp, Rollout, RolloutStatus, is_taken
+from ums.domain.trust import TRUST
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
 from ums.domain.world import CatalogEntry, World
@@ -111,6 +112,7 @@ class Lane:
         self.alike = not (
             self.risks
             or _is_required(world, bundle)
+            or not (head_entry and _is_known_to_all(world, head_entry))
             or (requires and (requires.kubernetes or requires.flux or requires.bundles))
             or (self.rollout is not None and self.rollout.status in WITHDRAWN)
         )
@@ -166,7 +168,7 @@ class Lane:
         ordinary = (
             self.alike
             and not (plane.holds or plane.pins or current.removing or registration.ask)
-            and self.bundle in registration.bundles
+            and registration.follows(self.bundle)
             and (entry := self.entries.get(current.release)) is not None
             and not entry.yanked
             and len(providers) == len(entry.release.components)
@@ -179,7 +181,7 @@ class Lane:
         return (possible, windows) if windows.allow or windows.deny else possible
 
     def _wish(self, plane: DataPlane, current: BundleState | None) -> Wish:
-        if self.bundle not in plane.registration.bundles:
+        if not plane.registration.follows(self.bundle):
             text = f"{plane.name} no longer subscribes to {self.bundle}; what runs stays"
             return Wish.stay(Reason("unsubscribed", text, None, OPERATOR))
         found = self._target(plane, current)
@@ -421,6 +423,7 @@ class Lane:
         reasons: list[Reason] = []
         if current is None or hop != current.release:
             reasons += unmet_by(self.world, plane, release)
+            reasons += unknown_keys(self.world, plane, self.entries[hop])
             reasons += self._risks_of(plane, current, hop)
         deadline = self._deadline(current.release if current else None, target)
         late = deadline is not None and self.now >= deadline
@@ -525,6 +528,24 @@ def unmet_by(world: World, plane: DataPlane, release: Release) -> tuple[Reason, 
     return (
         *unmet(release.requires, plane.facts, surest),
         *broken(release, neighbours),
+    )
+
+
+def unknown_keys(world: World, plane: DataPlane, entry: CatalogEntry) -> tuple[Reason, ...]:
+    """Return why a data plane's Flux would refuse a release: it knows, or may know, none of the keys that signed it."""
+    state = plane.state_of(TRUST)
+    if state is None:
+        return ()  # bootstrap brings what it is offered first
+    if all(world.trusted_by(each).knows_any(entry.signed_by) for each in possible_releases(plane, state)):
+        return ()
+    text = f"{plane.name} may not know {' or '.join(entry.signed_by)} yet, which alone signed {entry.release.name}"
+    return (Reason("key-not-known", text, None, f"a release engineer (ums promote {TRUST}@…, ums keys sign)"),)
+
+
+def _is_known_to_all(world: World, entry: CatalogEntry) -> bool:
+    """Return whether every data plane knows a key that signed a release, whatever it has of bundle ``trust``."""
+    return all(
+        world.trusted_by(version).knows_any(entry.signed_by) for version in (None, *world.catalog.get(TRUST, {}))
     )
 
 

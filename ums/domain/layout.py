@@ -20,6 +20,8 @@ ANCHOR = "UMS-Security-Log"
 
 SETTINGS = "ums.yaml"
 TRUST = "trust.yaml"
+TRUST_AT_BOOTSTRAP = "trust.at-bootstrap.yaml"
+"""The keys that data planes know which no release of bundle ``trust`` has reached yet; UMS writes it, once."""
 FREEZES = "freezes.yaml"
 ACCESS = "access.yaml"
 

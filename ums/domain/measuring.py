@@ -146,7 +146,7 @@ def _rollouts(world: World, now: datetime) -> Iterator[Measurement]:
         for bundle in channel.tracks
     }
     for plane in world.planes.values():
-        for bundle in plane.registration.bundles:
+        for bundle in world.bundles_of(plane):
             lane = lanes.get((plane.registration.channel, bundle))
             if lane is not None:
                 state = plane.desired.bundles.get(bundle) if plane.desired else None

@@ -1,11 +1,15 @@
-"""Who may sign what, and how many must: ``trust.yaml``."""
+"""Who may sign what, and how many must: ``trust.yaml``; and which keys a data plane knows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from ums.domain.errors import UnverifiedError
+
+TRUST = "trust"
+"""The bundle that brings keys and the guard. Every data plane subscribes to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,45 @@ class SigningRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Trusted:
+    """The keys that a data plane knows.
+
+    Attributes:
+        release_keys: PEM (SPKI) by the signer's name; Flux is content with a signature by any of them.
+        state_keys: OpenSSH's one-line form.
+
+    """
+
+    release_keys: Mapping[str, str]
+    state_keys: tuple[str, ...]
+
+    def knows_any(self, signers: Collection[str]) -> bool:
+        """Return whether one of the signers is among its release keys."""
+        return any(name in self.release_keys for name in signers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"releaseKeys": dict(self.release_keys), "stateKeys": list(self.state_keys)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(dict(data["releaseKeys"]), tuple(data["stateKeys"]))
+
+
+@dataclass(frozen=True, slots=True)
 class TrustPolicy:
     """All signers and rules. ``rules`` is keyed by bundle name; ``*`` stands for every other bundle."""
 
     signers: Mapping[str, Signatory]
     rules: Mapping[str, SigningRule]
     state_keys: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> Trusted:
+        """Return the keys that data planes are to know."""
+        keys = {name: each.public_key for name, each in self.signers.items() if isinstance(each, KeySigner)}
+        return Trusted(keys, self.state_keys)
 
     def rule_for(self, bundle: str) -> SigningRule:
         """Return the rule for a bundle.

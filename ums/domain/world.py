@@ -21,7 +21,7 @@ from ums.domain.oci import Repository
 from ums.domain.policy import Policy
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Risk
-from ums.domain.trust import TrustPolicy
+from ums.domain.trust import TRUST, Trusted, TrustPolicy
 from ums.domain.version import Version
 
 _PINNED = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
@@ -106,6 +106,7 @@ class CatalogEntry:
         signed_by: the signers that counted when it was accepted.
         yanked: why nobody new may get it, or the empty string.
         evidence: kinds of statements found about it, and who signed them.
+        trusted: of bundle ``trust``, the keys that it brings.
 
     """
 
@@ -118,6 +119,7 @@ class CatalogEntry:
     recall: Recall | None = None
     skipped: tuple[Skipped, ...] = ()
     evidence: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trusted: Trusted | None = None
 
     def status_document(self) -> dict[str, Any]:
         """Return what ``status.yaml`` says of the release."""
@@ -131,6 +133,7 @@ class CatalogEntry:
             "recall": self.recall.to_dict() if self.recall else None,
             "skipped": [each.to_dict() for each in self.skipped],
             "evidence": {kind: list(who) for kind, who in sorted(self.evidence.items())},
+            **({"trusted": self.trusted.to_dict()} if self.trusted else {}),
         }
 
 
@@ -150,6 +153,8 @@ class World:
         proposals: by channel, a policy that people wrote and that is not in force yet.
         retired: what is kept of data planes that were removed, also of those that came again.
         problems: files left out because they are wrong.
+        at_bootstrap: the keys that data planes know which no release of bundle ``trust`` has reached; ``None`` if that
+            was not written down yet.
 
     """
 
@@ -165,6 +170,7 @@ class World:
     risks: Mapping[str, Risk] = field(default_factory=dict)
     access: Access = field(default_factory=Access)
     problems: tuple[SpecError, ...] = ()
+    at_bootstrap: Trusted | None = None
 
     def for_orgs(self, orgs: Collection[str] | None) -> World:
         """Return the world without what other organizations' data planes are, and what is said of these alone.
@@ -261,7 +267,7 @@ class World:
         """Yield the data planes that follow a channel, and of those that subscribe to a bundle if one is given."""
         for plane in self.planes.values():
             mine = plane.registration
-            if mine.channel == channel and (bundle is None or bundle in mine.bundles):
+            if mine.channel == channel and (bundle is None or mine.follows(bundle)):
                 yield plane
 
     def entry(self, bundle: str, version: Version) -> CatalogEntry:
@@ -279,6 +285,18 @@ class World:
                 hint=f"newest of {bundle}: {known}" if known else "ums publish makes one; ums release list shows all",
             )
         return found
+
+    def trusted_by(self, version: Version | None) -> Trusted:
+        """Return the keys that a release of bundle ``trust`` brings, or those from before the first."""
+        entry = self.catalog.get(TRUST, {}).get(version) if version else None
+        if entry is not None and entry.trusted is not None:
+            return entry.trusted
+        return self.at_bootstrap or self.trust.trusted
+
+    def bundles_of(self, plane: DataPlane) -> tuple[str, ...]:
+        """Return the bundles a data plane subscribes to: those it names, and ``trust`` where its channel has it."""
+        named, channel = plane.registration.bundles, self.channels.get(plane.registration.channel)
+        return (*named, TRUST) if channel is not None and TRUST in channel.tracks and TRUST not in named else named
 
     def fixes(self, name: ReleaseName, *, since: Version | None) -> tuple[str, ...]:
         """Return what a release fixes for whoever has ``since``: itself, and those in between that nobody yanked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,9 +13,11 @@ from ums.domain.identity import Identity, Permission
 from ums.domain.names import ComponentName
 from ums.domain.release import Release, ReleaseName
 from ums.domain.rendering import RENDERER, render_objects
+from ums.domain.trust import TRUST
 from ums.domain.world import CatalogEntry, Content, Document, Objects, Raw, World
+from ums.usecases.check_trust import CheckTrust
 from ums.usecases.record import Change, Record
-from ums.usecases.verify import Verify
+from ums.usecases.verify import Verified, Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class RegisterRelease:
 
     record: Record
     verify: Verify
+    check_trust: CheckTrust
 
     def __call__(self, name: ReleaseName, digest: Digest, *, by: Identity) -> CatalogEntry:
         """Register a release; the same one again changes nothing.
@@ -31,6 +35,7 @@ class RegisterRelease:
             ForbiddenError: the identity may not publish this bundle.
             ConflictError: the version is known with another digest.
             UnverifiedError: signatures are missing.
+            RefusedError: it is of bundle ``trust``, and would leave somebody without a key.
             NotFoundError: the registry does not have it.
 
         """
@@ -42,13 +47,14 @@ class RegisterRelease:
         release, notes, verified = self.verify.release(world.settings.registry, name.bundle, digest, world.trust)
         if release.version != name.version:
             raise InvalidInputError(f"the manifest at {digest.short} is of {release.name}, not of {name}")
-        signed_by = tuple(sorted(frozenset.intersection(*(each.signed_by for each in verified))))
+        signed_by = _common(verified)
 
         def change(current: World, now: datetime) -> Change:
             if _known(current, name, digest) is not None:
                 return Change(current)
             _check_names(current, release)
-            entry = CatalogEntry(release, digest, signed_by, now, by.subject)
+            trusted = self.check_trust(current, release, signed_by) if name.bundle == TRUST else None
+            entry = CatalogEntry(release, digest, signed_by, now, by.subject, trusted=trusted)
             catalog = {**current.catalog.get(name.bundle, {}), name.version: entry}
             return Change(
                 replace(current, catalog={**current.catalog, name.bundle: catalog}),
@@ -66,6 +72,46 @@ class RegisterRelease:
         if entry is None:
             raise NotFoundError(f"{name} vanished while it was registered", hint="run the same command again")
         return entry
+
+    def look_again(self, name: ReleaseName, *, by: Identity) -> CatalogEntry:
+        """Take down who else signed a release since it was registered; nobody who did is forgotten.
+
+        Raises:
+            ForbiddenError: the identity may not publish this bundle.
+            NotFoundError: it is not in the catalog, or not in the registry.
+            UnverifiedError: signatures are missing.
+
+        """
+        by.require(Permission.PUBLISH, bundle=name.bundle)
+        world = self.record.world()
+        digest = world.entry(name.bundle, name.version).digest
+        _, _, verified = self.verify.release(world.settings.registry, name.bundle, digest, world.trust)
+        found = _common(verified)
+
+        def change(current: World, _now: datetime) -> Change:
+            entry = current.entry(name.bundle, name.version)
+            signed_by = tuple(sorted({*entry.signed_by, *found}))
+            if entry.digest != digest or signed_by == entry.signed_by:
+                return Change(current)
+            after = replace(entry, signed_by=signed_by)
+            return Change(
+                current.with_entry(after),
+                {layout.catalog_status(name.bundle, name.version): Document(after.status_document())},
+            )
+
+        outcome = self.record(
+            change,
+            subject=f"catalog: Take down who signed {name}",
+            action="look-again",
+            by=by,
+            reason=f"signed by {', '.join(found)}",
+        )
+        return outcome.world.entry(name.bundle, name.version)
+
+
+def _common(verified: Sequence[Verified]) -> tuple[str, ...]:
+    """Return who signed all of a release's artifacts."""
+    return tuple(sorted(frozenset.intersection(*(each.signed_by for each in verified))))
 
 
 def _known(world: World, name: ReleaseName, digest: Digest) -> CatalogEntry | None:

@@ -55,7 +55,7 @@ class Verify:
         found: set[str] = set()
         for referrer in self.registry.referrers(repository, digest, SIGSTORE_BUNDLE)[:MAX_SIGNATURES]:
             _, manifest = self.registry.get_manifest(repository, str(referrer.digest))
-            for layer in _layers(manifest):
+            for layer in layers_of(manifest):
                 if layer.media_type != SIGSTORE_BUNDLE or layer.size > MAX_SIGNATURE_BYTES:
                     continue
                 with self.registry.open_blob(repository, layer) as blob:
@@ -106,7 +106,7 @@ def read_release(registry: Registry, repository: Repository, manifest: bytes) ->
         IntegrityError: the notes are not those the release names.
 
     """
-    layers = _layers(manifest)
+    layers = layers_of(manifest)
     if not layers or layers[0].media_type != RELEASE or layers[0].size > MAX_RELEASE_BYTES:
         raise InvalidInputError(
             f"{repository} holds no UMS release at this digest", hint="was it pushed by ums publish?"
@@ -123,7 +123,13 @@ def read_release(registry: Registry, repository: Repository, manifest: bytes) ->
     return release, notes.decode("utf-8", errors="replace")
 
 
-def _layers(manifest: bytes) -> list[Descriptor]:
+def layers_of(manifest: bytes) -> list[Descriptor]:
+    """Return the layers that a manifest names.
+
+    Raises:
+        InvalidInputError: it is no manifest.
+
+    """
     try:
         return [Descriptor.from_dict(layer) for layer in json.loads(manifest)["layers"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -58,9 +58,10 @@ def test_protection_comes_before_what_it_protects_from() -> None:
     order = [(each["kind"], each["metadata"]["name"]) for each in bootstrap()]
     stages = [
         ("Namespace", "ums-system"),
-        ("Secret", "ums-state-keys"),
         ("ValidatingAdmissionPolicyBinding", "ums-guard"),
         ("ValidatingAdmissionPolicyBinding", "ums-guard-source"),
+        ("ValidatingAdmissionPolicyBinding", "ums-guard-trust"),
+        ("Secret", "ums-state-keys"),
         ("ConfigMap", "ums-state"),
         ("GitRepository", "ums"),
         ("Kustomization", "ums-root"),
@@ -73,15 +74,26 @@ def test_protection_comes_before_what_it_protects_from() -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("ums-release-keys", {"ci.pub": "PEM of ci", "ops.pub": "PEM of ops"}),
-        ("ums-state-keys", {"state-1.sshpub": "ssh-ed25519 ONE", "state-2.sshpub": "ssh-ed25519 TWO"}),
         ("ums-git", {"username": "acme/prod", "password": "a-password"}),
         ("ums-events", {"token": "an-event-key"}),
     ],
 )
 def test_each_secret_has_what_flux_reads_from_it(name: str, content: dict[str, str]) -> None:
-    """Keys under the suffixes that Flux looks for; the offline state key is trusted from the start."""
+    """A user and a password for Git, and the key of events."""
     assert find(bootstrap(), "Secret", name)["stringData"] == content
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ums-release-keys", {"ci.pub": "PEM of ci", "ops.pub": "PEM of ops"}),
+        ("ums-state-keys", {"state-1.sshpub": "ssh-ed25519 ONE", "state-2.sshpub": "ssh-ed25519 TWO"}),
+    ],
+)
+def test_keys_have_the_suffixes_that_flux_looks_for(name: str, content: dict[str, str]) -> None:
+    """The offline state key is trusted from the start; a keyless signer is no key."""
+    data = find(bootstrap(), "Secret", name)["data"]
+    assert {key: base64.b64decode(value).decode() for key, value in data.items()} == content
 
 
 def test_the_namespace_says_whose_cluster_it_is() -> None:

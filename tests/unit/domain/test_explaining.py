@@ -202,6 +202,11 @@ REASONS: dict[str, tuple[World, str, str]] = {
         "requirements waits",
         "apps@7.0.0 runs here and requires platform 1.0.x; this is 1.1.0",
     ),
+    "key-not-known": (
+        status(make(V1, V2), signed_by=("new",)),
+        "keys waits",
+        "acme/prod may not know new yet, which alone signed platform@1.1.0",
+    ),
     "unknown-kubernetes": (
         release(make(V1, V2), requires=Requires(kubernetes=VersionRange(">=1.34"))),
         "requirements unknown",

@@ -14,14 +14,14 @@ import pytest
 from tests.unit.domain.worlds import NOW, PROD, make_component, make_release, make_world
 from ums.domain.bundle import ComponentKind
 from ums.domain.fleet import BundleState
-from ums.domain.guard import POLICY, SOURCE_POLICY, render_guard
+from ums.domain.guard import POLICY, SOURCE_POLICY, TRUST_POLICY, render_account, render_rules
 from ums.domain.oci import Repository
 from ums.domain.rendering import offer, render_objects, render_state, render_wrapper
 from ums.domain.version import Version
 from ums.domain.world import FleetSettings
 
 SETTINGS = FleetSettings("https://ums.example.com", Repository("registry.example.com", "ums"))
-GUARD = render_guard(SETTINGS)
+GUARD = [*render_account(), *render_rules(SETTINGS)]
 RESOURCES = {"OCIRepository": "ocirepositories", "HelmRelease": "helmreleases", "Kustomization": "kustomizations"}
 
 
@@ -32,9 +32,10 @@ def named(kind: str, name: str) -> dict[str, Any]:
 
 def rules(name: str = POLICY, settings: FleetSettings = SETTINGS) -> list[dict[str, str]]:
     """Return the rules of a policy."""
-    objects = render_guard(settings)
     policy = next(
-        each for each in objects if each["kind"] == "ValidatingAdmissionPolicy" and each["metadata"]["name"] == name
+        each
+        for each in render_rules(settings)
+        if each["kind"] == "ValidatingAdmissionPolicy" and each["metadata"]["name"] == name
     )
     found: list[dict[str, str]] = policy["spec"]["validations"]
     return found
@@ -63,7 +64,7 @@ def rendered() -> list[dict[str, Any]]:
 
 def test_a_policy_fails_closed_and_denies() -> None:
     """A policy that is not bound, or only warns, is none."""
-    for name in (POLICY, SOURCE_POLICY):
+    for name in (POLICY, SOURCE_POLICY, TRUST_POLICY):
         assert named("ValidatingAdmissionPolicy", name)["spec"]["failurePolicy"] == "Fail"
         binding = named("ValidatingAdmissionPolicyBinding", name)["spec"]
         assert binding == {"policyName": name, "validationActions": ["Deny"]}
@@ -71,7 +72,7 @@ def test_a_policy_fails_closed_and_denies() -> None:
 
 def test_each_rule_says_who_speaks_and_looks_like_a_lack_of_rights() -> None:
     """Flux shows the message: people must find out what was tried."""
-    messages = [rule["message"] for name in (POLICY, SOURCE_POLICY) for rule in rules(name)]
+    messages = [rule["message"] for name in (POLICY, SOURCE_POLICY, TRUST_POLICY) for rule in rules(name)]
     assert len(set(messages)) == len(messages)
     assert all(message.startswith("ums-guard: ") for message in messages)
     assert {rule["reason"] for rule in rules()} == {"Forbidden"}

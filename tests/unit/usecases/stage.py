@@ -17,7 +17,7 @@ from tests.doubles.memory_views import MemoryViews
 from tests.policies import accepted
 from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
-from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
+from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier, check_release_key
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.prometheus_meter import PrometheusMeter
@@ -25,6 +25,9 @@ from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
+from ums.adapters.ssh_signature import check_state_key
+from ums.adapters.trust_folder import trust_content
+from ums.domain import layout
 from ums.domain.digest import Digest
 from ums.domain.errors import UnavailableError
 from ums.domain.fleet import Health, Registration, Report
@@ -32,12 +35,13 @@ from ums.domain.identity import Holder, Identity
 from ums.domain.names import PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import ReleaseName
-from ums.domain.trust import KeySigner
+from ums.domain.trust import KeySigner, Trusted
 from ums.domain.version import Version
-from ums.domain.world import Base, Decision, Raw, World
+from ums.domain.world import Base, Content, Decision, Document, Raw, World
 from ums.ports import IdentityProvider, ReleaseRepo
 from ums.services import Services
 from ums.usecases.build import Build, PatchOf
+from ums.usecases.check_trust import Keys
 from ums.usecases.instruct import Why
 from ums.usecases.publish import Publish, Published, ReadBase
 from ums.usecases.register_release import RegisterRelease
@@ -48,6 +52,7 @@ from ums.web.observing import origin
 PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
 ADA = Holder("ada", frozenset({"admin"}))
+KEYS = Keys("ssh-ed25519 AAAA", trust_content, check_release_key, check_state_key)
 ADMIN = ADA.identity
 AT_ONCE = {"waves": [{"name": "everyone"}], "maxUpdating": "100%", "healthyFor": "0s"}
 """A rollout to all data planes at once."""
@@ -130,6 +135,7 @@ class Stage:
             store=self.store,
             clock=self.clock,
             verify=self.verify,
+            keys=KEYS,
             credentials=DerivedCredentials(b"m" * 32),
             parse_policy=parse_policy,
             webhooks=SqlWebhooks(self.store.database),
@@ -166,12 +172,15 @@ class Stage:
             "channels/edge/policy.yaml": {"description": "first", "rollout": AT_ONCE},
             "channels/stable/policy.yaml": {"feeder": "edge", "rollout": AT_ONCE},
         }
-        main = accepted({path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()})
+        written = {path: Raw(yaml.safe_dump(data).encode()) for path, data in files.items()}
+        main: dict[str, Content | None] = {**accepted(written)}
         try:
             base = self.release_repo.read().base
         except Exception:  # noqa: BLE001 - the first time there is nothing
             base = Base()
-        self.release_repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), {**main}), base=base)
+            known = Trusted({name: each["key"] for name, each in signers.items()}, ("ssh-ed25519 AAAA",))
+            main[layout.TRUST_AT_BOOTSTRAP] = Document(known.to_dict())
+        self.release_repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), main), base=base)
 
     def write_bundle(self, versions: dict[str, str], **fields: object) -> Path:
         """Write a bundle of components of manifests, by version."""
