@@ -47,16 +47,19 @@ from ums.domain.errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
+    Reason,
+    RefusedError,
     StorageError,
     TooManyRequestsError,
     UmsError,
     UnauthenticatedError,
 )
-from ums.domain.identity import ALL, Holder, Identity, Permission
+from ums.domain.identity import ALL, Grant, Holder, Identity, Permission
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.security_log import Entry, SecurityKind
 from ums.domain.throttling import client_key
+from ums.domain.trusting import unaware_of_state_key
 from ums.domain.world import Topology
 from ums.edge.forwarded import behind_proxies
 from ums.edge.git_http import GitHTTP
@@ -72,8 +75,11 @@ from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.check_trust import Keys
 from ums.usecases.initialize import Initialize, Seed
+from ums.usecases.instruct import Why
 from ums.usecases.read_audit import all_entries
+from ums.usecases.record import Record
 from ums.usecases.reindex import Reindex, Reindexed
+from ums.usecases.rotate_keys import KeyChange, RotateKeys
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
@@ -146,7 +152,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         store=store,
         clock=clock,
         verify=verify,
-        keys=Keys(signer.public_key, trust_content, check_release_key, check_state_key),
+        keys=_keys(signer),
         credentials=credentials,
         parse_policy=parse_policy,
         webhooks=SqlWebhooks(store.database),
@@ -478,6 +484,66 @@ def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
         security = SecurityEvents(SqlSecurityLog(store.database), clock)
         reindex = Reindex(repo, store, SqlWebhooks(store.database), clock, security)
         return reindex(by=_local_user(), dry_run=dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class StateKeyRotated:
+    """What became of a state key.
+
+    Attributes:
+        key: the new one's public half, in OpenSSH's form.
+        replaced: the file with the public half of the one whose place it took; ``None`` while it stands by.
+
+    """
+
+    key: str
+    replaced: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in answers."""
+        return {"key": self.key, "replaced": str(self.replaced) if self.replaced else None}
+
+
+def rotate_state_key(settings: Settings, *, reason: str, dry_run: bool) -> StateKeyRotated:
+    """Make the next state key and name it in trust.yaml; or put it in place, once every data plane knows it.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        RefusedError: a data plane may not know the key yet, and would refuse what it signs.
+        InvalidInputError: a reason is missing, or a key cannot be read.
+        UnavailableError, StorageError: the database or the release repo cannot be used.
+
+    """
+    _check_initialized(settings)
+    clock, signer = SystemClock(), SSHStateSigner.load(settings.state_key)
+    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
+    with closing(_open_store(settings)) as store:
+        record = Record(repo, store, clock)
+        why = Why(Identity(_local_user(), grants=(Grant("admin"),)), reason)
+        why.given(clock.now())
+        world = record.world()
+        if dry_run and not settings.next_state_key.exists():
+            return StateKeyRotated("(to be made)", None)
+        key = SSHStateSigner.load_or_generate(settings.next_state_key).public_key
+        if key not in world.trust.state_keys:
+            rotate = RotateKeys(record, _keys(signer))
+            rotate(KeyChange(add_state_keys=(key,)), why, dry_run=dry_run)
+            return StateKeyRotated(key, None)
+        if unaware := unaware_of_state_key(world, key):
+            reasons = [Reason("state-key-not-known", f"{name} may not know it yet") for name in unaware]
+            raise RefusedError(
+                "the next state key cannot take over: data planes would refuse what it signs",
+                tuple(reasons),
+                hint="ums keys publish, promote it, and wait until ums keys status says none",
+            )
+        if not dry_run:
+            settings.old_state_key.write_text(f"{signer.public_key}\n")
+            settings.next_state_key.replace(settings.state_key)
+        return StateKeyRotated(key, settings.old_state_key)
+
+
+def _keys(signer: SSHStateSigner) -> Keys:
+    return Keys(signer.public_key, trust_content, check_release_key, check_state_key)
 
 
 def collect_registry(settings: Settings, *, dry_run: bool) -> Collected:

@@ -118,6 +118,16 @@ class Settings:
         return self.data / "state.key"
 
     @property
+    def next_state_key(self) -> Path:
+        """Return where a state key stands by until every data plane knows it."""
+        return self.data / "next-state.key"
+
+    @property
+    def old_state_key(self) -> Path:
+        """Return where the public half of the state key before is left, to be dropped."""
+        return self.data / "old-state.pub"
+
+    @property
     def offline_state_key(self) -> Path:
         """Return where ``ums init`` leaves the second state key, to be carried away."""
         return self.data / "offline-state.key"

@@ -253,8 +253,8 @@ class History(Protocol):
         """
         ...
 
-    def state_keys(self) -> tuple[str, ...]:
-        """Return the keys that ``trust.yaml`` names at the head of ``main``, in OpenSSH's form."""
+    def state_keys(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys that ``trust.yaml`` names at each commit of ``main``, in OpenSSH's form."""
         ...
 
     def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:

@@ -14,6 +14,7 @@ from ums.adapters.signature_verifier import SignatureVerifier
 from ums.ports import Registrar, Signer, Verifier
 from ums.usecases.build import Build
 from ums.usecases.publish import Publish, ReadBase
+from ums.usecases.sign import SignArtifact, SignRelease
 from ums.usecases.verify import Verify
 
 
@@ -44,6 +45,12 @@ def make_publisher(
         publish=Publish(registry, signer, verify, registrar) if signer else None,
         read_base=ReadBase(registry, verify),
     )
+
+
+def make_sign(signer: Signer, *, login: tuple[str, str] | None, plain_http: bool) -> SignRelease:
+    """Wire signing what others signed before."""
+    verify = make_verify(login=login, plain_http=plain_http)
+    return SignRelease(verify.registry, verify, SignArtifact(verify.registry, signer, verify))
 
 
 def make_verify(*, login: tuple[str, str] | None, plain_http: bool) -> Verify:

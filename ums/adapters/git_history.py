@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ums.adapters._git import Git
@@ -17,7 +17,7 @@ from ums.adapters._release_files import serial_of, state_keys_of
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
 from ums.domain.auditing import Commit
-from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UnavailableError
+from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UmsError, UnavailableError
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
 
@@ -58,12 +58,18 @@ class GitHistory:
         except UnavailableError as error:
             raise IntegrityError(f"{self._path} is damaged: {error.message}", hint="clone it again") from error
 
-    def state_keys(self) -> tuple[str, ...]:
-        """Return the keys that ``trust.yaml`` names at the head of ``main``."""
+    def state_keys(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the keys that ``trust.yaml`` names at each commit of ``main``; none where it cannot be read."""
         head = self._head(layout.MAIN)
         if not head:
             raise NotFoundError(f"{self._path} has no branch {layout.MAIN}", hint="name a clone of the release repo")
-        return state_keys_of(self._git.run("cat-file", "blob", f"{head}:{layout.TRUST}"), layout.TRUST)
+        commits = self._git.run("rev-list", head).decode().split()
+        asked = "".join(f"{each}:{layout.TRUST}\n" for each in commits).encode()
+        found = self._git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).decode()
+        # Where there is none, the answer is what was asked, and the word missing.
+        blobs = [line.removesuffix(" blob") if line.endswith(" blob") else "" for line in found.splitlines()]
+        keys = {blob: _keys_in(content) for blob, content in self._contents(set(filter(None, blobs))).items()}
+        return {commit: keys.get(blob, ()) for commit, blob in zip(commits, blobs, strict=True)}
 
     def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:
         """Return all commits of a branch, each after its parents."""
@@ -104,6 +110,13 @@ class GitHistory:
         output = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", *refs).decode()
         found = {ref: commit for commit, _, ref in (line.partition(" ") for line in output.splitlines())}
         return next((found[ref] for ref in refs if ref in found), "")
+
+
+def _keys_in(content: bytes) -> tuple[str, ...]:
+    try:
+        return state_keys_of(content, layout.TRUST)
+    except UmsError:
+        return ()
 
 
 def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:

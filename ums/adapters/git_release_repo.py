@@ -192,7 +192,8 @@ class GitReleaseRepo:
         )
         updates = [(_MAIN_REF, main, base.main)]
         delivery = base.delivery
-        if decision.delivery:
+        # Where state keys change, what is offered must be signed with one that remains.
+        if decision.delivery or (layout.TRUST in decision.main and base.delivery):
             before = [base.delivery] if base.delivery else []
             delivery = self._write_commit(delivery_tree, before, decision, {layout.DECISION: main})
             updates.append((_DELIVERY_REF, delivery, base.delivery))

@@ -1,15 +1,47 @@
-"""``ums keys``: release keys, in cosign's format."""
+"""``ums keys``: release keys and state keys, and their rotation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from ums.cli.client import pairs, service_options
+from ums.cli.output import emit, output_option, print_table, some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ums.bootstrap import StateKeyRotated
+    from ums.client import Client, shapes
+    from ums.domain.oci import Repository
+    from ums.ports import Signer
 
 
 @click.group()
 def keys() -> None:
-    """Make and show release keys."""
+    """Make keys, show who knows them, and rotate them without a gap.
+
+    A data plane knows keys from its bootstrap, and from each release of bundle trust that it takes since. Such a
+    release is published with ums keys publish and promoted as all others are.
+
+    \b
+    To rotate a release key:
+      ums keys generate release-2.key
+      ums keys rotate --add release-2=release-2.pub --reason "once a year"
+      ums keys publish --key release.key --key release-2.key
+      ums promote trust@1.0.0 --to edge ...          # and so on, until ums keys status says that all know it
+      ums keys sign platform@1.4.2 --key release-2.key   # what runs and was signed by the old one alone
+      ums keys rotate --drop release --reason "once a year"
+      ums keys publish --key release-2.key               # and promote it
+
+    \b
+    To rotate the state key, on the machine of the service:
+      ums keys rotate-state /var/lib/ums --reason …      # makes the next; then publish and promote
+      ums keys rotate-state /var/lib/ums --reason …      # once all know it, puts it in place; then restart
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
 
 
 @keys.command()
@@ -29,7 +61,7 @@ def generate(path: Path, password_file: Path | None) -> None:
 
     password = read_password(password_file, confirm=True)
     public = generate_key(path, password)
-    click.echo(f"wrote {path} (keep it secret) and {public} (give it to ums init or trust.yaml)")
+    click.echo(f"wrote {path} (keep it secret) and {public} (give it to ums init or ums keys rotate --add)")
 
 
 def read_password(password_file: Path | None, *, confirm: bool = False) -> bytes:
@@ -46,3 +78,264 @@ def read_password(password_file: Path | None, *, confirm: bool = False) -> bytes
         raise click.UsageError("no password: set UMS_KEY_PASSWORD (it may be empty) or give --password-file")
     answer: str = click.prompt("password of the release key", hide_input=True, confirmation_prompt=confirm, default="")
     return answer.encode()
+
+
+@keys.command()
+@output_option
+@service_options
+def status(client: Client, output: str) -> None:
+    """Show all keys, how many data planes may not know each, and what to do next."""
+    data = client.get_keys()
+    emit(data, output, lambda: _print_status(data))
+
+
+def _print_status(data: shapes.Keys) -> None:
+    rows = [
+        ("release", each["name"], "may sign" if each["signs"] else "dropped", _unknown(each))
+        for each in data["releaseKeys"]
+    ]
+    rows += [
+        ("state", each["key"][-12:], "signs commits" if each["signs"] else "stands by", _unknown(each))
+        for each in data["stateKeys"]
+    ]
+    print_table(("kind", "key", "", "data planes that may not know it yet"), rows, empty="no keys")
+    click.echo()
+    brought = [
+        (each["release"] or "bootstrap", ", ".join(each["releaseKeys"]), str(each["dataPlanes"]))
+        for each in data["releases"]
+    ]
+    print_table(("brought by", "release keys", "data planes on it"), brought, empty="")
+    following = data["next"]
+    if not following["changes"]:
+        return
+    click.echo(f"\nto publish: {following['release']}")
+    for change in following["changes"]:
+        click.echo(f"  {change}")
+    for reason in following["stranded"]:
+        click.secho(f"  {reason['message']}: {reason['who_can_override']}", fg="yellow")
+    click.echo("next: ums keys publish --key …")
+
+
+def _unknown(key: shapes.KnownKey | shapes.KnownReleaseKey) -> str:
+    return some(key["unknownToSome"], key["unknownTo"]) if key["unknownTo"] else "none"
+
+
+@keys.command()
+@click.option("--add", multiple=True, metavar="NAME=FILE", help="A new signer, and its public release key. Repeatable.")
+@click.option("--like", metavar="NAME", help="With --add: it may sign what this one may.  [default: all bundles]")
+@click.option("--drop", multiple=True, metavar="NAME", help="A signer that no longer may. Repeatable.")
+@click.option("--add-state-key", "add_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")
+@click.option("--drop-state-key", "drop_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Only check whether it can be done; record nothing.")
+@output_option
+@service_options
+def rotate(client: Client, output: str, dry_run: bool, reason: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+    """Say in trust.yaml who may sign from now on, and who no longer may.
+
+    The service heeds it at once. Data planes do so once they took the release of bundle trust that ums keys publish
+    makes next. A key is dropped only when another one signed all that runs or is promoted.
+
+    \b
+    Examples:
+      ums keys rotate --add release-2=release-2.pub --reason "once a year"
+      ums keys rotate --drop release --reason "stolen, incident 4711"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    body = {
+        "add": {name: _text(path) for name, path in pairs(options["add"]).items()},
+        "like": options["like"],
+        "drop": list(options["drop"]),
+        "addStateKeys": [_state_key(path) for path in options["add_state"]],
+        "dropStateKeys": [_state_key(path) for path in options["drop_state"]],
+    }
+    if not any(value for name, value in body.items() if name != "like"):
+        raise click.UsageError("nothing to do: give --add, --drop, --add-state-key or --drop-state-key")
+    data = client.rotate_keys(**body, reason=reason, dryRun=dry_run)
+    emit(data, output, lambda: _print_rotated(data, dry_run=dry_run))
+
+
+def _text(path: str) -> str:
+    from ums.domain.errors import InvalidInputError
+
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from error
+
+
+def _state_key(path: str) -> str:
+    """Return a key as trust.yaml names it: without the comment that ssh-keygen leaves behind it."""
+    return " ".join(_text(path).split()[:2])
+
+
+def _print_rotated(data: shapes.KeysRotated, *, dry_run: bool) -> None:
+    if not data["changes"]:
+        click.echo("it was so already, nothing changed")
+        return
+    click.echo("dry run – nothing was recorded" if dry_run else f"recorded ({(data['commit'] or '')[:12]})")
+    for change in data["changes"]:
+        click.echo(f"  {change}")
+    if not dry_run:
+        click.echo("next: ums keys publish, which tells data planes; ums keys status shows who knows what")
+
+
+def _signing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the keys to sign with."""
+    for add_option in reversed(
+        (
+            click.option(
+                "--key",
+                "paths",
+                multiple=True,
+                required=True,
+                envvar="UMS_KEY",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Release key to sign with; may be repeated.  [env: UMS_KEY]",
+            ),
+            click.option(
+                "--password-file",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="File with the keys' password.  [env: UMS_KEY_PASSWORD; else asked]",
+            ),
+            output_option,
+            service_options,
+        )
+    ):
+        command = add_option(command)
+    return command
+
+
+def _signers(paths: Sequence[Path], password_file: Path | None) -> list[Signer]:
+    from ums.adapters.cosign_bundle import CosignBundleSigner
+
+    password = read_password(password_file)
+    return [CosignBundleSigner.from_file(path, password, name=path.stem) for path in paths]
+
+
+def _registry(client: Client) -> tuple[Repository, dict[str, Any]]:
+    """Return the prefix of all repositories, and how the registry is spoken to."""
+    from ums.cli.publish import registry_of
+
+    prefix, plain_http, login = registry_of(client, {"registry": None})
+    return prefix, {"plain_http": plain_http, "login": login}
+
+
+@keys.command()
+@click.option("--dry-run", is_flag=True, help="Show what it would bring; push nothing.")
+@_signing
+def publish(client: Client, paths: tuple[Path, ...], password_file: Path | None, dry_run: bool, output: str) -> None:
+    """Publish the next release of bundle trust: the keys in trust.yaml, and the guard of this version of UMS.
+
+    Sign it with a key that data planes know, and with one that it brings: with both, where they differ. Then promote
+    it. Interrupted, the same command finishes the job.
+
+    \b
+    Example:
+      ums keys publish --key release.key --key release-2.key
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    following = client.get_keys()["next"]
+    if following["changes"] and not dry_run:
+        following = _publish(client, following, _signers(paths, password_file))
+    published = bool(following["changes"]) and not dry_run
+    data = {"release": following["release"], "changes": following["changes"], "published": published}
+    emit(data, output, lambda: _print_published(data))
+
+
+def _publish(client: Client, following: shapes.NextTrust, signers: Sequence[Signer]) -> shapes.NextTrust:
+    """Publish the next release, or one of a higher number where that was pushed with other content, and refused."""
+    from tempfile import TemporaryDirectory
+
+    from ums.adapters.trust_folder import write_trust_folder
+    from ums.domain.release import ReleaseName
+    from ums.publisher import make_publisher, make_verify
+
+    prefix, access = _registry(client)
+    registry = make_verify(**access).registry
+    with TemporaryDirectory() as place:
+        while True:
+            version = ReleaseName.parse(following["release"]).version
+            folder = Path(place) / str(version)
+            notes = "\n".join(f"- {change}" for change in following["changes"])
+            write_trust_folder(folder, following["objects"], version=str(version), notes=f"{notes}\n")
+            build = make_publisher(signer=None, registrar=None, **access).build
+            built = build(folder, version)
+            there = registry.find(prefix / built.release.bundle, version.tag)
+            if there is None or there.digest == built.artifact.descriptor.digest:
+                break
+            following = client.get_keys(number=version.parsed.major + 1)["next"]
+        for signer in signers:
+            publisher = make_publisher(signer=signer, registrar=client if signer is signers[-1] else None, **access)
+            assert publisher.publish is not None  # noqa: S101 - there is a signer
+            publisher.publish(built, prefix)
+    return following
+
+
+def _print_published(data: dict[str, Any]) -> None:
+    if not data["changes"]:
+        click.echo("data planes are told all there is already: nothing to publish")
+        return
+    click.secho(f"published {data['release']}" if data["published"] else f"would publish {data['release']}", bold=True)
+    for change in data["changes"]:
+        click.echo(f"  {change}")
+    if data["published"]:
+        click.echo(f"next: ums promote {data['release']} --to <channel>")
+
+
+@keys.command()
+@click.argument("release")
+@_signing
+def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: Path | None, output: str) -> None:
+    """Sign RELEASE (bundle@version), which others signed before, and all its components.
+
+    It is verified first, with the signatures that the service trusts. What this key signed already is left as it is.
+
+    \b
+    Example:
+      ums keys sign platform@1.4.2 --key release-2.key
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.cli.verify import trust_of_service
+    from ums.domain.digest import Digest
+    from ums.domain.release import ReleaseName
+    from ums.publisher import make_sign
+
+    name = ReleaseName.parse(release)
+    prefix, access = _registry(client)
+    found = client.get_release(name.bundle, str(name.version))
+    for signer in _signers(paths, password_file):
+        make_sign(signer, **access)(prefix, name, Digest.parse(found["digest"]), trust_of_service(client))
+    data = client.look_again(name.bundle, str(name.version))
+    emit(data, output, lambda: click.echo(f"{name} is signed by {', '.join(data['signedBy'])}"))
+
+
+@keys.command("rotate-state")
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+@output_option
+def rotate_state(data: Path, reason: str, dry_run: bool, output: str) -> None:
+    """Give the service of the data folder DATA another state key, in two steps, also while it runs.
+
+    First it makes the key beside the present one, and names it in trust.yaml: publish and promote what ums keys status
+    says then. Called again once every data plane knows the key, it puts it in the place of the old one, which is gone;
+    before, it is refused (exit code 3), and says who does not know it yet. Then restart the service – with several
+    replicas, give each the new state.key first –, drop the old key as it says, and publish and promote once more.
+
+    \b
+    Example:
+      ums keys rotate-state /var/lib/ums --reason "once a year"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.bootstrap import rotate_state_key
+    from ums.cli.data import settings_of
+
+    done = rotate_state_key(settings_of(data), reason=reason, dry_run=dry_run)
+    emit(done.to_dict(), output, lambda: _print_state_rotated(done, dry_run=dry_run))
+
+
+def _print_state_rotated(done: StateKeyRotated, *, dry_run: bool) -> None:
+    mark = "dry run – " if dry_run else ""
+    if done.replaced is None:
+        click.echo(f"{mark}a new state key stands by: {done.key}")
+        click.echo("next: ums keys publish, promote it, and run this again once all data planes know the key")
+        return
+    click.echo(f"{mark}the service signs with {done.key}, once it was restarted")
+    click.echo(f"next: restart it; then ums keys rotate --drop-state-key {done.replaced}, publish and promote")

@@ -89,7 +89,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     client = None
     if not options["no_register"] or options["registry"] is None:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
-    prefix, plain_http, login = _registry(client, options)
+    prefix, plain_http, login = registry_of(client, options)
     open_signer = _no_signer if options["dry_run"] and options["base"] is None else _signer(options)
     with ThreadPoolExecutor(1) as pool:
         # The key's password is made hard to guess by taking time, in which the rest is imported.
@@ -124,7 +124,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     emit(data, output, lambda: _print_published(data))
 
 
-def _registry(client: Client | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
+def registry_of(client: Client | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
     """Return prefix, whether it is plain HTTP, and the login: our token, if the registry is the service's own."""
     from urllib.parse import urlsplit
 

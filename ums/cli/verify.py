@@ -63,7 +63,7 @@ def verify(
         if Repository.parse(info["registry"]).registry == urlsplit(info["url"]).netloc:
             login = ("token", client.token)
     prefix = Repository.parse(registry or "")
-    trust = _trust_of_keys(keys) if keys else _trust_of_service(client)
+    trust = _trust_of_keys(keys) if keys else trust_of_service(client)
     verifying = make_verify(login=login, plain_http=plain_http)
     descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)
     if descriptor is None:
@@ -90,7 +90,8 @@ def _trust_of_keys(keys: tuple[Path, ...]) -> TrustPolicy:
     return TrustPolicy({name: KeySigner(name, key) for name, key in signers.items()}, {"*": rule})
 
 
-def _trust_of_service(client: Client | None) -> TrustPolicy:
+def trust_of_service(client: Client | None) -> TrustPolicy:
+    """Return whose signatures count for the service."""
     from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, TrustPolicy
 
     assert client is not None  # noqa: S101 - made whenever there are no keys

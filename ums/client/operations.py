@@ -81,6 +81,23 @@ class Client(Connection):
         answer: shapes.Withdrawn = self.post(path("/releases/{bundle}/{version}/recall", bundle, version), dict(body))
         return answer
 
+    def get_keys(self, **query: Unpack[shapes.GetKeysQuery]) -> shapes.Keys:
+        """Show release keys and state keys, which data planes know them, and what is to be published next."""
+        answer: shapes.Keys = self.get("/keys", dict(query))
+        return answer
+
+    def rotate_keys(self, **body: Unpack[shapes.RotateKeysBody]) -> shapes.KeysRotated:
+        """Add keys to trust.yaml, and drop others."""
+        answer: shapes.KeysRotated = self.post("/keys", dict(body))
+        return answer
+
+    def look_again(self, bundle: str, version: str, **body: Unpack[shapes.LookAgainBody]) -> shapes.ReleaseInFull:
+        """Take down who else signed a release since it was registered."""
+        answer: shapes.ReleaseInFull = self.post(
+            path("/releases/{bundle}/{version}/signatures", bundle, version), dict(body)
+        )
+        return answer
+
     def get_channels(self) -> shapes.Channels:
         """List channels."""
         answer: shapes.Channels = self.get("/channels")

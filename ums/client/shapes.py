@@ -328,6 +328,76 @@ class RecallBody(TypedDict):
     to: NotRequired[str | None]
 
 
+class KnownKey(TypedDict):
+    """Who may not know a key yet."""
+
+    key: str
+    signs: bool
+    unknownTo: int
+    unknownToSome: list[str]
+
+
+class KnownReleaseKey(TypedDict):
+    """A release key, and who may not know it yet."""
+
+    key: str
+    signs: bool
+    unknownTo: int
+    unknownToSome: list[str]
+    name: str
+
+
+class NextTrust(TypedDict):
+    """What a release of bundle trust would bring, were it published now."""
+
+    release: str
+    changes: list[str]
+    objects: list[dict[str, Any]]
+    stranded: list[Why]
+
+
+class TrustRelease(TypedDict):
+    """The keys that a release of bundle trust brought."""
+
+    release: str | None
+    releaseKeys: list[str]
+    stateKeys: list[str]
+    dataPlanes: int
+
+
+class KeysRotated(TypedDict):
+    """What adding and dropping keys did, or would do."""
+
+    recorded: bool
+    commit: str | None
+    changes: list[str]
+
+
+DropItem: TypeAlias = str
+
+
+AddStateKey: TypeAlias = str
+
+
+DropStateKey: TypeAlias = str
+
+
+class RotateKeysBody(TypedDict):
+    """Keys that may sign from now on, and such that no longer may."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    add: NotRequired[dict[str, str] | None]
+    like: NotRequired[str | None]
+    drop: NotRequired[list[DropItem] | None]
+    addStateKeys: NotRequired[list[AddStateKey] | None]
+    dropStateKeys: NotRequired[list[DropStateKey] | None]
+
+
+class LookAgainBody(TypedDict):
+    """Nothing: who signed stands in the registry."""
+
+
 AdoptionRule = TypedDict(
     "AdoptionRule",
     {
@@ -1090,6 +1160,12 @@ GetDiffQuery = TypedDict(
 )
 
 
+class GetKeysQuery(TypedDict):
+    """Parameters of ``getKeys``."""
+
+    number: NotRequired[int | None]
+
+
 class GetGatesQuery(TypedDict):
     """Parameters of ``getGates``."""
 
@@ -1281,6 +1357,15 @@ class ComponentChange(TypedDict):
     change: Literal["added", "removed", "changed", "same"]
     before: ComponentVersion | None
     after: ComponentVersion | None
+
+
+class Keys(TypedDict):
+    """Release keys and state keys, and who knows them."""
+
+    releaseKeys: list[KnownReleaseKey]
+    stateKeys: list[KnownKey]
+    releases: list[TrustRelease]
+    next: NextTrust
 
 
 class Channels(TypedDict):

@@ -8,8 +8,8 @@ that it follows from, and lets no data plane's serial fall.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ums.domain.names import PDPName
@@ -79,6 +79,33 @@ class Audited:
             "flaws": [flaw.to_dict() for flaw in self.flaws],
             "securityEvents": self.security.to_dict() if self.security else None,
         }
+
+
+def signed_in_time(
+    main: Sequence[Commit], delivery: Sequence[Commit], keys: Mapping[str, Collection[str]]
+) -> tuple[list[Commit], list[Commit]]:
+    """Return the commits of both branches, each signed by nobody where its key did not count any more, or not yet.
+
+    Args:
+        main: each after its parents.
+        delivery: each after its parents.
+        keys: the state keys that trust.yaml names at each commit of ``main``. What a commit itself names counts from
+            the next one on, but for the very first.
+
+    """
+
+    def then(each: Commit) -> Collection[str]:
+        return keys.get(each.parents[0] if each.parents else each.id, ())
+
+    checked = [each if each.signed_by in then(each) else replace(each, signed_by=None) for each in main]
+    places = {each.id: place for place, each in enumerate(main)}
+    newest, delivered = -1, []
+    for each in delivery:
+        # Whoever has a key of old may name a decision of old: what was delivered before is the measure.
+        newest = max(newest, places.get(each.decision, -1))
+        counting = {*then(main[newest]), *keys.get(main[newest].id, ())} if newest >= 0 else set()
+        delivered.append(each if each.signed_by in counting else replace(each, signed_by=None))
+    return checked, delivered
 
 
 def trespasses(paths: Iterable[str]) -> list[str]:

@@ -103,10 +103,15 @@ def trust_problems(world: World, release: Release, signed_by: Collection[str], *
     )
 
 
-def possible_trust(world: World, plane: DataPlane) -> tuple[Trusted, ...]:
-    """Return what a data plane may know of keys, the surest first; nothing if it was offered nothing yet."""
+def _possible(plane: DataPlane) -> tuple[Version, ...]:
     state = plane.state_of(TRUST)
-    return tuple(world.trusted_by(each) for each in possible_releases(plane, state)) if state else ()
+    return possible_releases(plane, state) if state else ()
+
+
+def surest_trust(world: World, plane: DataPlane) -> Version | None:
+    """Return the release of the bundle that a data plane surely has; ``None`` is what bootstrap brought."""
+    found = _possible(plane)[:1]
+    return found[0] if found and found[0] in world.catalog.get(TRUST, {}) else None
 
 
 def unaware_of_release_key(world: World, name: str) -> list[PDPName]:
@@ -121,7 +126,9 @@ def unaware_of_state_key(world: World, key: str) -> list[PDPName]:
 
 def _unaware(world: World, knows: Callable[[Trusted], bool]) -> list[PDPName]:
     return [
-        name for name, plane in world.planes.items() if not all(knows(each) for each in possible_trust(world, plane))
+        name
+        for name, plane in world.planes.items()
+        if not all(knows(world.trusted_by(each)) for each in _possible(plane))
     ]
 
 
@@ -138,9 +145,10 @@ def key_changes(before: Trusted, after: Trusted) -> tuple[str, ...]:
 
 def _form(world: World, release: Release) -> list[str]:
     found = []
-    following = trust_version(number_of(newest_trust(world)) + 1)
-    if release.version != following:
-        found.append(f"the next release of bundle {TRUST} is {following}, not {release.version}")
+    number, newest = number_of(release.version), number_of(newest_trust(world))
+    # One that was pushed and then refused leaves a gap.
+    if release.version != trust_version(number) or number <= newest:
+        found.append(f"the next release of bundle {TRUST} is {trust_version(newest + 1)}, not {release.version}")
     if not (release.upgrade.barrier and release.upgrade.irreversible) or release.upgrade.from_versions is not None:
         found.append("it must be a barrier, irreversible, and open from all before it")
     requires = release.requires

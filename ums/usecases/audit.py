@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ums.domain import layout
-from ums.domain.auditing import Audited, Commit, Flaw, fallen, trespasses
+from ums.domain.auditing import Audited, Commit, Flaw, fallen, signed_in_time, trespasses
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchored, Entry, fallen_anchors, verify_chain
 from ums.ports import History
@@ -24,8 +24,8 @@ class Audit:
         """Walk the history, and the security log if it is given.
 
         Args:
-            keys: state keys to trust, in OpenSSH's form; without any, those that ``trust.yaml`` names at the
-                head of ``main`` – then the repository vouches for itself.
+            keys: state keys to trust, in OpenSSH's form; without any, those that ``trust.yaml`` named when each
+                commit was made – then the repository vouches for itself.
             log: all of its rows, from the first on, read after the release repo or together with it.
 
         Raises:
@@ -35,9 +35,12 @@ class Audit:
 
         """
         self.history.check_objects()
-        trusted = tuple(keys) or self.history.state_keys()
+        named = {} if keys else self.history.state_keys()
+        trusted = tuple(keys) or tuple({key for each in named.values() for key in each})
         main = self.history.commits(layout.MAIN, trusted)
         delivery = self.history.commits(layout.DELIVERY, trusted)
+        if not keys:
+            main, delivery = signed_in_time(main, delivery, named)
         # What people's commits say of the log is said by nobody whose key counts.
         anchors = [Anchored(each.id, each.anchor) for each in main if each.signed_by and each.anchor]
         flaws = (

@@ -14,8 +14,8 @@ from ums.domain.errors import ConflictError, InvalidInputError
 from ums.domain.instants import duration_text
 from ums.domain.linting import accept
 from ums.domain.oci import Repository
-from ums.domain.trust import TrustPolicy
-from ums.domain.world import Base, Decision, FleetSettings, Raw, Topology, World
+from ums.domain.trust import Trusted, TrustPolicy
+from ums.domain.world import Base, Decision, Document, FleetSettings, Raw, Topology, World
 from ums.ports import Clock, ReleaseRepo
 from ums.usecases.set_policy import ParsePolicy
 
@@ -67,7 +67,10 @@ class Initialize:
             actor=actor,
             reason="first commit",
             at=self.clock.now(),
-            main={path: Raw(content) for path, content in files.items()},
+            main={
+                **{path: Raw(content) for path, content in files.items()},
+                layout.TRUST_AT_BOOTSTRAP: Document(Trusted(seed.signers, seed.state_keys).to_dict()),
+            },
         )
         try:
             return self.release_repo.commit(decision, base=Base())

@@ -9,21 +9,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
+from ums.domain.artifact import Artifact
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, IntegrityError, UnverifiedError
 from ums.domain.oci import (
-    ANNOTATION_BUNDLE_CONTENT,
-    ANNOTATION_BUNDLE_PREDICATE,
-    COSIGN_PREDICATE,
-    SIGSTORE_BUNDLE,
-    Descriptor,
     Repository,
 )
 from ums.domain.release import Release, ReleaseName
 from ums.domain.trust import Signatory
 from ums.ports import Progress, Registrar, Registry, Signer
 from ums.usecases.build import Built
+from ums.usecases.sign import SignArtifact
 from ums.usecases.verify import PARALLEL, Verify, read_release
 
 Step = Callable[[str, str], None]
@@ -75,13 +71,13 @@ class Publish:
                 f"{release.name} was published before with other content ({there.digest.short})",
                 hint="versions never change: use a new --version",
             )
-        signatory = self.signer.signatory()
+        signatory, sign = self.signer.signatory(), SignArtifact(self.registry, self.signer, self.verify)
 
         def deliver(name: str) -> None:
             artifact = built.components[name]
             self._push(repository / name, artifact, tag=tag, progress=progress)
             step(name, "pushed")
-            self._sign(repository / name, artifact.descriptor, signatory)
+            sign(repository / name, artifact.descriptor)
             step(name, "signed")
 
         for name in built.reused:
@@ -92,7 +88,7 @@ class Publish:
         # The release comes last: whoever sees it finds everything it names.
         self._push(repository, built.artifact, tag=tag, progress=progress)
         step(release.name, "pushed")
-        self._sign(repository, built.artifact.descriptor, signatory)
+        sign(repository, built.artifact.descriptor)
         step(release.name, "signed")
         name_of_release = ReleaseName(release.bundle, release.version)
         if self.registrar is not None:
@@ -112,29 +108,6 @@ class Publish:
         _, manifest = self.registry.get_manifest(repository, str(artifact.descriptor.digest))
         if manifest != artifact.manifest:
             raise IntegrityError(f"{repository} gave back another manifest than it was given")
-
-    def _sign(self, repository: Repository, subject: Descriptor, signatory: Signatory) -> None:
-        """Attach a signature unless a valid one of ours is there, and verify what the registry then serves."""
-        if self.verify.signed_by(repository, subject.digest, [signatory]):
-            return
-        signature = Artifact.assemble(
-            config=EMPTY_BLOB,
-            layers=(Blob.of(self.signer.sign(subject.digest), SIGSTORE_BUNDLE),),
-            annotations={
-                ANNOTATION_BUNDLE_CONTENT: "dsse-envelope",
-                ANNOTATION_BUNDLE_PREDICATE: COSIGN_PREDICATE,
-            },
-            artifact_type=SIGSTORE_BUNDLE,
-            subject=subject,
-        )
-        for blob in signature.blobs:
-            self.registry.push_blob(repository, blob)
-        self.registry.push_manifest(repository, signature)
-        if not self.verify.signed_by(repository, subject.digest, [signatory]):
-            raise IntegrityError(
-                f"{repository} does not serve the signature that was just attached to {subject.digest.short}",
-                hint="does this registry keep OCI referrers or the fallback tag?",
-            )
 
     def _check_reused(self, release: Release, repository: Repository, name: str, signatory: Signatory) -> None:
         component = release.component(name)

@@ -14,9 +14,10 @@ from ums.domain.gates import ask_gates
 from ums.domain.identity import Grant, Identity
 from ums.domain.linting import accept, check_waves
 from ums.domain.release import ReleaseName
-from ums.domain.world import Content, Document, Raw, World
+from ums.domain.world import Content, Raw, World
 from ums.usecases.promote import Promote, promotion
 from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.rotate_keys import note_trusted
 
 _ACTOR = "ums"
 _SERVICE = Identity(_ACTOR, grants=(Grant("admin"),))
@@ -44,10 +45,6 @@ class Reconcile:
             world, refused = accept(world, proposals, now)
             for accepted in proposals.keys() - refused.keys():
                 files[layout.channel_policy_in_force(accepted)] = Raw(proposals[accepted].source)
-            if world.at_bootstrap is None:
-                # From now on, whoever edits trust.yaml changes what a release of bundle trust would bring, no more.
-                world = replace(world, at_bootstrap=world.trust.trusted)
-                files[layout.TRUST_AT_BOOTSTRAP] = Document(world.trust.trusted.to_dict())
             for name, channel, given in list(_due(world, now)):
                 there = world.channel(channel.name)  # as the promotions before this one left it
                 expedite, verified = there.request(name.bundle, name.version).expedite, self._is_verified(name)
@@ -56,7 +53,7 @@ class Reconcile:
                     done = promotion(world, there, name, given, gates)
                     world = done.world
                     files |= done.files
-            return Change(world, files)
+            return note_trusted(Change(world, files), world.trust.trusted)
 
         return self.record(
             change,

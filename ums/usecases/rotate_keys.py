@@ -10,9 +10,9 @@ from typing import Any
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError, RefusedError
 from ums.domain.names import check_name
-from ums.domain.trust import KeylessSigner, KeySigner, Signatory, SigningRule, TrustPolicy
+from ums.domain.trust import KeylessSigner, KeySigner, Signatory, SigningRule, Trusted, TrustPolicy
 from ums.domain.trusting import stranded_by
-from ums.domain.world import Edited, World
+from ums.domain.world import Content, Document, Edited, World
 from ums.usecases.check_trust import Keys
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
@@ -74,7 +74,8 @@ class RotateKeys:
             dropped = before.trusted.release_keys.keys() - after.trusted.release_keys.keys()
             if dropped and (reasons := stranded_by(world, after.trusted)):
                 raise RefusedError(f"{' and '.join(sorted(dropped))} cannot be dropped yet", reasons)
-            return Change(replace(world, trust=after), {layout.TRUST: Edited(_edits(before, after))})
+            files: dict[str, Content | None] = {layout.TRUST: Edited(_edits(before, after))}
+            return note_trusted(Change(replace(world, trust=after), files), before.trusted)
 
         return self.record(
             apply,
@@ -84,6 +85,14 @@ class RotateKeys:
             reason=why.reason,
             dry_run=dry_run,
         )
+
+
+def note_trusted(change: Change, trusted: Trusted) -> Change:
+    """Write down which keys data planes know, unless that stands there; from now on, trust.yaml may say otherwise."""
+    if change.world.at_bootstrap is not None:
+        return change
+    files = {**change.files, layout.TRUST_AT_BOOTSTRAP: Document(trusted.to_dict())}
+    return replace(change, world=replace(change.world, at_bootstrap=trusted), files=files)
 
 
 def _added(before: TrustPolicy, change: KeyChange) -> TrustPolicy:

@@ -121,6 +121,56 @@ class Trust(Answer):
     state_keys: list[str]
 
 
+class KnownKey(Answer):
+    """Who may not know a key yet."""
+
+    key: str
+    signs: Annotated[bool, Field(description="Whether it may sign, or signs commits, now.")]
+    unknown_to: Annotated[int, Field(description="How many data planes may not know it yet.")]
+    unknown_to_some: Annotated[list[str], Field(description="The first of them.")]
+
+
+class KnownReleaseKey(KnownKey):
+    """A release key, and who may not know it yet."""
+
+    name: str
+
+
+class TrustRelease(Answer):
+    """The keys that a release of bundle trust brought."""
+
+    release: Annotated[str | None, Field(description="None is what bootstrap brought before the first.")]
+    release_keys: list[str]
+    state_keys: list[str]
+    data_planes: Annotated[int, Field(description="How many are surely on it.")]
+
+
+class NextTrust(Answer):
+    """What a release of bundle trust would bring, were it published now."""
+
+    release: str
+    changes: Annotated[list[str], Field(description="In words; empty where it would bring nothing new.")]
+    objects: list[dict[str, Any]]
+    stranded: Annotated[list[Why], Field(description="Releases in use that none of its keys signed.")]
+
+
+class Keys(Answer):
+    """Release keys and state keys, and who knows them."""
+
+    release_keys: list[KnownReleaseKey]
+    state_keys: list[KnownKey]
+    releases: list[TrustRelease]
+    next: NextTrust
+
+
+class KeysRotated(Answer):
+    """What adding and dropping keys did, or would do."""
+
+    recorded: bool
+    commit: str | None
+    changes: list[str]
+
+
 class LogEntry(Answer):
     """A recorded decision."""
 

@@ -17,6 +17,7 @@ from ums.web.channels import add_channel_routes
 from ums.web.feed import add_feed_route
 from ums.web.freezes import add_freeze_routes
 from ums.web.insights import add_insights_route
+from ums.web.keys import add_key_routes
 from ums.web.openapi import Area, Areas, asker, reads, sight
 from ums.web.paging import cursor_of, start_of
 from ums.web.planes import add_event_route, add_plane_routes
@@ -33,6 +34,7 @@ from ums.web.webhooks import add_webhook_routes
 
 _AREAS: dict[str, tuple[str, Callable[[Area, Services], None]]] = {
     "releases": ("What was published, what differs between releases, and what withdraws them.", add_release_routes),
+    "keys": ("Who may sign, and who knows it.", add_key_routes),
     "channels": ("Policies, promotions, gates and rollouts.", add_channel_routes),
     "data planes": ("What they are, and the instructions given to them.", add_plane_routes),
     "freezes": ("Bans on promotions and moves.", add_freeze_routes),

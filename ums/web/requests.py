@@ -88,6 +88,27 @@ class PolicyBody(ReasonBody):
     policy: Annotated[str, Field(max_length=MAX_POLICY_CHARACTERS)]
 
 
+class LookAgainBody(Body):
+    """Nothing: who signed stands in the registry."""
+
+
+class RotateKeysBody(ReasonBody):
+    """Keys that may sign from now on, and such that no longer may."""
+
+    add: Annotated[
+        dict[Name, Annotated[str, Field(max_length=1000)]],
+        Field(max_length=20, description="Public release keys (PEM), by the signer's name."),
+    ] = Field(default_factory=dict)
+    like: Annotated[Name | None, Field(description="They may sign what this signer may; all bundles unless given.")] = (
+        None
+    )
+    drop: Annotated[list[Name], Field(max_length=20, description="Names of signers.")] = Field(default_factory=list)
+    add_state_keys: Annotated[list[Name], Field(max_length=20, description="OpenSSH's one-line form.")] = Field(
+        default_factory=list
+    )
+    drop_state_keys: Annotated[list[Name], Field(max_length=20)] = Field(default_factory=list)
+
+
 class InstructBody(EndingBody):
     """A pin, a hold, a rollback, or the end of one."""
 
@@ -346,6 +367,12 @@ class BootstrapQuery(Query):
     reporter_image: Annotated[
         Name | None, Field(description="Its image; the one of this version beside the bundles unless given.")
     ] = None
+
+
+class KeysQuery(Query):
+    """Which release of bundle trust is to be next."""
+
+    number: Annotated[int, Field(ge=0, le=1_000_000, description="At least this one.")] = 0
 
 
 class ReleasesQuery(PageQuery):

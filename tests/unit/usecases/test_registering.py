@@ -23,6 +23,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.usecases.build import Built
 from ums.usecases.publish import Publish
+from ums.usecases.sign import SignArtifact
 
 V1 = ReleaseName("platform", Version("1.0.0"))
 
@@ -92,8 +93,8 @@ def test_a_release_that_was_copied_to_another_bundles_place_is_refused(stage: St
     for blob in pushed.artifact.blobs:
         stage.registry.push_blob(elsewhere, blob)
     stage.registry.push_manifest(elsewhere, pushed.artifact)
-    signing = Publish(stage.registry, stage.keys["release"], stage.verify, None)
-    signing._sign(elsewhere, pushed.artifact.descriptor, stage.keys["release"].signatory())
+    sign = SignArtifact(stage.registry, stage.keys["release"], stage.verify)
+    sign(elsewhere, pushed.artifact.descriptor)
     with pytest.raises(UnverifiedError, match="is a release of platform, not of flux"):
         stage.services.register_release(ReleaseName("flux", V1.version), pushed.artifact.descriptor.digest, by=ADMIN)
 

@@ -46,6 +46,7 @@ RISK: dict[str, object] = {"name": "bad", "bundle": "platform", "releases": "1.x
 REGISTRATION: dict[str, object] = {"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}
 PUBLISHED: dict[str, object] = {"release": "platform@9.9.9", "digest": str(Digest.of(b"x"))}
 ROLE: dict[str, object] = {"role": "viewer", "subject": "x", "reason": "x"}
+STATE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINcwS6E7udWnw3J5ifDHtEJKp7DhsY9Fvw2dsdvuc/aA"
 HOOK: dict[str, object] = {"name": "chat", "url": "https://example.com"}
 ANY = Row(READERS)
 THIS_PLANE = Row(READERS, org="acme")
@@ -59,6 +60,7 @@ READS: dict[str, Row] = {
     "/info": ANY,
     "/whoami": ANY,
     "/trust": ANY,
+    "/keys": ANY,
     "/status": ANY,
     "/plan": ANY,
     "/log": ANY,
@@ -94,6 +96,8 @@ CHANGES: dict[str, Row] = {
     "/releases/platform/1.0.0/yank": WITHDRAWN,
     "/releases/platform/1.0.0/unyank": WITHDRAWN,
     "/releases/platform/1.0.0/recall": WITHDRAWN,
+    "/releases/platform/1.0.0/signatures": Row(PUBLISHERS, {}, "platform"),
+    "/keys": Row(ADMINS, {"addStateKeys": [STATE_KEY], "reason": "x"}, ALL, ALL, ALL),
     "/channels/edge/promotions": Row(ENGINEERS, RELEASE, "platform", "edge", ALL),
     "/channels/stable/rollouts/platform/pause": Row(ENGINEERS, REASON, "platform", "stable", ALL),
     "/channels/stable/policy": Row(ADMINS, POLICY, ALL, "stable", ALL),
