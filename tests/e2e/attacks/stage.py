@@ -91,6 +91,15 @@ class Attacker:
         self.git("update-ref", "refs/heads/delivery", commit)
 
 
+def leave_out(attacker: Attacker) -> None:
+    """Commit a folder with nothing in it but the state and its list."""
+    listing = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["state.yaml"]}
+    attacker.commit(
+        lambda _: None,
+        {f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(listing).encode()), f"{FOLDER}/small-config.yaml": None},
+    )
+
+
 def root(cluster: Cluster) -> tuple[str, str]:
     """Return status and message of the root."""
     return cluster.ready("kustomization", "ums-root")

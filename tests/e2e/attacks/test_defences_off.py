@@ -8,14 +8,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.e2e.attacks.stage import FOLDER, Attacker, Files, evil, serial, told
+from tests.e2e.attacks.stage import (
+    FOLDER,
+    Attacker,
+    Files,
+    content,
+    evil,
+    leave_out,
+    serial,
+    small_bundle,
+    told,
+)
 from tests.e2e.cluster import Cluster
 from tests.processes import eventually
-from tests.running_service import EXAMPLES, RunningService
+from tests.running_service import RunningService
+from ums.adapters.oras_registry import OrasRegistry
+from ums.domain.oci import Repository
 from ums.domain.world import Raw
 
 POLICY, BINDING = "validatingadmissionpolicy", "validatingadmissionpolicybinding"
@@ -127,22 +140,44 @@ def test_without_its_role_the_root_brings_anything(cluster: Cluster, thief: Atta
     told("nothing, as cluster-admin: a ClusterRole", "nobody", "applied")
 
 
-def test_without_verification_an_unsigned_artifact_runs(
-    cluster: Cluster, thief: Attacker, service: RunningService
+def test_without_verification_what_a_stranger_signed_runs(
+    cluster: Cluster, thief: Attacker, service: RunningService, tmp_path: Path
 ) -> None:
-    """The last of the story: with the guard gone and the source's check taken out, nothing is left to refuse it."""
-    digest = service.json("build", str(EXAMPLES / "flux" / "2.9.0"), "--version", "1.0.0")["components"][0]["digest"]
-    objects = list(yaml.safe_load_all(thief.git("show", f"delivery:{FOLDER}/small/config/1.0.0/objects.yaml")))
+    """With the guard gone, and the source's check of signatures taken out, nothing is left to refuse it."""
+    service.ums("keys", "generate", str(tmp_path / "stranger.key"))
+    arguments = ("--version", "6.6.6", "--key", str(tmp_path / "stranger.key"), "--no-register", "-o", "json")
+    service.ums("publish", str(small_bundle(tmp_path, value="evil")), *arguments)
+    registry = OrasRegistry(username="x", password=service.token, plain_http=True)
+    repository = Repository(service.url.removeprefix("http://"), "ums/small/config")
+    evil, _ = registry.get_manifest(repository, "6.6.6")
+    path = f"{FOLDER}/small/config/1.0.0/objects.yaml"
+    objects = list(yaml.safe_load_all(thief.git("show", f"delivery:{path}")))
+    objects[0]["spec"]["ref"]["digest"] = str(evil.digest)
     assert objects[0]["spec"].pop("verify")["provider"] == "cosign"
-    source = json.dumps(objects[0]["spec"])
-    assert digest.startswith("sha256:")
+    for each in objects:
+        each["metadata"]["annotations"]["ums/digest"] = str(evil.digest)
     with without_guard(cluster):
-        text = yaml.safe_dump_all(objects).encode()
-        thief.commit(lambda _: None, {f"{FOLDER}/small/config/1.0.0/objects.yaml": Raw(text)})
+        thief.commit(lambda _: None, {path: Raw(yaml.safe_dump_all(objects).encode())})
+        eventually(lambda: content(cluster) == "evil", timeout=180, what="the stranger's content runs", every=0.5)
+    told("nothing, without guard and verification: an artifact that a stranger signed", "nobody", str(evil.digest))
+
+
+def test_without_the_guard_what_nobody_marked_is_uninstalled(cluster: Cluster, thief: Attacker) -> None:
+    """The rule on deletion keeps it, once pruning was allowed. The last of the story: the component is gone."""
+    wrapper = thief.read("small-config.yaml")
+    for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
+        each["annotations"].pop("kustomize.toolkit.fluxcd.io/prune")
+    prune = "kustomize.toolkit.fluxcd.io/prune"
+    with without_guard(cluster):
+        thief.commit(lambda _: None, {f"{FOLDER}/small-config.yaml": Raw(yaml.safe_dump(wrapper).encode())})
         eventually(
-            lambda: "verify" not in cluster.get("ocirepository", "small-config")["spec"],
+            lambda: prune not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
             timeout=180,
-            what="the source is not verified any more",
+            what="pruning is allowed",
             every=0.5,
         )
-    told("nothing, without the guard: a source without verification", "nobody", source)
+        leave_out(thief)
+        eventually(
+            lambda: not cluster.exists("configmap", "small", "small"), timeout=180, what="it is uninstalled", every=0.5
+        )
+    told("nothing, without the guard: a component that is left out, unmarked", "nobody", "uninstalled")

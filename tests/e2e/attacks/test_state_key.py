@@ -20,6 +20,7 @@ from tests.e2e.attacks.stage import (
     content,
     evil,
     health,
+    leave_out,
     root,
     small_bundle,
     told,
@@ -221,11 +222,7 @@ def test_a_half_written_tree_changes_nothing(cluster: Cluster, attacker: Attacke
 
 def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> None:
     """With nothing in the folder but its list, every object stays: pruning is off and deletion refused."""
-    listing = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["state.yaml"]}
-    attacker.commit(
-        lambda _: None,
-        {f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(listing).encode()), f"{FOLDER}/small-config.yaml": None},
-    )
+    leave_out(attacker)
     revision = attacker.git("rev-parse", "delivery")
     eventually(
         lambda: revision in json.dumps(cluster.get("kustomization", "ums-root")["status"]),
@@ -235,6 +232,26 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
     )
     assert cluster.exists("kustomization", "small-config")
     assert cluster.get("configmap", "small", "small")["data"] == {"v": "1"}
+
+
+def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, attacker: Attacker) -> None:
+    """Pruning is allowed in one state, and the next leaves the component out: the rule on deletion is what stays."""
+    wrapper = attacker.read("small-config.yaml")
+    for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
+        each["annotations"].pop("kustomize.toolkit.fluxcd.io/prune")
+    attacker.commit(lambda _: None, {f"{FOLDER}/small-config.yaml": Raw(yaml.safe_dump(wrapper).encode())})
+    prune = "kustomize.toolkit.fluxcd.io/prune"
+    eventually(
+        lambda: prune not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
+        timeout=180,
+        what="pruning is allowed",
+        every=0.5,
+    )
+    leave_out(attacker)
+    message = cluster.wait_message("kustomization", "ums-root", "did not mark for removal")
+    assert cluster.exists("kustomization", "small-config")
+    assert content(cluster) == "1"
+    told("a component that is left out, unmarked", "the API server, at the guard's word", message)
 
 
 def test_an_older_commit_however_validly_signed_brings_nothing_back(

@@ -1,4 +1,4 @@
-"""A registry that answers without end, in front of the one that has what was published."""
+"""Whoever stands before the registry, or runs it: blobs without end, tags that move, releases that are gone."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ class Front:
         upstream: address of the registry.
         endless: digests of the blobs.
         poured: bytes of them so far.
+        gone: digests that it tells Flux are not there.
 
     """
 
     upstream: str
     endless: set[str] = field(default_factory=set)
     poured: int = 0
+    gone: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -69,8 +71,14 @@ class Front:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        if handler.command == "GET" and handler.path.rpartition("/")[2] in self.endless:
+        last = handler.path.rpartition("/")[2]
+        if handler.command == "GET" and last in self.endless:
             self._pour(handler)
+            return
+        if last in self.gone and "flux" in handler.headers.get("User-Agent", "").lower():
+            handler.send_response(404)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
             return
         headers = {name: value for name, value in handler.headers.items() if name.lower() not in {"host", "connection"}}
         url = f"http://{self.upstream}{handler.path}"
@@ -99,7 +107,15 @@ class Front:
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Front, str]]:
     """Return what stands in front of a registry, and its address."""
     folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    command = [tool("crane"), "registry", "serve", "--address", f"127.0.0.1:{port}", "--disk", str(folder)]
+    command: list[str | Path] = [
+        tool("crane"),
+        "registry",
+        "serve",
+        "--address",
+        f"127.0.0.1:{port}",
+        "--disk",
+        str(folder),
+    ]
     made = Front(f"127.0.0.1:{port}")
     with Process(command, log=folder.with_suffix(".log")) as process:
         process.wait_until(listens(port))
@@ -147,3 +163,54 @@ def test_endless_content_is_hung_up_on_and_what_runs_goes_on(
     told("a layer without end", "source-controller", f"after {pouring.poured >> 10} KiB: {message}")
     pouring.endless.clear()
     eventually(lambda: content(cluster) == "2", timeout=180, what="it arrives, once mended", every=0.5)
+
+
+def test_a_tag_that_moves_moves_nobody(
+    cluster: Cluster, service: RunningService, front: tuple[Front, str], tmp_path: Path
+) -> None:
+    """Another artifact of ours, rightly signed, under the tag of what runs: nobody follows tags."""
+    repository = f"http://{front[1]}/v2/ums/small/config/manifests"
+    service.publish(small_bundle(tmp_path, value="moved"), "8.0.0")
+    manifest = requests.get(f"{repository}/8.0.0", timeout=10)
+    running, before = "1.1.0", content(cluster)
+    headers = {"Content-Type": manifest.headers["Content-Type"]}
+    assert (
+        requests.put(f"{repository}/{running}", data=manifest.content, headers=headers, timeout=10).status_code == 201
+    )
+    assert requests.get(f"{repository}/{running}", timeout=10).content == manifest.content
+    at = cluster.get("ocirepository", "small-config")["status"]["artifact"]["lastUpdateTime"]
+    annotation = "reconcile.fluxcd.io/requestedAt=moved"
+    cluster.kubectl("annotate", "ocirepository", "small-config", "-n", "ums-system", "--overwrite", annotation)
+    eventually(
+        lambda: cluster.get("ocirepository", "small-config")["status"].get("lastHandledReconcileAt") == "moved",
+        timeout=120,
+        what="source-controller has looked",
+        every=0.5,
+    )
+    assert cluster.get("ocirepository", "small-config")["status"]["artifact"]["lastUpdateTime"] == at
+    assert content(cluster) == before
+    told("a tag that was moved", "source-controller, which follows a digest", f"still {before}")
+
+
+def test_a_registry_of_the_past_takes_nothing_away(
+    cluster: Cluster, service: RunningService, front: tuple[Front, str], tmp_path: Path
+) -> None:
+    """Put back, while the release repo is current: what runs goes on, and what is missing arrives once it is there."""
+    pouring, address = front
+    before = content(cluster)
+    service.publish(small_bundle(tmp_path, value="3"), "1.2.0")
+    found = requests.head(f"http://{address}/v2/ums/small/config/manifests/1.2.0", timeout=10)
+    pouring.gone.add(found.headers["Docker-Content-Digest"])
+    service.promote("small@1.2.0")
+    eventually(
+        lambda: cluster.ready("ocirepository", "small-config")[0] == "False",
+        timeout=180,
+        what="the source misses it",
+        every=0.5,
+    )
+    message = cluster.ready("ocirepository", "small-config")[1]
+    eventually(lambda: health(service) == "failed", timeout=180, what="the service says so", every=0.5)
+    assert content(cluster) == before
+    told("a registry that was put back", "nobody needs to: what runs goes on", message)
+    pouring.gone.clear()
+    eventually(lambda: content(cluster) == "3", timeout=180, what="it arrives, once it is there", every=0.5)
