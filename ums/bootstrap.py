@@ -328,8 +328,9 @@ def _registry_access(
     identity = _holder(services, *login)
     if identity is None:
         return Challenge.UNAUTHENTICATED
-    prefix = services.release_repo.read().settings.registry.path
-    bundle = repository.removeprefix(f"{prefix}/").partition("/")[0]
+    prefix = f"{services.release_repo.read().settings.registry.path}/"
+    # Elsewhere no part of the path is a bundle, whatever it is called.
+    bundle = repository.removeprefix(prefix).partition("/")[0] if repository.startswith(prefix) else ALL
     try:
         if access is Access.DELETE:
             # What is gone is gone for every channel and organization.

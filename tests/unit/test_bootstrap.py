@@ -71,6 +71,21 @@ def requests_of(caplog: pytest.LogCaptureFixture) -> list[tuple[object, ...]]:
     return [tuple(vars(each)[name] for name in fields) for each in caplog.records if each.msg == "request"]
 
 
+@pytest.mark.parametrize(
+    ("repository", "status"),
+    [("ums/platform", 202), ("ums/platform/cilium", 202), ("ums/flux", 403), ("platform", 403), ("platform/x", 403)],
+)
+def test_who_may_publish_one_bundle_pushes_that_below_the_fleets_prefix_alone(
+    service: Service, repository: str, status: int
+) -> None:
+    """Elsewhere a path that begins with its name is not that bundle."""
+    holder = Holder("ci", frozenset({"publisher"}), bundles=frozenset({"platform"}))
+    token = service.services.issue_token(holder, expires=None, by=ADMIN)
+    path = f"/v2/{repository}/blobs/uploads/"
+    answer = service.client().post(path, headers=basic("token", token), environ_base=LOCAL)
+    assert answer.status_code == status
+
+
 def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """Who it was once that is proven, and never by which credential. A poll that succeeds is only counted."""
     caplog.set_level(logging.INFO)
