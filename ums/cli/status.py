@@ -92,6 +92,9 @@ def _show(data: shapes.Status, output: str) -> None:
         for each in data["expiring"]:
             text = f"ends soon, at {each['until']}: {each['kind']} of {each['target']}, {each['what']}; {each['then']}"
             click.secho(f"{text} ({each['by']}: {each['reason']})", fg="yellow")
+        if data["keysToPublish"]:
+            text = f"trust.yaml {', '.join(data['keysToPublish'])}, and data planes were not told: ums keys status"
+            click.secho(text, fg="yellow")
         for problem in data["problems"]:
             click.secho(f"left out, because it is wrong: {problem}", fg="red")
 

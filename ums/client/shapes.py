@@ -1661,6 +1661,7 @@ class Status(TypedDict):
     dataPlanes: int
     freezes: list[Freeze]
     expiring: list[Expiring]
+    keysToPublish: list[str]
     problems: list[str]
 
 

@@ -1117,6 +1117,9 @@ class Status(Answer):
     data_planes: int
     freezes: list[Freeze]
     expiring: list[Expiring]
+    keys_to_publish: Annotated[
+        list[str], Field(description="In words, what trust.yaml says of keys and no release of bundle trust yet.")
+    ]
     problems: list[str]
 
 

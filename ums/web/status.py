@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from ums.domain.expiring import find_expiring
+from ums.domain.trusting import key_changes, newest_trust
 from ums.usecases.see import Sight
 from ums.web.freezes import active_freezes
 from ums.web.views import channel_view
@@ -21,5 +22,6 @@ def status_view(sight: Sight) -> dict[str, Any]:
         "dataPlanes": len(world.planes),
         "freezes": active_freezes(world, now),
         "expiring": [each.to_dict() for each in find_expiring(world, now)],
+        "keysToPublish": list(key_changes(world.trusted_by(newest_trust(world)), world.trust.trusted)),
         "problems": sight.problems(),
     }
