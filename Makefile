@@ -35,9 +35,12 @@ check: $(STAMP) ## Lint, types, imports, unit tests: seconds
 fix: $(STAMP) ## Format, and repair what lint can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
+# Of the other tests those that need the tools, which may not have been there when they ran.
+FIELD := tests/integration/test_field_tools.py tests/integration/test_cosign.py
+
 e2e: $(STAMP) ## Real Kubernetes API, real Flux (builds the Go tools once, about 40 minutes)
 	@$(BIN)/python -m tests.e2e.toolchain
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e $(FIELD)
 
 bench: $(STAMP) ## Figures against helm, cosign and git, as ratios
 	@$(BIN)/python -m tests.bench
