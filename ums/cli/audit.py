@@ -50,7 +50,8 @@ def verify(repo: Path, keys: tuple[Path, ...], data: Path | None, export: Path |
 
     Everything that UMS writes must come from commits signed with a state key; people's commits may change what people
     write, and nothing else. On delivery, every commit must be signed, follow the one before and a signed decision,
-    and let no serial fall. Without --state-key the repository vouches for itself.
+    and let no serial fall. Without --state-key the repository vouches for itself: each commit by the keys that
+    trust.yaml named then.
 
     With --data or --export every row of the security log is checked too: each must follow the one before, and be the
     one that signed commits name. Clone first and export then, since commits name what is in the log already. What was
