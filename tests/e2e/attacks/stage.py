@@ -91,13 +91,30 @@ class Attacker:
         self.git("update-ref", "refs/heads/delivery", commit)
 
 
+def _listing(*names: str) -> Files:
+    fields = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": [*names]}
+    return {f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(fields).encode())}
+
+
+def allow_pruning(attacker: Attacker, cluster: Cluster) -> None:
+    """Take the mark off the component that keeps it from being pruned, and wait until the cluster has heard of it."""
+    mark, wrapper = "kustomize.toolkit.fluxcd.io/prune", attacker.read("small-config.yaml")
+    for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
+        each["annotations"].pop(mark)
+    text = yaml.safe_dump(wrapper).encode()
+    files = _listing("state.yaml", "small-config.yaml") | {f"{FOLDER}/small-config.yaml": Raw(text)}
+    attacker.commit(lambda _: None, files)
+    eventually(
+        lambda: mark not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
+        timeout=180,
+        what="pruning is allowed",
+        every=0.5,
+    )
+
+
 def leave_out(attacker: Attacker) -> None:
     """Commit a folder with nothing in it but the state and its list."""
-    listing = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["state.yaml"]}
-    attacker.commit(
-        lambda _: None,
-        {f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(listing).encode()), f"{FOLDER}/small-config.yaml": None},
-    )
+    attacker.commit(lambda _: None, _listing("state.yaml") | {f"{FOLDER}/small-config.yaml": None})
 
 
 def root(cluster: Cluster) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from tests.e2e.attacks.stage import (
     FOLDER,
     Attacker,
     Files,
+    allow_pruning,
     content,
     evil,
     leave_out,
@@ -164,18 +165,8 @@ def test_without_verification_what_a_stranger_signed_runs(
 
 def test_without_the_guard_what_nobody_marked_is_uninstalled(cluster: Cluster, thief: Attacker) -> None:
     """The rule on deletion keeps it, once pruning was allowed. The last of the story: the component is gone."""
-    wrapper = thief.read("small-config.yaml")
-    for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
-        each["annotations"].pop("kustomize.toolkit.fluxcd.io/prune")
-    prune = "kustomize.toolkit.fluxcd.io/prune"
     with without_guard(cluster):
-        thief.commit(lambda _: None, {f"{FOLDER}/small-config.yaml": Raw(yaml.safe_dump(wrapper).encode())})
-        eventually(
-            lambda: prune not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
-            timeout=180,
-            what="pruning is allowed",
-            every=0.5,
-        )
+        allow_pruning(thief, cluster)
         leave_out(thief)
         eventually(
             lambda: not cluster.exists("configmap", "small", "small"), timeout=180, what="it is uninstalled", every=0.5

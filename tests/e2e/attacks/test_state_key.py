@@ -17,6 +17,7 @@ from tests.e2e.attacks.stage import (
     FOLDER,
     Attacker,
     Files,
+    allow_pruning,
     content,
     evil,
     health,
@@ -236,17 +237,7 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
 
 def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, attacker: Attacker) -> None:
     """Pruning is allowed in one state, and the next leaves the component out: the rule on deletion is what stays."""
-    wrapper = attacker.read("small-config.yaml")
-    for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
-        each["annotations"].pop("kustomize.toolkit.fluxcd.io/prune")
-    attacker.commit(lambda _: None, {f"{FOLDER}/small-config.yaml": Raw(yaml.safe_dump(wrapper).encode())})
-    prune = "kustomize.toolkit.fluxcd.io/prune"
-    eventually(
-        lambda: prune not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
-        timeout=180,
-        what="pruning is allowed",
-        every=0.5,
-    )
+    allow_pruning(attacker, cluster)
     leave_out(attacker)
     message = cluster.wait_message("kustomization", "ums-root", "did not mark for removal")
     assert cluster.exists("kustomization", "small-config")
