@@ -58,7 +58,7 @@ def as_role(stage: Stage, *groups: str) -> dict[str, str]:
     [
         ("/info", {"version", "url", "registry", "plainHttp"}),
         ("/trust", {"signers", "bundles", "stateKeys"}),
-        ("/status", {"channels", "health", "dataPlanes", "freezes", "expiring", "problems"}),
+        ("/status", {"channels", "health", "dataPlanes", "freezes", "expiring", "keysToPublish", "problems"}),
         ("/plan", {"moves", "withheld", "rollouts", "reasons"}),
         ("/plan?channel=stable", {"moves", "withheld", "rollouts", "reasons"}),
         ("/log", {"items", "next"}),
