@@ -237,12 +237,18 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
 
 def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, attacker: Attacker) -> None:
     """Pruning is allowed in one state, and the next leaves the component out: the rule on deletion is what stays."""
+    good = {
+        name: Raw(yaml.safe_dump(attacker.read(name)).encode()) for name in ("kustomization.yaml", "small-config.yaml")
+    }
     allow_pruning(attacker, cluster)
     leave_out(attacker)
     message = cluster.wait_message("kustomization", "ums-root", "did not mark for removal")
     assert cluster.exists("kustomization", "small-config")
     assert content(cluster) == "1"
     told("a component that is left out, unmarked", "the API server, at the guard's word", message)
+    # Its serial was taken: what is well again has to be newer.
+    attacker.commit(lambda _: None, {f"{FOLDER}/{name}": text for name, text in good.items()})
+    eventually(lambda: root(cluster)[0] == "True", timeout=180, what="the root is well again", every=0.5)
 
 
 def test_an_older_commit_however_validly_signed_brings_nothing_back(
