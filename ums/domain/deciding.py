@@ -35,6 +35,7 @@ from ums.domain.rollouts import (
     status_reason,
     wave_reason,
 )
+from ums.domain.tailoring import has_values, tailored, waiting
 from ums.domain.world import World
 
 
@@ -82,7 +83,7 @@ class Plan:
 
     Attributes:
         offers: the whole new content of each data plane whose state must be issued again, be it that it
-            moves, that its channel changed, or that its last offer is half way to its end.
+            moves, that its channel or its own values changed, or that its last offer is half way to its end.
         rollouts: by channel and bundle, each rollout that is to go on, halt or end.
         members: by channel and bundle, the data planes of each rollout that is not through.
 
@@ -167,11 +168,17 @@ def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName,
         offers.setdefault(move.pdp, dict(desired.bundles) if desired else {})[move.bundle] = move.after
     young = now - world.settings.validity * _FIRST_RENEWAL
     for name, plane in world.planes.items():
-        desired = plane.desired
-        if desired is not None and desired.channel == plane.registration.channel and desired.issued > young:
+        desired, own = plane.desired, has_values(plane)
+        fresh = desired is not None and desired.channel == plane.registration.channel and desired.issued > young
+        if fresh and not own:
             continue
+        before = desired.bundles if desired else {}
         if name not in offers and (desired is None or _is_old(plane, desired, world.settings.validity, now)):
-            offers[name] = dict(desired.bundles) if desired else {}
+            offers[name] = dict(before)
+        if own:
+            after = tailored(world, plane, offers.get(name, before), now)
+            if name in offers or any(after[bundle].values != state.values for bundle, state in before.items()):
+                offers[name] = after
     return {**offers}
 
 
@@ -241,6 +248,7 @@ class _Turn:
         for bundle, lane in self.lanes.items():
             self._advance(bundle, lane)
         self._serve(about)
+        self._withhold_values()
         self.withheld.sort(key=_BY_PLANE)
         self.moves.sort(key=_BY_PLANE)
 
@@ -360,6 +368,17 @@ class _Turn:
         """Say why it does not get all that its channel has, if so."""
         if reasons := each.wish.reasons + against:
             self.withheld.append(Withheld(each.plane.name, each.lane.bundle, reasons))
+
+    def _withhold_values(self) -> None:
+        """Say whose own values wait, and for what."""
+        for plane in self.planes:
+            for bundle, freeze in waiting(self.world, plane, self.now) if has_values(plane) else ():
+                known = next((each for each in self.withheld if (each.pdp, each.bundle) == (plane.name, bundle)), None)
+                if known is None:
+                    self.withheld.append(Withheld(plane.name, bundle, (freeze.reason,)))
+                elif freeze.reason not in known.reasons:
+                    self.withheld.remove(known)
+                    self.withheld.append(replace(known, reasons=(*known.reasons, freeze.reason)))
 
     def _against(self, each: _Candidate) -> tuple[Reason, ...]:
         """Return why this one does not move now, beyond what is its own."""

@@ -15,6 +15,7 @@ from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.trust import TRUST
+from ums.domain.values import Values, check_values
 from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule
 
@@ -257,6 +258,8 @@ class Registration:
         wariness: where it stands in a ramp, 0 eager to 1 cautious, instead of where chance puts it.
         volunteer: it goes first.
         facts: what is known of its cluster.
+        values: of its charts, by bundle and component, over what was signed; no secrets, they stand in Git.
+        sealed: its cluster takes no such values; bootstrap says so there.
 
     """
 
@@ -272,10 +275,21 @@ class Registration:
     wariness: float | None = None
     volunteer: bool = False
     facts: Facts = field(default_factory=Facts)
+    values: Values = field(default_factory=dict)
+    sealed: bool = False
 
     def __post_init__(self) -> None:
         for bundle in self.bundles:
             check_name(bundle, "bundle name")
+        if not self.values:
+            return
+        check_values(self.values)
+        if self.sealed:
+            raise InvalidInputError(
+                f"{self.name} is sealed, so its registration may hold no values: its cluster would refuse them",
+                hint="leave them to ConfigMaps and Secrets ums-values-<bundle>-<component> that its owner keeps, "
+                "or unseal it: ums pdp set --no-sealed, and bootstrap again",
+            )
 
     def follows(self, bundle: str) -> bool:
         """Return whether it subscribes to a bundle."""
@@ -299,6 +313,8 @@ class Registration:
             **({"wariness": self.wariness} if self.wariness is not None else {}),
             **({"volunteer": True} if self.volunteer else {}),
             **({"facts": facts} if (facts := self.facts.to_dict()) else {}),
+            **({"values": self.values} if self.values else {}),
+            **({"sealed": True} if self.sealed else {}),
         }
 
 
@@ -312,6 +328,8 @@ class BundleState:
         removing: components marked for removal; the next state leaves them out.
         since: serial with which it was first offered.
         origins: the releases that the data plane may have been on when it was, the surest first.
+        values: by component, its registration's values as JSON, where there are any. They are no part of what was
+            decided about releases: two states that differ in these alone are equal.
 
     """
 
@@ -320,9 +338,14 @@ class BundleState:
     removing: tuple[str, ...] = ()
     since: int = field(default=0, compare=False)
     origins: tuple[Version, ...] = field(default=(), compare=False)
+    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the wire form, in ``ums-state``."""
+        return {**self.to_dict(), **({"values": dict(sorted(self.values.items()))} if self.values else {})}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the wire form, in ``ums-state``."""
+        """Return the form used in API answers."""
         return {
             "release": str(self.release),
             "components": {name: str(version) for name, version in sorted(self.components.items())},
@@ -340,6 +363,7 @@ class BundleState:
             tuple(data.get("removing", ())),
             int(data.get("since", 0)),
             tuple(Version(version) for version in data.get("origins", ())),
+            data.get("values", {}),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ums.domain.digest import Digest
 from ums.domain.names import ComponentName, PDPName
 from ums.domain.version import Version
 
@@ -17,6 +18,9 @@ DECISION = "UMS-Decision"
 """The trailer of commits on ``delivery`` that names the commit on ``main`` that they follow from."""
 ANCHOR = "UMS-Security-Log"
 """The trailer of commits on ``main`` that names the newest security event."""
+
+_VALUES_DIGITS = 16
+"""Of the digest of a component's values, in the name of its folder."""
 
 SETTINGS = "ums.yaml"
 TRUST = "trust.yaml"
@@ -116,14 +120,21 @@ def plane_wrapper(pdp: PDPName, component: ComponentName) -> str:
     return f"{plane_folder(pdp)}{component.object_name}.yaml"
 
 
-def plane_component(pdp: PDPName, component: ComponentName, version: Version) -> str:
-    """Return the folder of a component's objects, as a release provides them.
+def plane_component(pdp: PDPName, component: ComponentName, version: Version, values: str = "") -> str:
+    """Return the folder of a component's objects, as a release provides them, with a data plane's own values.
 
-    The release is part of the path, so that what stands there never changes (ADR 0007).
+    The release is part of the path, and the values are, so that what stands there never changes (ADR 0007).
     """
-    return f"{plane_folder(pdp)}{component.bundle}/{component.component}/{version}"
+    # Beside the release's folder and not in it: without a list of its own, Flux takes all that is below a path.
+    own = f"values-{Digest.of(values.encode()).hex[:_VALUES_DIGITS]}/" if values else ""
+    return f"{plane_folder(pdp)}{component.bundle}/{component.component}/{own}{version}"
 
 
-def plane_objects(pdp: PDPName, component: ComponentName, version: Version) -> str:
+def plane_objects(pdp: PDPName, component: ComponentName, version: Version, values: str = "") -> str:
     """Return the path of a component's objects."""
-    return f"{plane_component(pdp, component, version)}/objects.yaml"
+    return f"{plane_component(pdp, component, version, values)}/objects.yaml"
+
+
+def plane_values(pdp: PDPName, component: ComponentName, version: Version, values: str) -> str:
+    """Return the path of what puts a data plane's own values into a component's objects."""
+    return f"{plane_component(pdp, component, version, values)}/kustomization.yaml"

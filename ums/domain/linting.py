@@ -9,6 +9,7 @@ from ums.domain import layout
 from ums.domain.channels import Channel
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.policy import Policy
+from ums.domain.tailoring import unused_values
 from ums.domain.world import World
 
 
@@ -56,6 +57,14 @@ def refused_policies(world: World, now: datetime) -> tuple[SpecError, ...]:
         SpecError(f"{'; '.join(problems)}; what was in force stays", file=layout.channel_policy(name))
         for name, problems in accept(world, world.proposals, now)[1].items()
     )
+
+
+def problems(seen: World, everything: World, now: datetime) -> tuple[SpecError, ...]:
+    """Return all that is wrong in files that people write: what was left out, and what has no effect.
+
+    ``seen`` may hold less than ``everything``: the data planes that somebody may see.
+    """
+    return (*seen.problems, *refused_policies(everything, now), *unused_values(seen))
 
 
 def _feeder_problems(world: World, channel: Channel) -> Iterator[str]:

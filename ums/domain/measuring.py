@@ -14,7 +14,7 @@ from ums.domain.channels import Channel
 from ums.domain.errors import UmsError
 from ums.domain.fleet import BundleState, DataPlane, Health
 from ums.domain.gates import ask_gates
-from ums.domain.linting import refused_policies
+from ums.domain.linting import problems
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import IN_FLIGHT, Pace, Progress, Rollout, RolloutStatus, is_taken
 from ums.domain.world import World
@@ -234,9 +234,7 @@ def _wanted(world: World, channel: Channel) -> dict[ReleaseName, bool]:
 
 
 def _rest(world: World, now: datetime) -> Iterator[Measurement]:
-    problems = len(world.problems) + len(refused_policies(world, now))
+    wrong = len(problems(world, world, now))
     freezes = sum(each.given.active(now) for each in world.freezes)
-    yield Family(
-        "ums_problems", "Files of the release repo that are left out because they are wrong.", (), {(): problems}
-    )
+    yield Family("ums_problems", "Files of the release repo that are left out because they are wrong.", (), {(): wrong})
     yield Family("ums_freezes_active", "Freezes in force.", (), {(): freezes})

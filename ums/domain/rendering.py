@@ -23,7 +23,7 @@ from ums.domain.release import Component, Release
 from ums.domain.version import Version
 from ums.domain.world import Content, CopyOf, Document, FleetSettings, Shape, World
 
-RENDERER = 2
+RENDERER = 3
 """Recorded with each release; raise it when the objects of a component would come out differently."""
 
 NAMESPACE = "ums-system"
@@ -42,10 +42,18 @@ RELEASE_ANNOTATION = "ums/release"
 REMOVING_ANNOTATION = "ums/removing"
 PDP_ANNOTATION = "ums/pdp"
 """Of the namespace: whose cluster it is."""
+SEALED_ANNOTATION = "ums/sealed"
+"""Of the namespace: the cluster takes no values that a registration brings."""
+OWNER_VALUES = "ums-values-"
+"""What the ConfigMap and the Secret begin with in which the cluster's owner keeps values; the HelmRelease's name ends
+them."""
+OWNER_VALUES_KEY = "values.yaml"
 PRUNE_ANNOTATION = "kustomize.toolkit.fluxcd.io/prune"
 WRAPPER_LABEL = "ums/wrapper"
 
 KUSTOMIZATION = "kustomize.toolkit.fluxcd.io/v1"
+KUSTOMIZE = "kustomize.config.k8s.io/v1beta1"
+"""Of the lists that kustomize builds; Flux's own kind is another."""
 HELM_RELEASE = "helm.toolkit.fluxcd.io/v2"
 SOURCE_API = "source.toolkit.fluxcd.io/v1"
 
@@ -129,7 +137,35 @@ def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict
             "install": {"createNamespace": True, "crds": "CreateReplace", "strategy": retry},
             "upgrade": {"crds": "CreateReplace", "strategy": retry},
             "driftDetection": {"mode": "enabled"},
+            "valuesFrom": [
+                {
+                    "kind": kind,
+                    "name": f"{OWNER_VALUES}{name.object_name}",
+                    "valuesKey": OWNER_VALUES_KEY,
+                    "optional": True,
+                }
+                for kind in ("ConfigMap", "Secret")
+            ],
         },
+    }
+
+
+def render_values(name: ComponentName, values: str) -> dict[str, Any]:
+    """Return what kustomize makes of a component's objects and a data plane's own values, given as JSON.
+
+    A JSON patch, for it takes a value as it is: to a merge, ``null`` and ``$patch`` would be instructions.
+    """
+    group, _, version = HELM_RELEASE.partition("/")
+    return {
+        "apiVersion": KUSTOMIZE,
+        "kind": "Kustomization",
+        "resources": ["objects.yaml"],
+        "patches": [
+            {
+                "target": {"group": group, "version": version, "kind": "HelmRelease", "name": name.object_name},
+                "patch": f'[{{"op":"add","path":"/spec/values","value":{values}}}]',
+            }
+        ],
     }
 
 
@@ -163,7 +199,7 @@ def render_wrapper(
             "interval": duration_text(settings.interval),
             "retryInterval": duration_text(settings.interval),
             "timeout": duration_text(component.timeout + _GRACE),
-            "path": f"./{layout.plane_component(pdp, name, release.version)}",
+            "path": f"./{layout.plane_component(pdp, name, release.version, state.values.get(component.name, ''))}",
             "prune": True,
             "serviceAccountName": ROOT,
             "sourceRef": {"kind": "GitRepository", "name": SOURCE},
@@ -215,7 +251,7 @@ def _state(pdp: PDPName, desired: Desired, releases: str) -> dict[str, Any]:
 
 
 def _releases(desired: Desired) -> str:
-    return canonical_json({bundle: state.to_dict() for bundle, state in desired.bundles.items()}).decode()
+    return canonical_json({bundle: state.to_state() for bundle, state in desired.bundles.items()}).decode()
 
 
 def offer(world: World, pdp: PDPName, bundles: Mapping[str, BundleState], *, serial: int, now: datetime) -> Desired:
@@ -256,7 +292,7 @@ def render_planes(world: World, offers: Mapping[PDPName, Desired]) -> dict[str, 
 
 def _key(desired: Desired | None) -> tuple[object, ...]:
     return tuple(
-        (bundle, state.release, tuple(state.components.items()), state.removing)
+        (bundle, state.release, tuple(state.components.items()), state.removing, tuple(state.values.items()))
         for bundle, state in (sorted(desired.bundles.items()) if desired else ())
     )
 
@@ -295,26 +331,30 @@ def _render_folder(world: World, pdp: PDPName, before: Desired | None, desired: 
     folder = _Folder()
     start = len(layout.plane_folder(pdp))
 
-    def add_objects(name: ComponentName, version: Version) -> None:
+    def add_objects(name: ComponentName, version: Version, values: str) -> None:
         source = layout.catalog_objects(name.bundle, version, name.component)
-        folder.shared[layout.plane_objects(pdp, name, version)[start:]] = CopyOf(source)
+        folder.shared[layout.plane_objects(pdp, name, version, values)[start:]] = CopyOf(source)
+        if values:
+            made = Document(render_values(name, values))
+            folder.shared[layout.plane_values(pdp, name, version, values)[start:]] = made
 
     for bundle, state in before.bundles.items() if before else ():
         for name, release in components_of(world, bundle, state):
-            add_objects(ComponentName(bundle, name), release.version)
+            add_objects(ComponentName(bundle, name), release.version, state.values.get(name, ""))
     for bundle, state in sorted(desired.bundles.items()):
         for name, release in components_of(world, bundle, state):
             component = release.component(name)
             assert component is not None  # noqa: S101 - components_of checked it
             full_name = ComponentName(bundle, name)
+            values = state.values.get(name, "")
             wrapper = render_wrapper(pdp, release, component, state, world.settings)
             folder.wrappers[layout.plane_wrapper(pdp, full_name)[start:]] = (
                 Document(wrapper, shape=Shape((("spec", "path"),))),
-                layout.plane_component(pdp, full_name, release.version)[start:],
+                layout.plane_component(pdp, full_name, release.version, values)[start:],
             )
-            add_objects(full_name, release.version)
+            add_objects(full_name, release.version, values)
     listed = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "apiVersion": KUSTOMIZE,
         "kind": "Kustomization",
         "resources": sorted(["state.yaml", *folder.wrappers]),
     }

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ums.domain.errors import StorageError, UmsError
 from ums.domain.instants import duration_text
-from ums.domain.linting import refused_policies
+from ums.domain.linting import problems
 from ums.domain.names import PDPName
 from ums.ports import Clock, Disk, ReleaseRepo, Store
 
@@ -110,7 +110,7 @@ class CheckHealth:
         except UmsError as error:
             return (Check("release-repo", Status.FAIL, error.message),)
         read = Check("release-repo", Status.PASS, f"main is at {world.base.main[:12]}")
-        wrong = len(world.problems) + len(refused_policies(world, self.clock.now()))
+        wrong = len(problems(world, world, self.clock.now()))
         if not wrong:
             return (read,)
         return (

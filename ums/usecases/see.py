@@ -17,7 +17,7 @@ from ums.domain.fleet import Cluster, HealthChange
 from ums.domain.gates import Gate, ask_gates
 from ums.domain.hiding import hide
 from ums.domain.identity import Identity
-from ums.domain.linting import refused_policies
+from ums.domain.linting import problems
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.world import FleetSettings, LogEntry, World
@@ -70,8 +70,8 @@ class Sight:
         return ask_gates(self._everything, found, name, self.now, expedite=expedite, verified=verified)
 
     def problems(self) -> list[str]:
-        """Return which files count for nothing, and why."""
-        return [str(each) for each in (*self.world.problems, *refused_policies(self._everything, self.now))]
+        """Return which files, or what in them, counts for nothing, and why."""
+        return [str(each) for each in problems(self.world, self._everything, self.now)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,14 @@ VERSION = Version("1.4.2-rc.1")
         (layout.plane_wrapper(PDP, NAME), "pdps/acme/prod/platform-cilium.yaml"),
         (layout.plane_component(PDP, NAME, VERSION), "pdps/acme/prod/platform/cilium/1.4.2-rc.1"),
         (layout.plane_objects(PDP, NAME, VERSION), "pdps/acme/prod/platform/cilium/1.4.2-rc.1/objects.yaml"),
+        (
+            layout.plane_objects(PDP, NAME, VERSION, "{}"),
+            "pdps/acme/prod/platform/cilium/values-44136fa355b3678a/1.4.2-rc.1/objects.yaml",
+        ),
+        (
+            layout.plane_values(PDP, NAME, VERSION, "{}"),
+            "pdps/acme/prod/platform/cilium/values-44136fa355b3678a/1.4.2-rc.1/kustomization.yaml",
+        ),
     ],
 )
 def test_every_path_is_where_the_design_puts_it(path: str, expected: str) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.unit.domain.test_values import VALUES as JSON_VALUES
 from tests.unit.domain.worlds import NOW, PROD, make_component, make_release, make_world, settle
-from ums.adapters._release_files import to_bytes
+from ums.adapters._release_files import desired_from_state, to_bytes
 from ums.adapters._yaml import dump
+from ums.domain import layout
 from ums.domain.bundle import ComponentKind
 from ums.domain.canonical import canonical_json
 from ums.domain.errors import NotFoundError
 from ums.domain.fleet import BundleState, DataPlane, Desired, Registration
-from ums.domain.names import PDPName
+from ums.domain.names import ComponentName, PDPName
 from ums.domain.oci import Repository
 from ums.domain.release import Component
 from ums.domain.rendering import (
@@ -27,8 +33,10 @@ from ums.domain.rendering import (
     render_plane,
     render_planes,
     render_state,
+    render_values,
     render_wrapper,
 )
+from ums.domain.values import values_text
 from ums.domain.version import Version
 from ums.domain.world import CopyOf, Document, FleetSettings
 
@@ -94,6 +102,16 @@ def test_manifests_are_applied_from_their_own_artifact() -> None:
     assert applier["metadata"]["name"] != wrapper(MANIFESTS)["metadata"]["name"]
     assert applier["spec"]["sourceRef"] == {"kind": "OCIRepository", "name": source["metadata"]["name"]}
     assert (applier["spec"]["wait"], applier["spec"]["prune"]) == (True, True)
+
+
+def test_a_chart_reads_what_its_cluster_s_owner_keeps() -> None:
+    """If it is there: under a name that says for what, in a ConfigMap and then a Secret, which wins."""
+    _, release = render_objects("platform", CHART, SETTINGS)
+    assert [(each["kind"], each["name"], each["optional"]) for each in release["spec"]["valuesFrom"]] == [
+        ("ConfigMap", "ums-values-platform-cilium", True),
+        ("Secret", "ums-values-platform-cilium", True),
+    ]
+    assert "values" not in release["spec"]
 
 
 @pytest.mark.parametrize("component", [CHART, MANIFESTS], ids=["chart", "manifests"])
@@ -230,6 +248,84 @@ def test_rendered_together_is_rendered_alone() -> None:
     for path, content in (*together.items(), *later.items()):
         if isinstance(content, Document):
             assert to_bytes(content, None, path) == dump(content.data)
+
+
+VALUES = '{"hubble":{"enabled":true}}'
+VALUED = replace(STATE, values={"cilium": VALUES})
+
+
+def test_values_stand_beside_the_objects_of_their_component_alone() -> None:
+    """The objects stay the catalog's; a patch adds the values, in a folder that no other values share."""
+    world = make_world([FIRST])
+    files = render_plane(world, PROD, offer(world, PROD, {"platform": VALUED}, serial=1, now=NOW))
+    without = render_plane(world, PROD, offer(world, PROD, {"platform": STATE}, serial=1, now=NOW))
+    path = document(files, "pdps/acme/prod/platform-cilium.yaml")["spec"]["path"].removeprefix("./")
+    assert files[f"{path}/objects.yaml"] == CopyOf("catalog/platform/1.0.0/objects/cilium.yaml")
+    listed = document(files, f"{path}/kustomization.yaml")
+    assert listed["resources"] == ["objects.yaml"]
+    (patch,) = listed["patches"]
+    assert (patch["target"]["kind"], patch["target"]["name"]) == ("HelmRelease", "platform-cilium")
+    assert json.loads(patch["patch"]) == [{"op": "add", "path": "/spec/values", "value": json.loads(VALUES)}]
+    assert path not in {each.rpartition("/")[0] for each in without}
+    assert {each for each in files if "gateway" in each} == {each for each in without if "gateway" in each}
+
+
+@given(values=JSON_VALUES)
+def test_values_are_data_whatever_they_are(values: dict[str, Any]) -> None:
+    """Read again from the file that Flux gets, they are what was registered: no key or text is an instruction."""
+    made = dump(render_values(ComponentName("platform", "cilium"), values_text(values)))
+    (patch,) = yaml.safe_load(made)["patches"]
+    assert json.loads(patch["patch"]) == [{"op": "add", "path": "/spec/values", "value": values}]
+    assert patch["patch"].startswith("[{"), "kustomize takes it for a JSON patch, which is no merge"
+
+
+@given(values=st.dictionaries(st.sampled_from(["cilium", "gateway"]), JSON_VALUES), serial=st.integers(1, 2**40))
+def test_without_values_a_tree_is_as_it_ever_was(values: dict[str, Any], serial: int) -> None:
+    """Only what has values has other files, and equal values give equal trees."""
+    world = make_world([FIRST])
+    valued = replace(STATE, values={name: values_text(each) for name, each in values.items()})
+    plain, own, again = (
+        render_plane(world, PROD, offer(world, PROD, {"platform": state}, serial=serial, now=NOW))
+        for state in (STATE, valued, replace(valued, values={name: valued.values[name] for name in sorted(values)}))
+    )
+    assert own == again
+    changed = {path for path in {*plain, *own} if plain.get(path) != own.get(path)}
+    assert bool(changed) == bool(values)
+    assert all(any(name in path for name in values) or path.endswith("/state.yaml") for path in changed)
+
+
+def test_other_values_leave_the_folder_of_those_before_for_one_state() -> None:
+    """As with another release: a wrapper that is not up to date yet must find what it reads."""
+    world = settle(make_world([FIRST], promoted=["1.0.0"]))
+    first = offer(world, PROD, {"platform": VALUED}, serial=1, now=NOW)
+    world = world.with_plane(replace(world.plane(PROD), desired=first))
+    files = render_plane(world, PROD, offer(world, PROD, {"platform": STATE}, serial=2, now=NOW))
+    assert layout.plane_values(PROD, ComponentName("platform", "cilium"), Version("1.0.0"), VALUES) in files
+    assert document(files, "pdps/acme/prod/platform-cilium.yaml")["spec"]["path"] == (
+        "./pdps/acme/prod/platform/cilium/1.0.0"
+    )
+
+
+def test_data_planes_with_values_are_rendered_together_as_alone() -> None:
+    """Who shares a state shares a folder, and values are part of the state."""
+    world = make_world([FIRST])
+    names = [PROD, PDPName("acme", "one"), PDPName("acme", "two")]
+    for name in names[1:]:
+        world = world.with_plane(DataPlane(Registration(name, "stable", ("platform",))))
+    states = [VALUED, STATE, replace(STATE, values={"cilium": '{"a":1}'})]
+    offers = {
+        name: offer(world, name, {"platform": state}, serial=1, now=NOW)
+        for name, state in zip(names, states, strict=True)
+    }
+    together = render_planes(world, offers)
+    assert together == {path: each for pdp in offers for path, each in render_plane(world, pdp, offers[pdp]).items()}
+
+
+def test_an_offer_is_read_with_its_values() -> None:
+    """What was offered is known, whatever the registration says by now."""
+    desired = Desired(7, "stable", NOW, NOW + timedelta(days=7), {"platform": VALUED})
+    found = desired_from_state(yaml.safe_load(dump(render_state(PROD, desired))))
+    assert found.bundles["platform"].values == VALUED.values
 
 
 def document(files: Mapping[str, object], path: str) -> Mapping[str, Any]:
