@@ -15,11 +15,14 @@ from ums.domain.rendering import (
     HELM_RELEASE,
     KUSTOMIZATION,
     NAMESPACE,
+    OWNER_VALUES,
+    OWNER_VALUES_KEY,
     PDP_ANNOTATION,
     REGISTRY_LOGIN,
     RELEASE_KEYS,
     REMOVING_ANNOTATION,
     ROOT,
+    SEALED_ANNOTATION,
     SOURCE,
     SOURCE_API,
     STATE,
@@ -47,6 +50,20 @@ _NOW = "object.metadata.managedFields.exists(m, "
 """The newest ``managedFields`` time is the API server's own time of this very write."""
 _PDP = f"namespaceObject.metadata.annotations['{PDP_ANNOTATION}']"
 """Whose cluster it is. Where nobody says so, the expression fails, and so does the request."""
+_SEALED = (
+    "has(namespaceObject.metadata.annotations)"
+    f" && '{SEALED_ANNOTATION}' in namespaceObject.metadata.annotations"
+    f" && namespaceObject.metadata.annotations['{SEALED_ANNOTATION}'] != 'false'"
+)
+"""Whether it takes no values from a registration. What is written there and is not ``false`` seals it."""
+_OWNER_VALUES = (
+    "has(object.spec.valuesFrom) && object.spec.valuesFrom.size() == 2"
+    " && object.spec.valuesFrom[0].kind == 'ConfigMap' && object.spec.valuesFrom[1].kind == 'Secret'"
+    f" && object.spec.valuesFrom.all(v, v.name == '{OWNER_VALUES}' + object.metadata.name"
+    f" && has(v.valuesKey) && v.valuesKey == '{OWNER_VALUES_KEY}' && has(v.optional) && v.optional"
+    " && !has(v.targetPath) && !has(v.literal))"
+)
+"""What every HelmRelease of ours has: were it optional, whoever has the state key could drop what the owner gave."""
 
 
 def _rule(message: str, expression: str) -> dict[str, str]:
@@ -122,12 +139,22 @@ def _rules(settings: FleetSettings) -> list[dict[str, str]]:
             ),
         ),
         _rule(
-            "a HelmRelease may not change what was signed: no values, post-renderers, other cluster or account",
+            "a HelmRelease may not change what was signed: no post-renderers, other cluster or account",
             _for(
                 "helmreleases",
-                _absent("values", "valuesFrom", "postRenderers", "kubeConfig", "serviceAccountName", "suspend")
+                _absent("postRenderers", "kubeConfig", "serviceAccountName", "suspend")
                 + " && (!has(object.spec.commonMetadata))",
             ),
+        ),
+        _rule(
+            f"a HelmRelease must read its values from {OWNER_VALUES}<its name>, which the cluster's owner may keep, and"
+            " from nowhere else",
+            _for("helmreleases", _OWNER_VALUES),
+        ),
+        _rule(
+            "this cluster is sealed: a HelmRelease may bring no values, its owner alone gives them, in ConfigMap or"
+            f" Secret {OWNER_VALUES}<its name>",
+            _for("helmreleases", f"!has(object.spec.values) || !({_SEALED})"),
         ),
         _rule(
             f"a Kustomization must read this data plane's folder as {ROOT}, or an OCIRepository as it is",

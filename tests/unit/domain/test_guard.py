@@ -45,7 +45,9 @@ def forbidden_fields(resource: str, settings: FleetSettings = SETTINGS) -> set[s
     """Return the fields of a spec that the policy wants absent."""
     about = [rule["expression"] for rule in rules(settings=settings) if f"!= '{resource}'" in rule["expression"]]
     found = {name for text in about for name in re.findall(r"!has\(object\.spec\.([a-zA-Z.]+)\)", text)}
-    return found - {"secretRef", "provider", "force", "serviceAccountName", "sourceRef.namespace", "chartRef.namespace"}
+    # Each of these may be there on a condition.
+    conditional = {"secretRef", "provider", "force", "sourceRef.namespace", "chartRef.namespace", "values"}
+    return found - {*conditional, "serviceAccountName"}
 
 
 def rendered() -> list[dict[str, Any]]:
@@ -124,8 +126,6 @@ def test_what_we_render_has_no_field_that_the_guard_refuses(made: dict[str, Any]
         ("ocirepositories", "certSecretRef"),
         ("ocirepositories", "suspend"),
         ("ocirepositories", "insecure"),
-        ("helmreleases", "values"),
-        ("helmreleases", "valuesFrom"),
         ("helmreleases", "postRenderers"),
         ("helmreleases", "kubeConfig"),
         ("helmreleases", "suspend"),
@@ -162,6 +162,29 @@ def test_a_guard_is_the_same_everywhere_and_reads_whose_cluster_it_is() -> None:
     assert f"object.data.pdp == {whose}" in text
     assert f"object.spec.path.startsWith('./pdps/' + {whose} + '/')" in text
     assert "!object.spec.path.contains('..')" in text
+
+
+def test_a_release_reads_the_owner_s_values_and_nobody_else_s() -> None:
+    """In the form that we render, which is demanded: whoever could leave it out could drop what the owner gave."""
+    (rule,) = [rule["expression"] for rule in rules() if "valuesFrom" in rule["expression"]]
+    (made,) = [each for each in rendered() if each["kind"] == "HelmRelease"]
+    first, second = made["spec"]["valuesFrom"]
+    for number, found in enumerate((first, second)):
+        assert f"object.spec.valuesFrom[{number}].kind == '{found['kind']}'" in rule
+        assert found["name"] == f"ums-values-{made['metadata']['name']}"
+        assert found["optional"] is True
+        assert f"v.valuesKey == '{found['valuesKey']}'" in rule
+        assert found.keys() == {"kind", "name", "valuesKey", "optional"}
+    assert "has(object.spec.valuesFrom) && object.spec.valuesFrom.size() == 2" in rule
+    assert "v.name == 'ums-values-' + object.metadata.name" in rule
+    assert "v.optional && !has(v.targetPath) && !has(v.literal)" in rule
+
+
+def test_a_sealed_cluster_takes_no_values_by_git() -> None:
+    """It is sealed by whatever its namespace says but ``false``: a slip closes."""
+    (rule,) = [rule["expression"] for rule in rules() if "object.spec.values)" in rule["expression"]]
+    assert "!has(object.spec.values) || !(has(namespaceObject.metadata.annotations)" in rule
+    assert "namespaceObject.metadata.annotations['ums/sealed'] != 'false'" in rule
 
 
 def test_the_state_we_render_has_every_member_that_the_rules_read() -> None:
