@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from ums.domain import layout
-from ums.domain.errors import ConflictError
-from ums.domain.fleet import Desired
+from ums.domain.composing import OPERATOR
+from ums.domain.errors import ConflictError, Reason, RefusedError
+from ums.domain.fleet import DataPlane, Desired, Facts
 from ums.domain.guard import render_account
 from ums.domain.instants import duration_text
 from ums.domain.names import PDPName
@@ -19,6 +21,7 @@ from ums.domain.rendering import (
     PDP_ANNOTATION,
     REGISTRY_LOGIN,
     ROOT,
+    SEALED_ANNOTATION,
     SOURCE,
     SOURCE_API,
     STATE_KEYS,
@@ -28,6 +31,7 @@ from ums.domain.rendering import (
 from ums.domain.reporter import REPORTER, render_reporter
 from ums.domain.trust import TRUST
 from ums.domain.trusting import number_of, render_trust
+from ums.domain.version import Version
 from ums.domain.world import FleetSettings, Topology, World
 
 _NOTIFICATION = "notification.toolkit.fluxcd.io/v1beta3"
@@ -35,6 +39,62 @@ _GIT_LOGIN = "ums-git"
 HOST_LOGIN = "ums-git-host"
 """The Secret with a login at the Git host, which the owner of the cluster makes."""
 _EVENTS = "ums-events"
+
+
+NEEDED = Facts(kubernetes=Version("1.30.0"), flux=Version("2.9.0"))
+"""What a cluster must have: ValidatingAdmissionPolicy v1 with the API server's clock in it; controllers that
+understand our signatures and health checks."""
+_PRODUCTS = {
+    "kubernetes": ("Kubernetes", "on an older one there is no guard"),
+    "flux": ("Flux", "an older one does not understand what it is given"),
+}
+HAS_GUARD = "kubectl explain validatingadmissionpolicies --api-version=admissionregistration.k8s.io/v1"
+"""A command that fails in a cluster which is too old for the guard."""
+
+
+def how_to_apply(path: str) -> str:
+    """Return the command that applies a bootstrap file, and does not begin where there would be no guard."""
+    return f"{HAS_GUARD} >/dev/null && kubectl apply -f {shlex.quote(path)}"
+
+
+def preamble(pdp: PDPName, path: str) -> tuple[str, ...]:
+    """Return what whoever applies the objects must know before, line by line."""
+    return (
+        f"Connects the cluster of {pdp}. It contains secrets.",
+        f"It needs Kubernetes >= {NEEDED.kubernetes} and Flux >= {NEEDED.flux}: see kubectl version, flux version.",
+        "On an older Kubernetes kubectl would report an error for the guard, leave it out, and apply all the rest:",
+        "whoever has the state key could do as they like there. This applies nothing where there is no guard:",
+        f"  {how_to_apply(path)}",
+        "If kubectl reports an error about a ValidatingAdmissionPolicy all the same, take it back:",
+        f"  kubectl -n {NAMESPACE} delete kustomization.{KUSTOMIZATION.partition('/')[0]}/{ROOT}",
+    )
+
+
+def check_cluster(plane: DataPlane) -> None:
+    """Check that a cluster takes what bootstrap brings, as far as it is known what it is.
+
+    The newer of what was registered and what was reported counts: a report may be of the cluster before its upgrade.
+
+    Raises:
+        RefusedError: it is too old: the guard would not be there, or Flux would not understand its objects.
+
+    """
+    against = []
+    for name, (product, why) in _PRODUCTS.items():
+        known = [getattr(each, name) for each in (plane.registration.facts, plane.reported_facts)]
+        found = max((each for each in known if each is not None), default=None)
+        needed = getattr(NEEDED, name)
+        if found is not None and found < needed:
+            text = f"its cluster has {product} {found}, and needs {needed} or newer: {why}"
+            who = f"{OPERATOR}: upgrade it; if it is newer meanwhile, ums pdp set {plane.name} --{name} VERSION"
+            against.append(Reason(f"requires-{name}", text, None, who))
+    if against:
+        raise RefusedError(
+            f"{plane.name} cannot be connected: its cluster is too old",
+            tuple(against),
+            hint=f"upgrade the cluster; if it is newer meanwhile, say so: ums pdp set {plane.name} "
+            + " ".join(f"--{each.code.removeprefix('requires-')} VERSION" for each in against),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +121,11 @@ def render_bootstrap(
     topology: Topology | None = None,
     host: str = "",
     reporter: str | None = None,
+    sealed: bool = False,
 ) -> list[dict[str, Any]]:
     """Return every object, in the order to apply them; the reporter's too where ``reporter`` is its image.
+
+    The cluster is ``sealed`` also where its registration says so; it takes no values from Git then.
 
     ``topology`` is the fleet's unless given. ``host`` is the URL of the Git host that the release repo is pushed to:
     who shares it follows it there, with a login that its owner gives (Secret ``ums-git-host``), and not one of ours.
@@ -71,10 +134,17 @@ def render_bootstrap(
 
     Raises:
         InvalidInputError: ``reporter`` is no image.
-        ConflictError: it shall follow what its credential does not open.
+        ConflictError: it shall follow what its credential does not open, or be sealed while it has values.
 
     """
-    settings = world.settings
+    settings, annotations = world.settings, {PDP_ANNOTATION: str(pdp)}
+    if sealed or world.plane(pdp).registration.sealed:
+        if any(state.values for state in desired.bundles.values()) or world.plane(pdp).registration.values:
+            raise ConflictError(
+                f"{pdp} cannot be sealed: its registration has values, which its cluster would refuse",
+                hint=f"leave them to the cluster's owner, then: ums pdp set {pdp} --no-values",
+            )
+        annotations[SEALED_ANNOTATION] = "true"
     # What the state says that it has: the next release of the bundle is signed with a key of this one.
     trust = desired.bundles[TRUST].release if TRUST in desired.bundles else None
     interval = duration_text(settings.interval)
@@ -82,7 +152,7 @@ def render_bootstrap(
         {
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {"name": NAMESPACE, "annotations": {PDP_ANNOTATION: str(pdp)}},
+            "metadata": {"name": NAMESPACE, "annotations": annotations},
         },
         *render_account(),
         *render_trust(world.trusted_by(trust), settings, number_of(trust)),

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from ums.domain import layout
-from ums.domain.bootstrapping import render_bootstrap
+from ums.domain.bootstrapping import check_cluster, render_bootstrap
 from ums.domain.errors import ConflictError, NotFoundError
 from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
 from ums.domain.security_log import SecurityKind
+from ums.domain.tailoring import require_charts
 from ums.domain.world import Document, Topology, World
 from ums.ports import CredentialSource
 from ums.usecases.record import Change, Outcome, Record
@@ -47,6 +48,7 @@ class AddDataPlane:
         Raises:
             ForbiddenError: the identity may not register.
             NotFoundError: there is no such channel.
+            InvalidInputError: it has values for what is no chart.
             ConflictError: the name is taken by another registration.
 
         """
@@ -62,6 +64,7 @@ class AddDataPlane:
                     f"{registration.name} is registered already, in channel {known.registration.channel}",
                     hint=f"edit {layout.fleet_registration(registration.name)} in the release repo",
                 )
+            require_charts(world, registration)
             return Change(
                 world.with_plane(DataPlane(registration, retired=world.retired.get(registration.name))),
                 {layout.fleet_registration(registration.name): Document(registration.to_dict(), _SCHEMA_HINT)},
@@ -88,7 +91,13 @@ class BootstrapDataPlane:
     """URL of the Git host that the release repo is pushed to."""
 
     def __call__(
-        self, pdp: PDPName, *, by: Identity, topology: Topology | None = None, reporter: str | None = None
+        self,
+        pdp: PDPName,
+        *,
+        by: Identity,
+        topology: Topology | None = None,
+        reporter: str | None = None,
+        sealed: bool = False,
     ) -> list[dict[str, Any]]:
         """Return the objects, in the order to apply them. They contain secrets.
 
@@ -97,10 +106,12 @@ class BootstrapDataPlane:
             by: who asks.
             topology: what its cluster follows; the fleet's unless given.
             reporter: image of the reporter, where there is to be one.
+            sealed: the cluster is to take no values from Git, even if its registration does not say so.
 
         Raises:
             InvalidInputError: ``reporter`` is no image.
-            ConflictError: it shall follow what its credential does not open.
+            ConflictError: it shall follow what its credential does not open, or be sealed while it has values.
+            RefusedError: its cluster is known to be too old.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
             UnavailableError, StorageError: that they were shown could not be kept, so they are not.
@@ -111,10 +122,18 @@ class BootstrapDataPlane:
         plane = world.plane(pdp)
         if plane.desired is None:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
+        check_cluster(plane)
         generation = plane.generation
         credentials = self.credentials.credentials(pdp, generation=generation)
         objects = render_bootstrap(
-            world, pdp, plane.desired, credentials, topology=topology, host=self.host, reporter=reporter
+            world,
+            pdp,
+            plane.desired,
+            credentials,
+            topology=topology,
+            host=self.host,
+            reporter=reporter,
+            sealed=sealed,
         )
         with self.security.recording(
             SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation

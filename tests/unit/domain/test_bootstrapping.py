@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, make_release, make_world
-from ums.domain.bootstrapping import Credentials, render_bootstrap
-from ums.domain.errors import ConflictError, InvalidInputError
+from ums.domain.bootstrapping import Credentials, check_cluster, how_to_apply, preamble, render_bootstrap
+from ums.domain.errors import ConflictError, InvalidInputError, RefusedError
+from ums.domain.fleet import DataPlane, Facts, Registration
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_state
 from ums.domain.reporter import render_reporter
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory, TrustPolicy
+from ums.domain.version import Version
 from ums.domain.world import Topology, World
 
 CREDENTIALS = Credentials("acme/prod", "a-password", "an-event-key")
@@ -169,6 +171,70 @@ def test_who_shares_the_release_repo_at_a_host_brings_a_login_of_its_own() -> No
     )
     followed = find(render_bootstrap(world, PROD, desired, CREDENTIALS, host=host), "GitRepository", "ums")["spec"]
     assert followed["ref"] == {"branch": "view"}, "views stay with the service"
+
+
+def sealing(sealed: bool, registration: Registration) -> dict[str, str]:  # noqa: FBT001 - of a table
+    """Return what the namespace says."""
+    world = make_trusting_world()
+    world = world.with_plane(replace(world.plane(PROD), registration=registration))
+    desired = offer(world, PROD, {}, serial=5, now=NOW)
+    objects = render_bootstrap(world, PROD, desired, CREDENTIALS, sealed=sealed)
+    found: dict[str, str] = find(objects, "Namespace", "ums-system")["metadata"]["annotations"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "registered", "says"), [(False, False, None), (True, False, "true"), (False, True, "true")]
+)
+def test_a_cluster_is_sealed_where_anybody_wants_it(*, asked: bool, registered: bool, says: str | None) -> None:
+    """A registration that says so keeps it sealed, whoever forgets to ask for it the next time."""
+    registration = Registration(PROD, "stable", ("platform",), sealed=registered)
+    assert sealing(asked, registration).get("ums/sealed") == says
+
+
+def test_what_has_values_cannot_be_sealed() -> None:
+    """Its cluster would refuse all of its states."""
+    registration = Registration(PROD, "stable", ("platform",), values={"platform": {"cilium": {"a": 1}}})
+    assert sealing(False, registration) == {"ums/pdp": "acme/prod"}  # noqa: FBT003 - not sealed
+    with pytest.raises(ConflictError, match="cannot be sealed") as refused:
+        sealing(True, registration)  # noqa: FBT003 - sealed
+    assert "--no-values" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("registered", "reported", "old"),
+    [
+        (Facts(), Facts(), []),
+        (Facts(Version("1.30.0"), Version("2.9.0")), Facts(), []),
+        (Facts(Version("1.36.2")), Facts(), []),
+        (Facts(Version("1.29.9"), Version("2.9.0")), Facts(), ["kubernetes"]),
+        (Facts(flux=Version("2.8.3")), Facts(), ["flux"]),
+        (Facts(), Facts(Version("1.29.9"), Version("2.8.3")), ["kubernetes", "flux"]),
+        (Facts(Version("1.31.0")), Facts(Version("1.29.9")), []),
+        (Facts(Version("1.29.0")), Facts(Version("1.31.0")), []),
+    ],
+)
+def test_a_cluster_that_is_known_to_be_too_old_is_refused(registered: Facts, reported: Facts, old: list[str]) -> None:
+    """All that is too old at once; the newest that anybody said counts, or an upgrade could never be told of."""
+    plane = DataPlane(Registration(PROD, "stable", ("platform",), facts=registered), reported_facts=reported)
+    if not old:
+        check_cluster(plane)
+        return
+    with pytest.raises(RefusedError) as refused:
+        check_cluster(plane)
+    assert [each.code for each in refused.value.reasons] == [f"requires-{name}" for name in old]
+    for name, reason in zip(old, refused.value.reasons, strict=True):
+        assert "and needs" in reason.message
+        assert f"ums pdp set acme/prod --{name} VERSION" in (reason.who_can_override or "")
+        assert f"--{name}" in refused.value.hint
+
+
+def test_whoever_applies_it_is_told_what_it_needs() -> None:
+    """And the command that begins with the question whether there can be a guard."""
+    text = "\n".join(preamble(PROD, "my plane.yaml"))
+    assert "Kubernetes >= 1.30.0 and Flux >= 2.9.0" in text
+    assert how_to_apply("my plane.yaml").endswith(" && kubectl apply -f 'my plane.yaml'")
+    assert how_to_apply("my plane.yaml") in text
 
 
 def test_events_come_back_signed_and_about_our_objects_alone() -> None:

@@ -37,7 +37,7 @@ SAID = {
 def stage(tmp_path: Path) -> Stage:
     """Return a data plane whose registration knows its Flux, and an older Kubernetes than it has."""
     made = Stage(tmp_path)
-    made.add_plane(facts=Facts(Version("1.30.0"), Version("2.8.0")))
+    made.add_plane(facts=Facts(Version("1.30.0"), Version("2.9.1")))
     return made
 
 
@@ -65,14 +65,14 @@ def test_what_was_reported_beats_the_registration(stage: Stage, client: FlaskCli
     answer = send(stage, client, flux=None)
     assert (answer.status_code, answer.json) == (202, {"recorded": True})
     found = shown(stage, client)
-    assert found["facts"] == {"kubernetes": "1.34.1", "flux": "2.8.0"}
+    assert found["facts"] == {"kubernetes": "1.34.1", "flux": "2.9.1"}
     assert found["cluster"] == {
         "heard": "2026-11-23T12:00:00Z",
         "kubernetes": "1.34.1",
         "flux": None,
         "images": ["registry.example.com/a:1", "registry.example.com/b@sha256:2"],
     }
-    assert stage.services.record.world().plane(PROD).facts == Facts(Version("1.34.1"), Version("2.8.0"))
+    assert stage.services.record.world().plane(PROD).facts == Facts(Version("1.34.1"), Version("2.9.1"))
 
 
 def test_it_decides_what_a_data_plane_may_get(stage: Stage, client: FlaskClient) -> None:
