@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
 from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, edit, load, parsed_by, validate
@@ -50,6 +50,7 @@ from ums.domain.rendering import STATE_SHAPE, render_state
 from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, Trusted, TrustPolicy
+from ums.domain.values import check_values
 from ums.domain.version import Version
 from ums.domain.world import (
     Base,
@@ -173,6 +174,14 @@ class FactsModel(StrictModel):
     flux: Annotated[str, parsed_by(fact_version)] | None = Field(None, description="Version of its Flux.")
 
 
+def _checked_values(values: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    try:
+        check_values(values)
+    except InvalidInputError as error:
+        raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+    return values
+
+
 class RegistrationModel(StrictModel):
     """``fleet/<org>/<pdp>/registration.yaml``: a data plane."""
 
@@ -195,6 +204,19 @@ class RegistrationModel(StrictModel):
     )
     volunteer: bool = Field(default=False, description="It goes first.")
     facts: FactsModel = Field(default_factory=FactsModel, description="What is known of its cluster.")
+    values: Annotated[dict[Name, dict[Name, dict[str, Any]]], AfterValidator(_checked_values)] = Field(
+        default_factory=dict,
+        description="Helm values of its charts, by bundle and component. No secrets: they stand in Git.",
+    )
+    sealed: bool = Field(
+        default=False, description="Its cluster takes no values from here. It is bootstrap that tells the cluster."
+    )
+
+    @model_validator(mode="after")
+    def _takes_values(self) -> RegistrationModel:
+        if self.sealed and self.values:
+            raise ValueError("a sealed data plane has no values here; its cluster's owner keeps them")
+        return self
 
     def to_domain(self, name: PDPName) -> Registration:
         """Return the registration."""
@@ -211,6 +233,8 @@ class RegistrationModel(StrictModel):
             wariness=self.wariness,
             volunteer=self.volunteer,
             facts=Facts.parse(self.facts.kubernetes, self.facts.flux),
+            values=self.values,
+            sealed=self.sealed,
         )
 
 

@@ -414,8 +414,12 @@ def _known_path(problem: ErrorDetails) -> _Path:
 
 
 def _known_part(part: str | int) -> bool:
-    # Pydantic names the member of a union in the path, which is no field of the file.
-    return isinstance(part, int) or part[:1].islower() or part[:1] in {"*", "/"} or not part.isidentifier()
+    # Pydantic names the member of a union in the path, which is no field of the file, and says of what is a key.
+    return isinstance(part, int) or (part != "[key]" and _may_be_a_field(part))
+
+
+def _may_be_a_field(part: str) -> bool:
+    return part[:1].islower() or part[:1] in {"*", "/"} or not part.isidentifier()
 
 
 def _field_names(model: type[BaseModel]) -> list[str]:

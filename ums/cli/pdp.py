@@ -23,6 +23,7 @@ from ums.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import BinaryIO
 
     from ums.client import Client, shapes
     from ums.domain.names import PDPName
@@ -60,6 +61,18 @@ def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice(["security", "bugfix", "feature"]),
                 help="With --ask: a class that the owner agreed to beforehand; may be repeated.",
             ),
+            click.option(
+                "--values",
+                "values_file",
+                type=click.File("rb"),
+                metavar="FILE",
+                help="Its own Helm values, all of them: YAML by bundle and component; - is stdin. No secrets.",
+            ),
+            click.option(
+                "--sealed/--no-sealed",
+                default=None,
+                help="Whether its cluster is to take no such values; ums pdp bootstrap tells the cluster.",
+            ),
         )
     ):
         command = add_option(command)
@@ -67,9 +80,28 @@ def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _registration_body(options: dict[str, Any], labels: dict[str, str | None]) -> dict[str, Any]:
-    names = ("management", "kubernetes", "flux", "wariness", "volunteer", "ask")
+    names = ("management", "kubernetes", "flux", "wariness", "volunteer", "ask", "sealed")
     given = {name: options[name] for name in names}
-    return {**given, "labels": labels or None, "standingConsent": list(options["standing"]) or None}
+    values = _values(options["values_file"]) if options["values_file"] else None
+    return {**given, "labels": labels or None, "standingConsent": list(options["standing"]) or None, "values": values}
+
+
+def _values(file: BinaryIO) -> dict[str, Any]:
+    """Return values by bundle and component, as people wrote them.
+
+    Raises:
+        InvalidInputError: it is no YAML, or no mapping.
+
+    """
+    from ums.adapters._yaml import MAX_BYTES, load
+    from ums.domain.errors import InvalidInputError
+    from ums.domain.values import check_values
+
+    values = load(file.read(MAX_BYTES + 1), file.name)
+    if values is not None and not isinstance(values, dict):
+        raise InvalidInputError(f"{file.name} holds no values", hint="write <bundle>: {<component>: {<Helm values>}}")
+    check_values(values or {})  # what is no JSON could not even be sent
+    return values or {}
 
 
 @pdp.command()
@@ -89,6 +121,10 @@ def add(
     **options: Any,  # noqa: ANN401 - click's options
 ) -> None:
     """Register a data plane; ums pdp bootstrap then connects its cluster.
+
+    Its own values come over those that were signed with the charts, for this data plane alone. They stand in Git and
+    in its HelmReleases: what is secret belongs into a Secret ums-values-<bundle>-<component> in namespace ums-system,
+    key values.yaml, which the cluster's owner keeps, or a ConfigMap of that name.
 
     \b
     Examples:
@@ -112,6 +148,7 @@ def add(
 @click.option("--bundle", "bundles", multiple=True, help="All bundles to subscribe to; may be repeated.")
 @_registration
 @click.option("--unlabel", "unlabels", multiple=True, metavar="KEY", help="A label to remove; may be repeated.")
+@click.option("--no-values", is_flag=True, help="Remove all its own values.")
 @click.option("--reason", required=True, help="Why; it stands in the log.")
 @click.option("--yes", is_flag=True, help="Do not ask before the channel is switched.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing.")
@@ -130,10 +167,15 @@ def set_plane(
 
     On a terminal, what a switch of the channel would do is said first, and then asked.
 
+    --values replaces all values that it had, and applies at once, unless it is frozen. They stand in Git: see
+    ums pdp add --help for where secrets belong.
+
     \b
     Examples:
       ums pdp set acme/prod --channel candidate --reason "wants 1.2 early" --dry-run
       ums pdp set acme/prod --label tier=gold --kubernetes 1.35.1 --reason "cluster upgraded"
+      echo '{platform: {cilium: {hubble: {enabled: true}}}}' | ums pdp set acme/prod --values - --reason "wants hubble"
+      ums pdp set acme/prod --no-values --reason "hubble is on by default now"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import sys
 
@@ -143,6 +185,10 @@ def set_plane(
     plane, channel = PDPName.parse(name), options["channel"]
     body = {"channel": channel, "bundles": list(options["bundles"]) or None, "reason": reason, "dryRun": dry_run}
     body |= _registration_body(options, labels)
+    if options["no_values"]:
+        if options["values_file"]:
+            raise click.UsageError("give either --values or --no-values")
+        body["values"] = {}
     done = f"{name} follows {channel}" if channel else f"{name} changed"
     if channel and not yes and not dry_run and output == "table" and sys.stdin.isatty():
         _print_switch(client.change_plane(plane.org, plane.pdp, **{**body, "dryRun": True}), done, dry_run=True)
@@ -162,6 +208,8 @@ def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
             print_reason(reason)
     if not data["moves"] and not data["withheld"]:
         click.echo("  it has what its channel offers")
+    for serial in data["serials"].values():
+        click.echo(f"  {'it would be' if dry_run else 'it is'} offered state {serial}")
 
 
 @pdp.command("list")
@@ -250,6 +298,7 @@ def _print_history(data: shapes.History) -> None:
 )
 @click.option("--reporter", is_flag=True, help="With the CronJob that runs ums report every quarter of an hour.")
 @click.option("--reporter-image", help="Its image.  [default: <registry of the service>/ums:<its version>]")
+@click.option("--sealed", is_flag=True, help="The cluster is to take no values from Git; see ums pdp set --sealed.")
 @service_options
 def bootstrap(
     client: Client,
@@ -259,11 +308,13 @@ def bootstrap(
     topology: Literal["view", "shared"] | None,
     reporter: bool,
     reporter_image: str | None,
+    sealed: bool,
 ) -> None:
     """Write the one YAML that connects a cluster: kubectl apply -f it there, once.
 
     It holds the data plane's credentials, the public keys it trusts, the current state, the guard that keeps
-    a stolen state key from shipping code, and the Flux objects. It needs Flux >= 2.9 and Kubernetes >= 1.30.
+    a stolen state key from shipping code, and the Flux objects. It needs Flux >= 2.9 and Kubernetes >= 1.30: a cluster
+    that is known to be older is refused; for others the command is printed that applies nothing without the guard.
 
     \b
     Examples:
@@ -272,24 +323,31 @@ def bootstrap(
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import yaml
 
-    from ums.domain.bootstrapping import HOST_LOGIN
+    from ums.domain.bootstrapping import HOST_LOGIN, how_to_apply, preamble
     from ums.domain.names import PDPName
 
     plane = PDPName.parse(name)
     if reporter_image and not reporter:
         raise click.UsageError("--reporter-image is for --reporter")
-    wanted = reporter or None
     answer = client.get_bootstrap(
-        plane.org, plane.pdp, topology=topology, reporter=wanted, reporterImage=reporter_image
+        plane.org,
+        plane.pdp,
+        topology=topology,
+        reporter=reporter or None,
+        reporterImage=reporter_image,
+        sealed=sealed or None,
     )
     objects = answer["objects"]
-    text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
+    target = path or Path(f"{plane.org}-{plane.pdp}.yaml")
+    text = "".join(f"# {line}\n" for line in "\n".join(preamble(plane, str(target))).splitlines())
+    text += yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout:
         click.echo(text, nl=False)
         return
-    target = path or Path(f"{plane.org}-{plane.pdp}.yaml")
     write_private(target, text)
-    click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
+    click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}:")
+    click.echo(f"  {how_to_apply(str(target))}")
+    click.echo("It needs Flux >= 2.9 and Kubernetes >= 1.30: where the first command fails, there would be no guard.")
     if any(
         each["spec"].get("secretRef") == {"name": HOST_LOGIN} for each in objects if each["kind"] == "GitRepository"
     ):
@@ -463,18 +521,30 @@ def _print_plane(data: shapes.PlaneInFull) -> None:
     versions = f"Kubernetes {facts['kubernetes'] or 'unknown'}, Flux {facts['flux'] or 'unknown'}"
     seen = f"{len(cluster['images'])} images, heard {ago(cluster['heard'])}" if cluster else "as registered"
     click.echo(f"  cluster     {versions}  ({seen})")
+    if data["sealed"]:
+        click.echo("  sealed      its cluster takes no values from its registration, once it was bootstrapped so")
     rows = [
         (f"{bundle}/{component}", version, "other than the bundle's" if version != state["release"] else "")
         for bundle, state in (desired["bundles"] if desired else {}).items()
         for component, version in state["components"].items()
     ]
     print_table(("component", "from release", ""), rows, empty="  Nothing is offered to it yet.")
+    _print_values(data)
     _print_decisions(data)
     for each in data["withheld"]:
         for reason in each["reasons"]:
             click.echo(f"  not newer: {reason['message']}")
     if data["withheld"]:
         click.echo(f"  ums explain {data['pdp']} shows every check")
+
+
+def _print_values(data: shapes.PlaneInFull) -> None:
+    import yaml
+
+    if data["values"]:
+        click.echo("  values of its own, by bundle and component:")
+        text = yaml.safe_dump(data["values"], sort_keys=False, allow_unicode=True, width=4096)
+        click.echo("".join(f"    {line}\n" for line in text.splitlines()), nl=False)
 
 
 def _print_decisions(data: shapes.PlaneInFull) -> None:

@@ -612,6 +612,8 @@ class PlaneBody(TypedDict):
     volunteer: NotRequired[bool | None]
     ask: NotRequired[bool | None]
     standingConsent: NotRequired[list[ReleaseClass] | None]
+    values: NotRequired[dict[str, dict[str, dict[str, Any]]] | None]
+    sealed: NotRequired[bool | None]
     dryRun: NotRequired[bool | None]
 
 
@@ -632,7 +634,11 @@ class Credentials(TypedDict):
 
 
 class PlaneChangeBody(TypedDict):
-    """What changes in a data plane's registration; what is not there stays. A label without a value goes."""
+    """
+    What changes in a data plane's registration; what is not there stays.
+
+    A label without a value goes. Values replace all that there were; an empty object removes them.
+    """
 
     reason: NotRequired[str | None]
     dryRun: NotRequired[bool | None]
@@ -646,6 +652,8 @@ class PlaneChangeBody(TypedDict):
     volunteer: NotRequired[bool | None]
     ask: NotRequired[bool | None]
     standingConsent: NotRequired[list[ReleaseClass] | None]
+    values: NotRequired[dict[str, dict[str, dict[str, Any]]] | None]
+    sealed: NotRequired[bool | None]
 
 
 class Check(TypedDict):
@@ -1202,6 +1210,7 @@ class GetBootstrapQuery(TypedDict):
     topology: NotRequired[Topology | None]
     reporter: NotRequired[bool | None]
     reporterImage: NotRequired[str | None]
+    sealed: NotRequired[bool | None]
 
 
 class GetEventsQuery(TypedDict):
@@ -1503,6 +1512,7 @@ class Plane(TypedDict):
     standingConsent: list[ReleaseClass]
     wariness: float | None
     volunteer: bool
+    sealed: bool
     facts: Facts
     health: Health
     staleSince: str | None
@@ -1526,6 +1536,7 @@ class PlaneInFull(TypedDict):
     standingConsent: list[ReleaseClass]
     wariness: float | None
     volunteer: bool
+    sealed: bool
     facts: Facts
     health: Health
     staleSince: str | None
@@ -1537,6 +1548,7 @@ class PlaneInFull(TypedDict):
     acceptedRisks: list[AcceptedRisk]
     credentials: Credentials
     cluster: Cluster | None
+    values: dict[str, dict[str, dict[str, Any]]]
     withheld: list[Withheld]
 
 

@@ -28,14 +28,17 @@ def check_values(values: Values) -> None:
     """Check that a data plane may have these values.
 
     Raises:
-        InvalidInputError: they are more than ``MAX_VALUES_BYTES``, or hold what does not reach a chart as it is.
+        InvalidInputError: they are not by bundle and component, more than ``MAX_VALUES_BYTES``, or hold what does not
+            reach a chart as it is.
 
     """
     size = 0
     for bundle, components in values.items():
         check_name(bundle, "bundle name")
+        _check_mapping(components, bundle)
         for component, given in components.items():
             check_name(component, "component name")
+            _check_mapping(given, f"{bundle}.{component}")
             _check(given, f"{bundle}.{component}", 0)
             size += len(values_text(given))
     if size > MAX_VALUES_BYTES:
@@ -48,6 +51,13 @@ def check_values(values: Values) -> None:
 def values_text(values: Mapping[str, Any]) -> str:
     """Return values as JSON, in ASCII, always the same for the same values; empty if there are none."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False) if values else ""
+
+
+def _check_mapping(value: object, path: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(
+            f"values.{path} is no mapping", hint="values are by bundle and component: {platform: {cilium: {…}}}"
+        )
 
 
 def _check(value: object, path: str, depth: int) -> None:

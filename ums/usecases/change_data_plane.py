@@ -1,4 +1,4 @@
-"""Change a data plane's registration: another channel, other bundles, labels, facts."""
+"""Change a data plane's registration: another channel, other bundles, labels, facts, values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ums.domain import layout
 from ums.domain.fleet import Registration
 from ums.domain.identity import Permission
 from ums.domain.names import PDPName
+from ums.domain.tailoring import require_charts
 from ums.domain.world import Edited, World
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
@@ -29,7 +30,7 @@ class ChangeDataPlane:
         Raises:
             ForbiddenError: the identity may not register.
             NotFoundError: there is no such data plane or channel.
-            InvalidInputError: a reason is missing.
+            InvalidInputError: a reason is missing, or values are for what is no chart, or the data plane is sealed.
 
         """
         why.by.require(Permission.REGISTER, org=pdp.org)
@@ -40,11 +41,15 @@ class ChangeDataPlane:
             after = change(plane.registration)
             world.channel(after.channel)
             changed = set(after.bundles) ^ set(plane.registration.bundles)
+            values = plane.registration.values, after.values
+            changed |= {bundle for each in values for bundle in each if values[0].get(bundle) != values[1].get(bundle)}
             for channel in (plane.registration.channel, after.channel):
                 for bundle in changed or (None,):
                     why.by.require(Permission.REGISTER, bundle=bundle, channel=channel, org=pdp.org)
             if after == plane.registration:
                 return Change(world)
+            if after.values != plane.registration.values:
+                require_charts(world, after)
             old, new = plane.registration.to_dict(), after.to_dict()
             edits = {key: new.get(key) for key in {**old, **new} if old.get(key) != new.get(key)}
             return Change(

@@ -1012,6 +1012,7 @@ class Plane(Answer):
     standing_consent: list[ReleaseClass]
     wariness: float | None
     volunteer: bool
+    sealed: Annotated[bool, Field(description="Whether its cluster is to take no values from its registration.")]
     facts: Facts
     health: Health
     stale_since: Annotated[str | None, Field(description="Since when nothing may be said of it; else null.")]
@@ -1035,6 +1036,9 @@ class PlaneInFull(Plane):
 
     credentials: Credentials
     cluster: Cluster | None
+    values: Annotated[
+        dict[str, dict[str, dict[str, Any]]], Field(description="Helm values of its own, by bundle and component.")
+    ]
     withheld: list[Withheld]
 
 

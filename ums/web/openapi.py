@@ -216,6 +216,11 @@ def reads(answer: type[BaseModel]) -> ResponseDict:
     return {200: answer, 304: _UNCHANGED, **_problems(*_READING)}
 
 
+def hands_out(answer: type[BaseModel]) -> ResponseDict:
+    """Return the answers of a route that changes nothing, and refuses by rules what it could give."""
+    return {**reads(answer), **_problems(*_READING, RefusedError, ConflictError)}
+
+
 def streams() -> ResponseDict:
     """Return the answers of a route that goes on telling."""
     told = {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}

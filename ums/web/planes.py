@@ -21,7 +21,7 @@ from ums.usecases.instruct import Subject
 from ums.usecases.record import Outcome
 from ums.web import answers
 from ums.web.observing import note
-from ums.web.openapi import Area, RawJSON, asker, changes, hears, reads, secret, sight
+from ums.web.openapi import Area, RawJSON, asker, changes, hands_out, hears, reads, secret, sight
 from ums.web.paging import page, start_of
 from ums.web.requests import (
     MAX_BODY_BYTES,
@@ -86,6 +86,8 @@ def _plane_routes(api: Area, services: Services) -> None:
             wariness=body.wariness,
             volunteer=body.volunteer,
             facts=Facts.parse(body.kubernetes, body.flux),
+            values=body.values,
+            sealed=body.sealed,
         )
         outcome = services.add_data_plane(registration, by=by, dry_run=body.dry_run)
         return _answer(registration.name, outcome), 200 if body.dry_run else 201
@@ -98,7 +100,13 @@ def _plane_routes(api: Area, services: Services) -> None:
         plan = seen.plan(found.registration.channel)
         withheld = [each.to_dict() for each in plan.withheld if each.pdp == found.name]
         cluster = cluster_view(services.see.cluster(asker(), found.name))
-        more = {"credentials": credentials_view(found, seen.now), "cluster": cluster, "withheld": withheld}
+        values = {bundle: dict(components) for bundle, components in found.registration.values.items()}
+        more = {
+            "credentials": credentials_view(found, seen.now),
+            "cluster": cluster,
+            "values": values,
+            "withheld": withheld,
+        }
         return jsonify({**plane_view(found, seen.now), **more})
 
     @api.post("/pdps/<org>/<pdp>/registration", responses=changes(answers.Recorded))
@@ -128,7 +136,7 @@ def _plane_routes(api: Area, services: Services) -> None:
 
 
 def _credential_routes(api: Area, services: Services) -> None:
-    @api.get("/pdps/<org>/<pdp>/bootstrap", responses=reads(answers.Bootstrap))
+    @api.get("/pdps/<org>/<pdp>/bootstrap", responses=hands_out(answers.Bootstrap))
     def bootstrap(path: PlanePath, query: BootstrapQuery) -> Response:
         """Make the objects that connect a cluster; secrets are among them."""
         by, image = asker(), query.reporter_image
@@ -137,7 +145,11 @@ def _credential_routes(api: Area, services: Services) -> None:
         if query.reporter and image is None:
             image = f"{services.see.settings().registry}/ums:{__version__}"
         return secret(
-            {"objects": services.bootstrap_data_plane(path.name, by=by, topology=query.topology, reporter=image)}
+            {
+                "objects": services.bootstrap_data_plane(
+                    path.name, by=by, topology=query.topology, reporter=image, sealed=query.sealed
+                )
+            }
         )
 
     @api.post("/pdps/<org>/<pdp>/rotate", responses=changes(answers.Rotated))

@@ -183,6 +183,13 @@ Wariness = Annotated[float | None, Field(ge=0, le=1)]
 Classes = Annotated[list[ReleaseClass], Field(max_length=10)]
 
 
+OwnValues = Annotated[
+    dict[Name, Annotated[dict[Name, dict[str, Any]], Field(max_length=100)]],
+    Field(max_length=100, description="Helm values of its charts, by bundle and component. They are no secrets."),
+]
+Sealed = Annotated[bool, Field(description="Whether its cluster is to take no values from its registration.")]
+
+
 class PlaneBody(Body):
     """A data plane to register."""
 
@@ -197,11 +204,16 @@ class PlaneBody(Body):
     volunteer: bool = False
     ask: bool = False
     standing_consent: Classes = []
+    values: OwnValues = {}
+    sealed: Sealed = False
     dry_run: bool = False
 
 
 class PlaneChangeBody(ReasonBody):
-    """What changes in a data plane's registration; what is not there stays. A label without a value goes."""
+    """What changes in a data plane's registration; what is not there stays.
+
+    A label without a value goes. Values replace all that there were; an empty object removes them.
+    """
 
     channel: Name | None = None
     bundles: Bundles | None = None
@@ -213,15 +225,17 @@ class PlaneChangeBody(ReasonBody):
     volunteer: bool | None = None
     ask: bool | None = None
     standing_consent: Classes | None = None
+    values: OwnValues | None = None
+    sealed: Sealed | None = None
 
     def apply(self, before: Registration) -> Registration:
         """Return the registration with what changes.
 
         Raises:
-            InvalidInputError: a fact is no version.
+            InvalidInputError: a fact is no version, or values are none that a data plane may have.
 
         """
-        kept = {"labels", "bundles", "kubernetes", "flux", "standing_consent", "reason", "dry_run"}
+        kept = {"labels", "bundles", "kubernetes", "flux", "standing_consent", "values", "reason", "dry_run"}
         given = self.model_dump(exclude=kept, exclude_none=True)
         labels = {**before.labels, **self.labels}
         facts = Facts.parse(self.kubernetes, self.flux)
@@ -234,6 +248,7 @@ class PlaneChangeBody(ReasonBody):
             if self.standing_consent is None
             else frozenset(self.standing_consent),
             facts=Facts(facts.kubernetes or before.facts.kubernetes, facts.flux or before.facts.flux),
+            values=before.values if self.values is None else self.values,
         )
 
 
@@ -367,6 +382,9 @@ class BootstrapQuery(Query):
     reporter_image: Annotated[
         Name | None, Field(description="Its image; the one of this version beside the bundles unless given.")
     ] = None
+    sealed: Annotated[
+        bool, Field(description="The cluster is to take no values from Git, also where its registration is not sealed.")
+    ] = False
 
 
 class KeysQuery(Query):

@@ -99,6 +99,7 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
         "standingConsent": sorted(plane.registration.standing_consent),
         "wariness": plane.registration.wariness,
         "volunteer": plane.registration.volunteer,
+        "sealed": plane.registration.sealed,
         "facts": _facts_view(facts),
         "health": plane.health(now).value,
         "staleSince": to_text(stale) if (stale := plane.stale_since(now)) else None,

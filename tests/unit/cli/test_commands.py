@@ -476,6 +476,68 @@ def test_bootstrap_writes_a_file_for_its_owner_alone(ums: Run, tmp_path: Path) -
     assert list(yaml.safe_load_all(ums("pdp", "bootstrap", "acme/prod", "--stdout").out)) == objects
 
 
+def test_a_bootstrap_file_begins_with_what_it_needs(ums: Run, tmp_path: Path) -> None:
+    """Also on stdout; a cluster that is known to be too old gets none, with exit code 3 and the way out."""
+    path = tmp_path / "prod.yaml"
+    done = ums("pdp", "bootstrap", "acme/prod", "-f", str(path), "--sealed")
+    assert path.read_text().startswith("# Connects the cluster of acme/prod.")
+    assert "Kubernetes >= 1.30" in done.out
+    assert f"&& kubectl apply -f {path}" in done.out
+    assert f"&& kubectl apply -f {path}" in path.read_text().partition("\napiVersion")[0]
+    assert next(yaml.safe_load_all(path.read_text()))["metadata"]["annotations"]["ums/sealed"] == "true"
+    assert ums("pdp", "bootstrap", "acme/prod", "--stdout").out.startswith("# Connects the cluster of acme/prod.")
+    ums("pdp", "set", "acme/prod", "--kubernetes", "1.29.4", *WHY)
+    refused = ums("pdp", "bootstrap", "acme/prod", "--stdout")
+    assert (refused.code, refused.out) == (3, "")
+    assert "Kubernetes 1.29.4, and needs 1.30.0 or newer" in refused.err
+    assert "ums pdp set acme/prod --kubernetes VERSION" in refused.err
+    ums("pdp", "set", "acme/prod", "--kubernetes", "1.30.1", *WHY)
+    assert ums("pdp", "bootstrap", "acme/prod", "--stdout").code == 0
+
+
+def test_values_of_a_data_plane_are_set_shown_and_removed(stage: Stage, ums: Run, tmp_path: Path) -> None:
+    """All of them at once, from YAML that people write, with the serial of the state that has them."""
+    stage.publish("1.2.0", charts=["cilium"])
+    stage.promote("1.2.0")
+    path = tmp_path / "values.yaml"
+    path.write_text("platform:\n  cilium: {hubble: {enabled: yes}}\n")
+    tried = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY, "--dry-run")
+    assert "it would be offered state" in tried.out
+    done = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY)
+    assert (done.code, "it is offered state" in done.out) == (0, True)
+    assert "cilium:\n        hubble:\n          enabled: true" in ums("pdp", "show", "acme/prod").out
+    shown = json.loads(ums("pdp", "show", "acme/prod", "-o", "json").out)
+    assert (shown["values"], shown["sealed"]) == ({"platform": {"cilium": {"hubble": {"enabled": True}}}}, False)
+    assert ums("pdp", "set", "acme/prod", "--sealed", *WHY).code == 2
+    assert ums("pdp", "bootstrap", "acme/prod", "--sealed", "--stdout").code == 5
+    assert ums("pdp", "set", "acme/prod", "--no-values", "--sealed", *WHY).code == 0
+    assert "values" not in (plane := ums("pdp", "show", "acme/prod").out).replace("takes no values", "")
+    assert "sealed" in plane
+    add = ("pdp", "add", "acme/new", "--channel", "stable", "--bundle", "platform", "--values", str(path))
+    assert ums(*add).code == 0
+    assert "hubble" in ums("pdp", "show", "acme/new").out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- a\n", "holds no values"),
+        ("a: [\n", "not YAML"),
+        ("platform: {clium: {a: 1}}\n", "clium"),
+        ("platform: {cilium: 1}\n", "cilium"),
+        ("platform: 1\n", "values.platform is no mapping"),
+        ("platform: {cilium: {a: .inf}}\n", "no number"),
+    ],
+)
+def test_values_that_are_none_are_refused(ums: Run, tmp_path: Path, text: str, says: str) -> None:
+    """With exit code 2, and where it is wrong."""
+    path = tmp_path / "values.yaml"
+    path.write_text(text)
+    done = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY)
+    assert (done.code, says in done.err) == (2, True)
+    assert ums("pdp", "set", "acme/prod", "--values", str(path), "--no-values", *WHY).code == 2
+
+
 def test_new_credentials_are_written_for_their_owner_alone(ums: Run, tmp_path: Path) -> None:
     """The Secrets and nothing else; what there is to do next is said, and until when."""
     path = tmp_path / "new.yaml"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -182,8 +182,8 @@ class Stage:
             main[layout.TRUST_AT_BOOTSTRAP] = Document(known.to_dict())
         self.release_repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), main), base=base)
 
-    def write_bundle(self, versions: dict[str, str], **fields: object) -> Path:
-        """Write a bundle of components of manifests, by version."""
+    def write_bundle(self, versions: dict[str, str], charts: Collection[str] = (), **fields: object) -> Path:
+        """Write a bundle of components by version: of manifests, but for those that are to be charts."""
         bundle = self.folder / "bundle"
         components = []
         for name, version in versions.items():
@@ -191,7 +191,12 @@ class Stage:
             folder.mkdir(parents=True, exist_ok=True)
             config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"v": version}}
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
-            components.append({"name": name, "manifests": name, "version": version, "namespace": name})
+            if name in charts:
+                (folder / "Chart.yaml").write_text(f"apiVersion: v2\nname: {name}\nversion: {version}\n")
+                image = f"registry.example.com/{name}:{version}@{Digest.of(name.encode())}"
+                components.append({"name": name, "chart": name, "namespace": name, "images": [image]})
+            else:
+                components.append({"name": name, "manifests": name, "version": version, "namespace": name})
         spec = {"name": "platform", "components": components, **fields}
         (bundle / "bundle.yaml").write_text(yaml.safe_dump(spec))
         return bundle
@@ -203,10 +208,11 @@ class Stage:
         *,
         signer: str = "release",
         patch: PatchOf | None = None,
+        charts: Collection[str] = (),
         **fields: object,
     ) -> Published:
         """Build and publish a release."""
-        bundle = self.write_bundle(versions or {"cilium": version, "gateway": version}, **fields)
+        bundle = self.write_bundle(versions or {"cilium": version, "gateway": version}, charts, **fields)
         built = self.build(bundle, Version(version), patch=patch)
         key = self.keys.get(signer) or self.make_key(signer)
         return Publish(self.registry, key, self.verify, self.registrar)(built, PREFIX)

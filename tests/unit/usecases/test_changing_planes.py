@@ -70,9 +70,60 @@ def test_what_people_wrote_in_the_file_stays(stage: Stage) -> None:
     assert stage.repo.read().plane(PROD).registration.labels == {"region": "eu"}
 
 
+def test_values_are_offered_at_once_and_taken_back_as_easily(stage: Stage) -> None:
+    """A new state each time, of the same releases; what people wrote beside them stays."""
+    stage.publish("1.2.0", charts=["cilium"])
+    stage.promote("1.2.0")
+    first = stage.repo.read().plane(PROD).desired
+    values = {"platform": {"cilium": {"hubble": {"enabled": True}}}}
+    outcome = change(stage, values=values)
+    assert (list(outcome.serials), outcome.plan.moves) == ([PROD], ())
+    valued = stage.repo.read().plane(PROD)
+    assert valued.registration.values == values
+    assert first is not None
+    assert valued.desired is not None
+    assert valued.desired.serial > first.serial
+    assert valued.desired.bundles == first.bundles
+    assert valued.desired.bundles["platform"].values == {"cilium": '{"hubble":{"enabled":true}}'}
+    assert not change(stage, values=values).recorded
+    change(stage, values={})
+    again = stage.repo.read().plane(PROD).desired
+    assert again is not None
+    assert not again.bundles["platform"].values
+    assert b"values" not in (stage.repo.file("main", "fleet/acme/prod/registration.yaml") or b"")
+
+
+def test_values_are_changed_by_whoever_may_change_their_bundle(stage: Stage) -> None:
+    """A limit to another bundle is no right to them."""
+    stage.publish("1.2.0", charts=["cilium"])
+    values = {"platform": {"cilium": {"a": 1}}}
+    for bundle, may in (("other", False), ("platform", True)):
+        limited = Holder("somebody", frozenset({"admin"}), frozenset({bundle})).identity
+        if may:
+            assert change(stage, why=Why(limited, "x"), values=values).recorded
+            continue
+        with pytest.raises(ForbiddenError):
+            change(stage, why=Why(limited, "x"), values=values)
+
+
+def test_a_sealed_data_plane_is_refused_values(stage: Stage) -> None:
+    """Up front, and in a dry run; unsealed in the registration, it may have them."""
+    stage.publish("1.2.0", charts=["cilium"])
+    values = {"platform": {"cilium": {"a": 1}}}
+    change(stage, sealed=True)
+    with pytest.raises(InvalidInputError, match="is sealed"):
+        change(stage, values=values, dry_run=True)
+    assert change(stage, sealed=False, values=values).recorded
+    with pytest.raises(InvalidInputError, match="is sealed"):
+        change(stage, sealed=True)
+
+
 @pytest.mark.parametrize(
     ("fields", "why", "error"),
     [
+        ({"values": {"platform": {"clium": {"a": 1}}}}, WHY, InvalidInputError),
+        ({"values": {"platform": {"cilium": {"manifests": "have none"}}}}, WHY, InvalidInputError),
+        ({"values": {"other": {"cilium": {"a": 1}}}}, WHY, InvalidInputError),
         ({"channel": "nowhere"}, WHY, NotFoundError),
         ({"channel": "edge"}, Why(ADMIN, ""), InvalidInputError),
         ({"channel": "edge"}, Why(Holder("olga", frozenset({"operator"})).identity, "x"), ForbiddenError),

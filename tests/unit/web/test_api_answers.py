@@ -216,6 +216,41 @@ def test_what_is_known_of_a_data_plane_at_registration_is_kept(stage: Stage, cli
     assert wrong.status_code == 400
 
 
+def test_values_are_kept_as_they_were_sent(stage: Stage, client: FlaskClient) -> None:
+    """With ``null``, which means something to Helm; what says nothing of values leaves them, an empty object goes."""
+    stage.publish("1.1.0", charts=["cilium"])
+    path, headers = f"{API}/pdps/{PROD}", as_role(stage, "admin")
+
+    def change(**fields: Any) -> TestResponse:  # noqa: ANN401 - any JSON value
+        return client.post(f"{path}/registration", json={"reason": "x", **fields}, headers=headers)
+
+    values = {"platform": {"cilium": {"gone": None, "list": [None, {"b": 1, "a": 0.5}]}}}
+    assert change(values=values).status_code == 200
+    assert client.get(path).get_json()["values"] == values
+    assert change(labels={"a": "b"}).status_code == 200
+    assert client.get(path).get_json()["values"] == values
+    assert client.get(f"{path}/bootstrap?sealed=true", headers=headers).status_code == 409
+    assert change(sealed=True).status_code == 400
+    assert change(values={"platform": {"cilium": {"a": 2**60}}}).status_code == 400
+    assert change(values={"platform": {"cilium": {"a": "x" * 65536}}}).status_code == 400
+    assert change(values={"platform": {"gateway": {"a": 1}}}).status_code == 400
+    assert change(values={}, sealed=True).status_code == 200
+    found = client.get(path).get_json()
+    assert (found["values"], found["sealed"]) == ({}, True)
+    namespace = client.get(f"{path}/bootstrap", headers=headers).get_json()["objects"][0]
+    assert namespace["metadata"]["annotations"]["ums/sealed"] == "true"
+
+
+def test_a_cluster_that_is_too_old_is_not_connected(stage: Stage, client: FlaskClient) -> None:
+    """It is refused with every reason, and what changes it."""
+    path, headers = f"{API}/pdps/{PROD}", as_role(stage, "admin")
+    old = {"kubernetes": "1.29.1", "flux": "2.8.0", "reason": "x"}
+    assert client.post(f"{path}/registration", json=old, headers=headers).status_code == 200
+    answer = client.get(f"{path}/bootstrap", headers=headers)
+    assert (answer.status_code, answer.get_json()["type"]) == (409, "urn:ums:error:refused")
+    assert [each["code"] for each in answer.get_json()["blockedBy"]] == ["requires-kubernetes", "requires-flux"]
+
+
 @pytest.mark.parametrize("bundle", ["", "UPPER", "a/b", "x" * 41])
 def test_a_registration_that_could_not_be_read_is_refused(stage: Stage, client: FlaskClient, bundle: str) -> None:
     """The data plane would be gone for everybody, with the file."""
