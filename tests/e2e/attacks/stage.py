@@ -133,7 +133,7 @@ def connect(running: RunningService, cluster: Cluster) -> None:
     running.publish(small_bundle(running.folder), "1.0.0")
     for channel in ("edge", "candidate", "stable"):
         running.ums("promote", "small@1.0.0", "--to", channel)
-    running.ums("pdp", "add", NAME, "--channel", "stable", "--bundle", "small")
+    running.ums("pdp", "add", NAME, "--channel", "stable", "--bundle", "small", "--sealed")
     running.ums("pdp", "bootstrap", NAME, "--file", "bootstrap.yaml")
     cluster.apply((running.folder / "bootstrap.yaml").read_text())
     eventually(lambda: health(running) == "healthy", timeout=180, what="healthy before the attack", every=0.5)

@@ -55,12 +55,18 @@ def test_a_commit_by_another_key_is_refused_by_source_controller(
     told("a commit by another key", "source-controller", message)
 
 
+OWNER_VALUES: list[dict[str, Any]] = [
+    {"kind": kind, "name": "ums-values-evil", "valuesKey": "values.yaml", "optional": True}
+    for kind in ("ConfigMap", "Secret")
+]
+
+
 def release(**fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
     """Return a HelmRelease of the attacker's, right but for what is given."""
     reference = {"kind": "OCIRepository", "name": "evil"}
-    return evil(
-        "HelmRelease", "helm.toolkit.fluxcd.io/v2", "evil", spec={"interval": "1m", "chartRef": reference, **fields}
-    )
+    spec = {"interval": "1m", "chartRef": reference, "valuesFrom": OWNER_VALUES, **fields}
+    given = {name: value for name, value in spec.items() if value is not None}
+    return evil("HelmRelease", "helm.toolkit.fluxcd.io/v2", "evil", spec=given)
 
 
 def source(**fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
@@ -112,7 +118,33 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
     "another service account": (inner(serviceAccountName="admin"), "as it is"),
     "another cluster": (inner(kubeConfig={"secretRef": {"name": "evil"}}), "other cluster"),
     "post-renderers": (release(postRenderers=[{"kustomize": {"images": [{"name": "app"}]}}]), "post-renderers"),
-    "values from elsewhere": (release(valuesFrom=[{"kind": "ConfigMap", "name": "evil"}]), "no values"),
+    "values from elsewhere": (release(valuesFrom=[{"kind": "ConfigMap", "name": "evil"}]), "nowhere else"),
+    "values from elsewhere too": (
+        release(valuesFrom=[*OWNER_VALUES, {"kind": "ConfigMap", "name": "evil"}]),
+        "nowhere else",
+    ),
+    "another component's values": (
+        release(valuesFrom=[{**each, "name": "ums-values-small-config"} for each in OWNER_VALUES]),
+        "nowhere else",
+    ),
+    "another key of the owner's values": (
+        release(valuesFrom=[{**each, "valuesKey": "evil"} for each in OWNER_VALUES]),
+        "nowhere else",
+    ),
+    "the owner's values somewhere else": (
+        release(valuesFrom=[{**each, "targetPath": "image"} for each in OWNER_VALUES]),
+        "nowhere else",
+    ),
+    "the owner's values as a condition": (
+        release(valuesFrom=[{**each, "optional": False} for each in OWNER_VALUES]),
+        "nowhere else",
+    ),
+    "a release without the owner's values": (release(valuesFrom=None), "nowhere else"),
+    "the owner's values": (evil("ConfigMap", "v1", "ums-values-small-config", data={"values.yaml": "{}"}), "forbidden"),
+    "an unsealed cluster": (
+        evil("Namespace", "v1", "ums-system", metadata={"name": "ums-system", "annotations": {"ums/sealed": "false"}}),
+        "forbidden",
+    ),
     "a chart as another account": (release(serviceAccountName="admin"), "other cluster or account"),
     "a chart in another cluster": (release(kubeConfig={"secretRef": {"name": "evil"}}), "other cluster or account"),
     "a chart from elsewhere": (
@@ -157,7 +189,7 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
         # Two policies refuse it, and the API server names either: what may read the repository, and as whom.
         "as ums-root",
     ),
-    "values": (release(values={"image": "evil"}), "no values"),
+    "values in a sealed cluster": (release(values={"image": "evil"}), "this cluster is sealed"),
 }
 
 
