@@ -16,9 +16,11 @@ from ums.domain.channels import Channel, Promoted, Track
 from ums.domain.composing import find_hold
 from ums.domain.deciding import Move, Plan, decide, decide_about
 from ums.domain.errors import Reason
-from ums.domain.fleet import BundleState, DataPlane, Hold, Pin, Registration
+from ums.domain.fleet import BundleState, DataPlane, Desired, Hold, Pin, Registration
+from ums.domain.freezes import Freeze, Scope
 from ums.domain.names import PDPName
 from ums.domain.policy import Policy
+from ums.domain.values import Values, values_text
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import World
 
@@ -134,6 +136,22 @@ def follow(name: PDPName, channel: str) -> Told:
     )
 
 
+def give(name: PDPName, component: str, value: int | None) -> Told:
+    """Give a component of a data plane values of its own, or take them away."""
+    values: Values = {"platform": {component: {"size": value}}} if value else {}
+    return instruct(
+        f"give {component} size {value}",
+        name,
+        lambda plane, _now: replace(plane, registration=replace(plane.registration, values=values)),
+    )
+
+
+def freeze(name: PDPName | None) -> Told:
+    """Freeze a data plane alone, or thaw everything."""
+    found = (Freeze("f", Scope(pdp=name), given()),) if name else ()
+    return Told(f"freeze {name}", lambda before: replace(before, world=replace(before.world, freezes=found)))
+
+
 def yank(version: Version, reason: str) -> Told:
     """Yank a release, or take it back."""
 
@@ -166,6 +184,8 @@ steps = st.one_of(
     st.builds(hold, planes, components, st.none() | versions, st.sampled_from([None, 2, 48])),
     st.builds(hold_channel, channels, st.none() | versions),
     st.builds(follow, planes, channels),
+    st.builds(give, planes, st.sampled_from(["cilium", "legacy"]), st.none() | st.integers(1, 2)),
+    st.builds(freeze, st.none() | planes),
     st.builds(yank, versions, st.sampled_from(["", "corrupts data"])),
     st.builds(wait, st.sampled_from([1, 30, 100])),
     st.builds(get, well=st.booleans()),
@@ -212,9 +232,22 @@ def check_step(fleet: Fleet, plan: Plan, after: World) -> None:
             assert new == old, "no offer, no change"
         moved = (old.bundles if old else {}) != new.bundles
         assert moved == (name in moves), "nothing moves without being in the plan"
+        check_values(fleet.world, plane, new)
         if name in moves:
             assert moves[name].after == new.bundles["platform"]
             check_move(fleet, plane, moves[name].before, moves[name].after)
+
+
+def check_values(world: World, plane: DataPlane, new: Desired) -> None:
+    """Check that a data plane has the values that it should, or in a freeze those that it had."""
+    for bundle, state in new.bundles.items():
+        if any(freeze.scope.covers_plane(plane.name) for freeze in world.freezes):
+            assert plane.desired is not None, "nothing is offered in a freeze"
+            assert state.values == plane.desired.bundles[bundle].values, "a freeze keeps values"
+            continue
+        given_now = plane.registration.values.get(bundle, {})
+        wanted = {name: values_text(given_now[name]) for name in given_now if name in state.components}
+        assert state.values == wanted, "values are those of the registration"
 
 
 def check_move(fleet: Fleet, plane: DataPlane, before: BundleState | None, after: BundleState) -> None:
