@@ -236,5 +236,10 @@ def _wanted(world: World, channel: Channel) -> dict[ReleaseName, bool]:
 def _rest(world: World, now: datetime) -> Iterator[Measurement]:
     wrong = len(problems(world, world, now))
     freezes = sum(each.given.active(now) for each in world.freezes)
-    yield Family("ums_problems", "Files of the release repo that are left out because they are wrong.", (), {(): wrong})
+    yield Family(
+        "ums_problems",
+        "Files of the release repo that are left out, or in which something has no effect.",
+        (),
+        {(): wrong},
+    )
     yield Family("ums_freezes_active", "Freezes in force.", (), {(): freezes})

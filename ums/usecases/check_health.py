@@ -115,7 +115,11 @@ class CheckHealth:
             return (read,)
         return (
             read,
-            Check("files", Status.WARN, f"{wrong} are left out because they are wrong: ums status names them"),
+            Check(
+                "files",
+                Status.WARN,
+                f"{wrong} are left out, or have no effect, because they are wrong: ums status names them",
+            ),
         )
 
     def _ask_database(self) -> str:
