@@ -83,6 +83,7 @@ from ums.usecases.rotate_keys import KeyChange, RotateKeys
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
+from ums.waiting import will_wait
 from ums.web.app import create_app
 from ums.web.errors import retry_after
 from ums.web.observing import Observed, note, origin
@@ -221,6 +222,7 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
             route = view_route(environ["PATH_INFO"])
             note(surface="view", route=route, is_routine=route.endswith("/info/refs"))
             return edge(views, environ, start_response)
+        will_wait()  # as all others do
         if path.startswith(RELEASE_REPO_PREFIX + "/"):
             below(RELEASE_REPO_PREFIX, environ)
             note(surface="git", route=git_route(environ["PATH_INFO"]))
@@ -350,6 +352,7 @@ def _note_denied(services: Services, identity: Identity, request: str, error: Fo
 
 
 def _service_password(settings: Settings) -> str:
+    will_wait()
     return hmac.new(settings.master_key.read_bytes(), b"ums/v1/service", "sha256").hexdigest()
 
 

@@ -18,8 +18,11 @@ import pytest
 from werkzeug.test import Client
 
 from tests.data_folder import make_data
+from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD
-from ums.adapters._git import Git
+from ums.adapters._git import Git, Objects
+from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.adapters.ssh_signature import SSHStateSigner
 from ums.bootstrap import RELEASE_REPO_PREFIX, back_up_data, collect_daily, make_services, make_wsgi
 from ums.config import Settings
 from ums.domain.digest import Digest
@@ -31,6 +34,7 @@ from ums.domain.throttling import Rate, Throttle
 from ums.edge.registry_storage import Storage
 from ums.services import Services
 from ums.usecases.instruct import Why
+from ums.waiting import WouldWaitError, at_once
 
 LOCAL = {"REMOTE_ADDR": "127.0.0.1"}
 VIEW = "/git/acme/prod/info/refs?service=git-upload-pack"
@@ -295,3 +299,81 @@ def test_commits_name_the_newest_security_event(service: Service) -> None:
     git = Git(service.settings.release_repo)
     assert f"\nUMS-Security-Log: {anchor}\n" in git.run("cat-file", "commit", "main").decode()
     assert b"UMS-Security-Log" not in git.run("cat-file", "commit", "delivery")
+
+
+def polls_counted(service: Service) -> float:
+    """Return how many polls the metrics tell of."""
+    text = service.services.meter.render(None).decode()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("ums_http_requests_total{") and 'surface="view"' in line
+    )
+
+
+def test_a_poll_is_answered_without_waiting(service: Service) -> None:
+    """With the same words, and counted; as long as it was seen a moment ago where the branches are."""
+    client, login = service.client(), service.services.bootstrap_data_plane(PROD, by=ADMIN)
+    known = next(each["stringData"] for each in login if "username" in each.get("stringData", {}))
+    headers = basic(known["username"], known["password"])
+
+    def asked_twice() -> bool:
+        before, first = polls_counted(service), client.get(VIEW, headers=headers, buffered=True)
+        with at_once():
+            again = client.get(VIEW, headers=headers, buffered=True)
+        assert polls_counted(service) == before + 2
+        return (first.status_code, first.data) == (again.status_code, again.data) == (200, first.data)
+
+    assert eventually(asked_twice, timeout=10, what="the second within a moment of the first")
+    eventually(lambda: waits(client, VIEW, headers), timeout=10, what="the moment is over")
+
+
+def waits(client: Client, path: str, headers: dict[str, str]) -> bool:
+    """Return whether an answer cannot be had at once."""
+    with at_once():
+        try:
+            client.get(path, headers=headers, buffered=True)
+        except WouldWaitError:
+            return True
+    return False
+
+
+def test_all_else_waits_before_anything_is_done(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged, counted or held against anybody: it will be, when a thread answers it."""
+    caplog.set_level(logging.INFO)
+    client, token = service.client(), basic("x", service.token)
+    seen, counted = service.services.security.log.newest(limit=1), polls_counted(service)
+    for path, headers in (
+        (VIEW, {}),
+        (VIEW, basic(str(PROD), "wrong")),
+        (VIEW, basic("ums-service", "wrong")),
+        (VIEW, basic("x", "ums_wrong")),
+        (VIEW, token),
+        (VIEW.replace("prod", "nobody"), token),
+        (VIEW.replace("upload", "receive"), token),
+        (REFS, token),
+        ("/v2/", token),
+        ("/healthz", {}),
+        ("/api/v1/status", {"Authorization": f"Bearer {service.token}"}),
+    ):
+        service.services.release_repo.read()
+        assert waits(client, path, headers), path
+    assert requests_of(caplog) == []
+    assert polls_counted(service) == counted
+    assert service.services.security.log.newest(limit=1) == seen
+
+
+def test_processes_and_databases_are_waited_for(service: Service, tmp_path: Path) -> None:
+    """So they are refused to whoever may not wait, whatever the way there."""
+    git, services = Git(service.settings.release_repo), service.services
+    with at_once():
+        for wait in (
+            lambda: git.run("version"),
+            lambda: Objects(git).get("HEAD", limit=1),
+            services.health.store.reports,
+            lambda: services.issue_token(Holder("olga", frozenset({"viewer"})), expires=None, by=ADMIN),
+            lambda: services.security.note(SecurityKind.BACKUP_MADE),
+            GitReleaseRepo(service.settings.release_repo, SSHStateSigner.generate(tmp_path / "key"), author="x").read,
+        ):
+            with pytest.raises(WouldWaitError):
+                wait()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalErro
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
+from ums.waiting import will_wait
 
 _PSYCOPG = "postgresql+psycopg"
 _DRIVERS = {"sqlite": "sqlite", "postgresql": _PSYCOPG, "postgres": _PSYCOPG, _PSYCOPG: _PSYCOPG}
@@ -75,6 +76,7 @@ class Database:
             StorageError: it refused.
 
         """
+        will_wait()
         with errors_as_ours(), self._joined() or self.engine.begin() as connection:
             yield connection
 
@@ -88,6 +90,7 @@ class Database:
             InvalidInputError: it cannot hold such a value.
 
         """
+        will_wait()
         with errors_as_ours(), self._joined() or self._writer.begin() as connection:
             yield connection
 
@@ -99,6 +102,7 @@ class Database:
             UnavailableError, StorageError, InvalidInputError: as ``writing`` does.
 
         """
+        will_wait()
         if self._joined() is not None:
             yield
             return

@@ -17,6 +17,7 @@ from git.cmd import Git as _Command
 
 from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.world import LogEntry
+from ums.waiting import will_wait
 
 _TIMEOUT_SECONDS = 60
 _ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
@@ -141,6 +142,7 @@ class Git:
 
     def start(self, *arguments: str, holding: Sequence[int] = ()) -> _Command.AutoInterrupt:
         """Start a Git command; it is ended when what is returned is collected, so that is kept until the end."""
+        will_wait()
         return self._git.execute(
             ["git", *self._in, *arguments],
             istream=subprocess.PIPE,
@@ -167,6 +169,7 @@ class Objects:
             UnavailableError: Git failed, took too long, or the object has more than ``limit`` bytes.
 
         """
+        will_wait()
         with self._lock:
             for is_last in (False, True):
                 try:

@@ -46,6 +46,7 @@ from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
 from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
+from ums.waiting import will_wait
 
 _LOG = logging.getLogger(__name__)
 _SUBMODULE = "160000"
@@ -152,6 +153,7 @@ class GitReleaseRepo:
         world = self._world
         if world is not None and world.base == base:
             return world
+        will_wait()
         with self._lock:
             if self._world is None or self._world.base != base:
                 self._follow(base)
@@ -164,6 +166,7 @@ class GitReleaseRepo:
         now, moves = time.monotonic(), self._moves
         if now - looked < self._fresh_for:
             return base
+        will_wait()
         base = self._heads()
         with self._looking:
             if moves == self._moves:  # else what was seen may be from before what was recorded here

@@ -21,6 +21,7 @@ from ums.domain.fleet import Cluster, Facts, Health, HealthChange, Report
 from ums.domain.identity import ID_LENGTH, Holder, Token
 from ums.domain.names import PDPName
 from ums.domain.version import Version
+from ums.waiting import will_wait
 
 _USE_SECONDS = 300
 """So often it is noted that a token was used, at most."""
@@ -103,6 +104,7 @@ class _Reading(Generic[_Value]):
         self._seen: _Seen[_Value] = _Seen()
 
     def __call__(self) -> Mapping[PDPName, _Value]:
+        will_wait()
         with self._lock:
             seen = self._seen
             try:

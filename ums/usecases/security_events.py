@@ -13,6 +13,7 @@ from ums.domain.errors import UmsError
 from ums.domain.instants import to_text
 from ums.domain.security_log import NOWHERE, Anchor, Origin, SecurityEvent, SecurityKind
 from ums.ports import Clock, SecurityLog
+from ums.waiting import will_wait
 
 _LOG = logging.getLogger(__name__)
 _WINDOW = timedelta(minutes=1)
@@ -73,6 +74,7 @@ class SecurityEvents:
             what: more of it, in words that JSON has; never a secret.
 
         """
+        will_wait()
         now, origin = self._clock.now(), self._origin()
         with self._lock:
             source = (kind, origin.address, subject)

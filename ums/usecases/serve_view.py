@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -29,11 +30,10 @@ class _Heard:
     def of(self, pdp: PDPName, now: datetime) -> Report | None:
         if now - self.at >= _HEARD_EVERY and self.lock.acquire(blocking=False):
             try:
-                self.reports = self.store.reports()
-            except UmsError:
-                pass  # without a database the fleet goes on updating
-            finally:
+                with suppress(UmsError):  # without a database the fleet goes on updating
+                    self.reports = self.store.reports()
                 self.at = now
+            finally:
                 self.lock.release()
         return self.reports.get(pdp)
 

@@ -18,6 +18,7 @@ from flask import Flask, request
 
 from ums.domain.security_log import NOWHERE, Origin
 from ums.ports import Meter
+from ums.waiting import WouldWaitError, will_wait
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -93,7 +94,10 @@ class Observed:
         _NOTED.set(noted)
 
         def start_observed(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's
-            noted.status = int(status[:3])
+            code = int(status[:3])
+            if not noted.is_routine or code != _OK:
+                will_wait()  # for the log, which may be a pipe that nobody reads
+            noted.status = code
             others = [each for each in headers if each[0].lower() != "x-request-id"]
             return start_response(status, [*others, ("X-Request-Id", identifier)], *rest)
 
@@ -103,7 +107,11 @@ class Observed:
 
         try:
             body = self._app(environ, start_observed)
+        except WouldWaitError:
+            _NOTED.set(None)  # another thread answers it, and tells
+            raise
         except Exception:
+            will_wait()  # it fails there too
             _LOG.exception("request failed", extra={"route": noted.route, "request_id": identifier})
             if noted.status:
                 noted.status = _SERVER_ERROR
