@@ -6,11 +6,12 @@ Nothing is opened before the fork: the application, its database and its schedul
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from threading import BoundedSemaphore, Event
 from typing import Any
@@ -19,16 +20,22 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
+from gunicorn.http.wsgi import create
 from gunicorn.util import close, close_graceful, write_error
 from gunicorn.workers.gthread import ThreadWorker
 
 from ums.adapters.structured_logs import start_logging
-from ums.bootstrap import WSGI, collect_daily, make_leadership, make_services, make_wsgi
+from ums.bootstrap import GIT_PREFIX, WSGI, collect_daily, make_leadership, make_services, make_wsgi
 from ums.config import Settings
 from ums.scheduler.jobs import start_scheduler
+from ums.waiting import at_once
 from ums.web.requests import MAX_BODY_BYTES
 
 _SILENCE_SECONDS = 5
+_POLL, _MAX_POLL = f"GET {GIT_PREFIX}/".encode(), 8192
+"""How a request begins that may be answered at once, and the size that such a one does not reach."""
 _READERS = 256
 """Threads that wait for what clients send, beside those that answer; each may hold a body of the API."""
 _LINGER_SECONDS = 1.0
@@ -104,6 +111,14 @@ class _Joining:
         return getattr(self._sock, name)
 
 
+class _Gathered:
+    """In the place of a socket: it keeps what is to be sent."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.sendall = self.parts.append
+
+
 @contextmanager
 def _together(conn: Any) -> Iterator[None]:  # noqa: ANN401 - gunicorn's connection
     sock, conn.sock = conn.sock, _Joining(conn.sock)
@@ -114,11 +129,12 @@ def _together(conn: Any) -> Iterator[None]:  # noqa: ANN401 - gunicorn's connect
         joining.fileno()  # an answer without a body is sent now
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Lets nobody wait for who is slow.
 
     Requests are read by threads of which there are many, and answered by ``--threads`` at a time: else a few clients
-    that send half of one keep everybody out. Who falls silent amid a request is hung up on.
+    that send half of one keep everybody out. Who falls silent amid a request is hung up on. Polls, of which there are
+    more than of all else, are answered by the loop itself, unless that would have to wait for something (ADR 0023).
     """
 
     def init_process(self) -> None:
@@ -149,6 +165,56 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         with self._answering, _together(conn):
             return bool(super().handle_request(req, conn))
 
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:  # noqa: ANN401 - gunicorn's
+        """Answer what comes on a connection that was kept: a poll here, and whatever else by a thread."""
+        try:
+            asked = client.recv(_MAX_POLL)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        except OSError:
+            asked = b""
+        answer = self._answer_at_once(asked, conn)
+        if answer is None:
+            conn.parser.unreader.unread(asked)
+            super().on_client_socket_readable(conn, client)
+            return
+        self.keepalived_conns.remove(conn)
+        try:
+            is_sent = client.send(answer) == len(answer)
+        except OSError:
+            is_sent = False
+        if is_sent:
+            conn.set_timeout()
+            self.keepalived_conns.append(conn)
+        else:
+            # It asks, and does not take what it asked for.
+            self.poller.unregister(client)
+            self.nr_conns -= 1
+            conn.close()
+
+    def _answer_at_once(self, asked: bytes, conn: Any) -> bytes | None:  # noqa: ANN401 - gunicorn's connection
+        """Return the answer to one whole poll, after which the connection goes on; ``None``: let a thread see to it."""
+        is_whole = asked.find(b"\r\n\r\n") == len(asked) - 4 and len(asked) < _MAX_POLL
+        if not self.alive or not is_whole or not asked.startswith(_POLL):
+            return None
+        gathered = _Gathered()
+        try:
+            # By a parser of its own: whoever answers instead begins with the first byte.
+            request = Request(self.cfg, IterUnreader([asked]), conn.client, conn.parser.req_count + 1)
+            has_body = request._expected_100_continue or not _Body(request.body.reader).is_over  # noqa: SLF001
+            if has_body or request.should_close() or request.version < (1, 1):
+                return None
+            response, environ = create(request, gathered, conn.client, conn.server, self.cfg)
+            with at_once(), ExitStack() as ending:
+                parts = self.wsgi(environ, response.start_response)
+                ending.callback(getattr(parts, "close", lambda: None))
+                for part in parts:
+                    response.write(part)
+                response.close()
+        except Exception:  # noqa: BLE001 - it would wait, or fails, and then a thread finds so too, and tells
+            return None
+        return b"".join(gathered.parts)
+
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's connection
         """Hand a connection to a thread."""
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _SILENCE_SECONDS, 0))
@@ -176,7 +242,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in {
             "bind": self._settings.listen,
             "workers": 1,
-            "worker_class": _Worker,
+            "worker_class": Worker,
             "threads": self._threads,
             "logger_class": ServerLog,
             "accesslog": None,
