@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from tests.contract.places import Place
+from ums.adapters import migrations
 from ums.adapters._database import Database
 from ums.adapters._tables import METADATA
 from ums.domain.errors import StorageError
@@ -95,6 +97,15 @@ def test_a_database_from_before_migrations_is_adopted(place: Place, missing: tup
     assert [(each.health, each.since) for each in store.list_health_changes(PROD, limit=9)] == [(Health.HEALTHY, begun)]
     store.close()
     test_migrations_make_the_tables_of_the_metadata(place)
+
+
+def test_the_name_of_a_migration_begins_with_its_revision() -> None:
+    """Whether a database is up to date is told from the names, and without Alembic; each follows the one before."""
+    scripts = list(ScriptDirectory(migrations.__path__[0]).walk_revisions())
+    named = sorted((each.revision, Path(each.path).name[1:5]) for each in scripts)
+    assert [revision for revision, _ in named] == [name for _, name in named]
+    assert [each.down_revision for each in scripts] == [*(each.revision for each in scripts[1:]), None]
+    assert len(scripts) == len(list(Path(migrations.__path__[0], "versions").glob("v*.py")))
 
 
 def test_a_database_newer_than_the_program_is_refused(place: Place) -> None:
