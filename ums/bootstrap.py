@@ -31,7 +31,6 @@ from ums.adapters.git_views import GitViews
 from ums.adapters.leadership import FileLeadership, PostgresLeadership
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
-from ums.adapters.oidc_provider import OIDCProvider
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_security_log import SqlSecurityLog
@@ -56,6 +55,7 @@ from ums.domain.errors import (
 )
 from ums.domain.identity import ALL, Grant, Holder, Identity, Permission
 from ums.domain.instants import to_text
+from ums.domain.issuers import Issuer
 from ums.domain.names import PDPName
 from ums.domain.security_log import Entry, SecurityKind
 from ums.domain.throttling import client_key
@@ -70,7 +70,7 @@ from ums.edge.registry_storage import Storage
 from ums.edge.routes import git_route, registry_route, view_route
 from ums.edge.view_http import ViewHTTP, is_view
 from ums.outcomes import outcome_of
-from ums.ports import Leadership, ReleaseRepo
+from ums.ports import IdentityProvider, Leadership, ReleaseRepo
 from ums.publisher import make_verifier
 from ums.services import Services
 from ums.usecases.check_trust import Keys
@@ -162,11 +162,18 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         security=security,
         host=GitHost(settings.release_repo, repo, settings.git_host) if settings.git_host else None,
         sessions=SqlSessions(store.database),
-        provider=OIDCProvider(settings.issuer) if settings.issuer else None,
+        provider=_provider(settings.issuer) if settings.issuer else None,
         disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),
         history_retention=settings.history_retention,
         wake=wake,
     )
+
+
+def _provider(issuer: Issuer) -> IdentityProvider:
+    # Authlib and its JOSE library keep 8 MB, and nobody else needs them.
+    from ums.adapters.oidc_provider import OIDCProvider  # noqa: PLC0415
+
+    return OIDCProvider(issuer)
 
 
 def make_leadership(settings: Settings) -> Leadership:

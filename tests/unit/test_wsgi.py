@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
 
+from tests.data_folder import make_data
 from ums.adapters.structured_logs import start_logging
 from ums.wsgi import ServerLog
 
@@ -23,6 +27,18 @@ def _logging_as_it_was() -> Iterator[None]:
         each.handlers[:], each.propagate = handlers, propagate
         each.setLevel(level)
     logging.captureWarnings(capture=False)
+
+
+def test_a_service_holds_in_memory_what_it_needs(tmp_path: Path) -> None:
+    """Neither what brings a database up to date, once it is, nor logins where there are none, nor keyless keys."""
+    settings, _ = make_data(tmp_path)
+    unwanted = {"alembic", "authlib", "joserfc", "sigstore"}
+    code = "import pathlib, sys, ums.wsgi as w, ums.bootstrap as b, ums.config as c\n"
+    code += f"settings = c.Settings(data=pathlib.Path({str(settings.data)!r}))\n"
+    code += "b.prepare(settings); b.make_wsgi(settings, b.make_services(settings))\n"
+    code += f"print({unwanted} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_gunicorn_speaks_as_the_others_do() -> None:
