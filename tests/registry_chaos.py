@@ -1,16 +1,15 @@
-"""The embedded registry of a real service under pushes, pulls, deletions and garbage collection, killed at random.
+"""A real service under pushes, pulls, deletions, garbage collection, clones of views and new states, killed at random.
 
 ``python -m tests.registry_chaos --kills 300 --seed 7``. Clients try again until they succeed. What was acknowledged
-must be there, byte for byte, until somebody deletes it, and at the end nothing may be wrong with the folder.
+must be there, byte for byte, until somebody deletes it, and at the end nothing may be wrong with the folder. A view
+that was cloned is whole and signed, and never older than what its data plane was offered or has seen.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import random
@@ -22,91 +21,31 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
+from tests.chaos_clients import PATIENCE_SECONDS, Book, Client, UnluckyError
 from tests.processes import eventually
 from tests.running_service import ROOT, RunningService
+from tests.view_clients import PLANES, Follower, Issuer, make_fleet
 from ums.domain.digest import Digest
 from ums.domain.oci import INDEX, MANIFEST
 from ums.edge.registry_care import check, collect
 from ums.edge.registry_storage import Storage
 
-_PUSHERS, _PULLERS, _REPOSITORIES = 3, 1, 3
+_PUSHERS, _PULLERS, _FOLLOWERS, _REPOSITORIES = 3, 1, 3, 3
 _ENOUGH = 3
 _GRACE = timedelta(seconds=3)
 """Of the collections here; long enough for a push, if nobody is killed amid it."""
-_PATIENCE_SECONDS = 90.0
 _COLLECT = "import sys; from tests.registry_chaos import collect_for_ever; collect_for_ever(sys.argv[1])"
-
-
-class _UnluckyError(Exception):
-    """Something went wrong as it may when a server is killed: try again."""
-
-
-@dataclass
-class Book:
-    """What was acknowledged and not deleted since, by repository and reference, and what went wrong."""
-
-    there: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-
-
-class Client(threading.Thread):
-    """Somebody who does one thing after another, each until it succeeds."""
-
-    def __init__(self, name: str, service: RunningService, stop: threading.Event, book: Book, seed: int) -> None:
-        super().__init__(name=name, daemon=True)
-        self._service, self._stopping, self._book = service, stop, book
-        self._random = random.Random(seed)  # noqa: S311 - a test
-        self._count = 0
-        login = base64.b64encode(f"token:{service.token}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {login}"}
-
-    def run(self) -> None:
-        """Go on until told to stop; what is begun is ended."""
-        while not self._stopping.is_set():
-            self._count += 1
-            deadline = time.monotonic() + _PATIENCE_SECONDS
-            verb = self._choose()
-            while True:
-                try:
-                    if verb is not None:
-                        verb()
-                        self._book.done[verb.__name__.strip("_")] += 1
-                    break
-                except (_UnluckyError, OSError, http.client.HTTPException) as error:
-                    self._book.done["tried again"] += 1
-                    if time.monotonic() > deadline:
-                        self._book.wrong.append(f"{self.name} {self._count}: gave up: {error!r}")
-                        break
-                    time.sleep(0.2)
-                except Exception as error:  # noqa: BLE001 - told at the end
-                    self._book.wrong.append(f"{self.name} {self._count}: {error!r}")
-                    break
-
-    def _choose(self) -> Callable[[], None] | None:
-        raise NotImplementedError
-
-    def _ask(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> tuple[int, str, bytes]:
-        """Return status, Location and body of an answer; a server's error is bad luck."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=20)) as connection:
-            connection.request(method, path, body=body or None, headers={**self._headers, **(headers or {})})
-            answer = connection.getresponse()
-            content = answer.read()
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _UnluckyError(f"{method} {path}: {answer.status} {content[:200]!r}")
-        return answer.status, answer.headers.get("Location", ""), content
 
 
 class Pusher(Client):
     """Pushes artifacts of all kinds, and deletes some of its own."""
+
+    KIND = "push"
 
     def _choose(self) -> Callable[[], None] | None:
         if self._random.random() < 0.15:
@@ -144,7 +83,7 @@ class Pusher(Client):
             status, _, said = self._ask("PUT", path, manifest, {"Content-Type": media_type})
             if status != HTTPStatus.CREATED:
                 # A blob was collected before the manifest came: as old as none may be outside of this test.
-                raise _UnluckyError(f"{path}: {status} {said!r}")
+                raise UnluckyError(f"{path}: {status} {said!r}")
         if kind != "loose":
             with self._book.lock:
                 self._book.there |= {(repository, reference): manifest for reference, manifest, _ in put}
@@ -164,7 +103,7 @@ class Pusher(Client):
                 self._ask("PATCH", location, part)
             status, _, said = self._ask("PUT", f"{location}?digest={digest}")
         if status != HTTPStatus.CREATED:
-            raise _UnluckyError(f"{uploads}: {status} {said!r}")
+            raise UnluckyError(f"{uploads}: {status} {said!r}")
 
     def _take_back(self) -> Callable[[], None] | None:
         """Return the deletion of something of one's own, of which nobody expects from now on that it is there."""
@@ -195,6 +134,8 @@ class Pusher(Client):
 
 class Puller(Client):
     """Pulls what was acknowledged, and compares it."""
+
+    KIND = "pull"
 
     def _choose(self) -> Callable[[], None] | None:
         with self._book.lock:
@@ -245,15 +186,21 @@ class Result:
 
 
 def run(folder: Path, *, kills: int, seed: int) -> Result:
-    """Push, pull, collect and kill, and look at what is there afterwards."""
+    """Push, pull, collect, follow and kill, and look at what is there afterwards."""
     rng = random.Random(seed)  # noqa: S311 - a test
     book, stop, started = Book(), threading.Event(), time.monotonic()
     killed: Counter[str] = Counter()
     with RunningService(folder, reconcile="1h") as service:
+        make_fleet(service)
         storage = Storage(service.data / "registry")
         clients = [Pusher(f"p{number}", service, stop, book, rng.randrange(2**32)) for number in range(_PUSHERS)]
         pullers = [Puller(f"q{number}", service, stop, book, rng.randrange(2**32)) for number in range(_PULLERS)]
-        everybody: list[Client] = [*clients, *pullers]
+        followers = [
+            Follower(f"f{number}", service, stop, book, rng.randrange(2**32), pdp=PLANES[number % len(PLANES)])
+            for number in range(_FOLLOWERS)
+        ]
+        issuer = Issuer("i", service, stop, book, rng.randrange(2**32))
+        everybody: list[Client] = [*clients, *pullers, *followers, issuer]
         for each in everybody:
             each.start()
         collector = _start_collector(storage.root)
@@ -268,14 +215,20 @@ def run(folder: Path, *, kills: int, seed: int) -> Result:
                     collector.wait()
                     collector = _start_collector(storage.root)
                     killed["collector"] += 1
-            eventually(lambda: len(book.there) >= _ENOUGH, timeout=_PATIENCE_SECONDS, what="pushes succeed")
+            eventually(lambda: len(book.there) >= _ENOUGH, timeout=PATIENCE_SECONDS, what="pushes succeed")
+            eventually(lambda: book.done["clone"], timeout=PATIENCE_SECONDS, what="clones succeed")
         finally:
             stop.set()
             for each in everybody:
-                each.join(_PATIENCE_SECONDS + 30)
+                each.join(PATIENCE_SECONDS + 30)
             collector.kill()
             collector.wait()
         wrong = [*book.wrong, *(f"{each.name} hangs" for each in everybody if each.is_alive())]
+        for each in followers:
+            each.cloning("2")()
+            desired = service.get(f"/pdps/{each.pdp}")["desired"]["serial"]
+            if book.serials[str(each.pdp)] != desired:
+                wrong.append(f"{each.pdp} was given {book.serials[str(each.pdp)]}, and is to have {desired}")
         wrong += check(storage).problems
         done = collect(storage, (), grace=timedelta(0))
         checked = check(storage)
@@ -287,6 +240,8 @@ def run(folder: Path, *, kills: int, seed: int) -> Result:
         "killed": dict(killed),
         "done": dict(book.done),
         "acknowledged and there": len(book.there),
+        "states offered": book.done["issue"],
+        "views cloned": book.done["clone"] + book.done["fetch"],
         "garbage at the end": f"{len(done.manifests)} manifests, {len(done.content)} blobs, {done.drafts} drafts",
         "checked": f"{checked.manifests} manifests, {checked.content} blobs, {checked.size:,} bytes",
     }
