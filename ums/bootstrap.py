@@ -6,7 +6,6 @@ The other root is ``publisher``. They share no key: the service holds the state 
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import logging
 import os
@@ -248,7 +247,7 @@ def _basic(header: str | None) -> tuple[str, str] | None:
         return None
     try:
         user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no Base64, or no UTF-8 in it, or a header that is no ASCII
         return None
     return (user, password) if colon else None
 

@@ -130,6 +130,32 @@ def test_a_full_disk_refuses_what_is_new_and_keeps_what_was_said(disk: Path) -> 
         assert "Traceback" not in service.log_text()
 
 
+def test_a_full_disk_takes_no_push_and_serves_what_is_there(disk: Path) -> None:
+    """The registry says 507 and keeps nothing of it; views and blobs are read on; with room, the same push succeeds."""
+    with served(disk / "site") as service:
+        login = ("token", service.token)
+        view = f"{service.url}/git/{PLANE}/info/refs?service=git-upload-pack"
+        uploads = f"{service.url}/v2/ums/x/blobs/uploads/"
+
+        def push(content: bytes) -> int:
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            return requests.post(uploads, params={"digest": digest}, data=content, auth=login, timeout=30).status_code
+
+        small, large = b"small", bytes(4 << 20)
+        assert push(small) == 201
+        heads = requests.get(view, auth=login, timeout=30)
+        filler = fill(disk)
+        assert push(large) == 507
+        assert requests.get(view, auth=login, timeout=30).content == heads.content
+        blob = f"{service.url}/v2/ums/x/blobs/sha256:{hashlib.sha256(small).hexdigest()}"
+        assert requests.get(blob, auth=login, timeout=30).content == small
+        filler.unlink()
+        service.ums("registry", "check", str(service.data))
+        assert push(large) == 201
+        assert heads.status_code == 200
+        assert "Traceback" not in service.log_text()
+
+
 def test_without_its_release_repo_a_service_says_so_until_it_is_back(tmp_path: Path) -> None:
     """A mount that is gone must not look like a fleet of nobody."""
     with served(tmp_path / "site") as service:

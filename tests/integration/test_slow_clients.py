@@ -24,6 +24,7 @@ HALVES = {
     "events": "POST /api/v1/pdps/a/b/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
     "api": "POST /api/v1/freezes HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nAuthorization: Bearer {token}\r\n\r\n{",
     "git": "POST /git/release-repo/git-upload-pack HTTP/1.1\r\nHost: x\r\n{basic}Content-Length: 1000\r\n\r\n0",
+    "view": "POST /git/acme/prod/git-upload-pack HTTP/1.1\r\nHost: x\r\n{basic}Content-Length: 1000\r\n\r\n0",
     "registry": "PATCH /v2/ums/a/blobs/uploads/1 HTTP/1.1\r\nHost: x\r\n{basic}Transfer-Encoding: chunked\r\n\r\nf",
 }
 """Headers; bodies for what nobody needs a token for, and of somebody with a token for each surface."""

@@ -22,6 +22,7 @@ from ums.edge.registry import Challenge
 
 _TIMEOUT_SECONDS = 120
 _MAX_REQUEST = 4 << 20
+_MAX_DIGITS = 20
 _CHUNK = 64 << 10
 _MAX_HEADER = 4096
 _SHOWN = (layout.MAIN, layout.DELIVERY)
@@ -163,7 +164,9 @@ def read_body(environ: dict[str, Any], limit: int) -> bytes | None:
         # What is large, Git sends in chunks; the server says where they end.
         body: bytes = environ["wsgi.input"].read(limit + 1)
         return body if len(body) <= limit else None
-    length = int(announced or "0") if (announced or "0").isdecimal() else limit + 1
+    # More digits than this are refused by ``int`` itself.
+    is_number = announced.isdecimal() and len(announced) <= _MAX_DIGITS
+    length = int(announced) if is_number else limit + 1 if announced else 0
     return environ["wsgi.input"].read(length) if length <= limit else None
 
 
