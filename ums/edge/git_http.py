@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ class GitHTTP:
             return _refuse(start_response, "403 Forbidden", "this repository is read-only")
         try:
             body = read_body(environ, _MAX_REQUEST)
-        except ConnectionError:
-            return _refuse(start_response, "400 Bad Request", "the body did not come whole")
+        except BodyError as error:
+            return _refuse(start_response, "400 Bad Request", str(error))
         if body is None:
             return _refuse(start_response, "413 Content Too Large", f"a request has at most {_MAX_REQUEST} bytes")
         return self._backend(environ, body, start_response)
@@ -83,7 +84,6 @@ class GitHTTP:
             "QUERY_STRING": environ.get("QUERY_STRING", ""),
             "CONTENT_TYPE": environ.get("CONTENT_TYPE", ""),
             "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": environ.get("HTTP_CONTENT_ENCODING", ""),
             "GIT_PROTOCOL": environ.get("HTTP_GIT_PROTOCOL", ""),
             "GIT_CONFIG_COUNT": str(len(settings)),
             **{f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in enumerate(settings)},
@@ -152,13 +152,38 @@ class _Answer:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
+class BodyError(Exception):
+    """A body did not come whole, or is not packed as it says. Never leaves ``ums.edge``."""
+
+
 def read_body(environ: dict[str, Any], limit: int) -> bytes | None:
-    """Return the body, or ``None`` if it has more than ``limit`` bytes.
+    """Return what a client sent, unpacked, or ``None`` if that is, or was, more than ``limit`` bytes.
+
+    It is never left to Git to unpack it: a thousand times as much may come out, and Git keeps all of it.
 
     Raises:
-        ConnectionError: it did not come whole.
+        BodyError: there is less than was said, or something else.
 
     """
+    try:
+        body = _read(environ, limit)
+    except ConnectionError as error:
+        raise BodyError("the body did not come whole") from error
+    if body is None or environ.get("HTTP_CONTENT_ENCODING", "") not in {"gzip", "x-gzip"}:
+        return body
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacking.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise BodyError("the body is not compressed as it says") from error
+    if len(body) > limit:
+        return None
+    if not unpacking.eof:
+        raise BodyError("the body did not come whole")
+    return body
+
+
+def _read(environ: dict[str, Any], limit: int) -> bytes | None:
     announced = environ.get("CONTENT_LENGTH") or ""
     if not announced and environ.get("wsgi.input_terminated", False):
         # What is large, Git sends in chunks; the server says where they end.

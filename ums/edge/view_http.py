@@ -6,14 +6,13 @@ A poll is answered from memory, a fetch with a pack made in process: no Git proc
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
 from ums.domain.errors import InvalidInputError
 from ums.domain.names import PDPName
-from ums.edge.git_http import StartResponse, read_body
+from ums.edge.git_http import BodyError, StartResponse, read_body
 from ums.edge.registry import Challenge
 from ums.edge.upload_pack import Fetch, ProtocolError, advertise, line, parse, version_of
 from ums.usecases.serve_view import ServeView
@@ -128,16 +127,8 @@ def _body(environ: dict[str, Any]) -> bytes:
     """Return what a client sent, unpacked; however it is packed it has a limit."""
     try:
         body = read_body(environ, _MAX_REQUEST)
-    except ConnectionError as error:
-        raise ProtocolError("the body did not come whole") from error
-    if body is not None and environ.get("HTTP_CONTENT_ENCODING", "") in {"gzip", "x-gzip"}:
-        unpacking = zlib.decompressobj(wbits=31)
-        try:
-            body = unpacking.decompress(body, _MAX_REQUEST + 1)
-        except zlib.error as error:
-            raise ProtocolError("the body is not compressed as it says") from error
-        if len(body) <= _MAX_REQUEST and not unpacking.eof:
-            raise ProtocolError("the body did not come whole")
-    if body is None or len(body) > _MAX_REQUEST:
+    except BodyError as error:
+        raise ProtocolError(str(error)) from error
+    if body is None:
         raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request has at most {_MAX_REQUEST} bytes")
     return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator
@@ -118,3 +119,24 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_read(url: str) -> N
     request = requests.Request("POST", f"{url}/git-upload-pack", headers=headers).prepare()
     request.headers["Content-Length"] = str(100 << 20)
     assert requests.Session().send(request, timeout=10).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(gzip.compress(b"0" * (64 << 20)), 413), (gzip.compress(b"0000")[:-3], 400), (b"not packed", 400)],
+    ids=["a bomb", "half of it", "no gzip"],
+)
+def test_what_is_packed_is_unpacked_before_git_reads_it(url: str, body: bytes, status: int) -> None:
+    """With a limit: Git keeps all that comes out, for each line of it an object."""
+    headers = {"Authorization": LOGIN, "Content-Encoding": "gzip"}
+    assert requests.post(f"{url}/git-upload-pack", data=body, headers=headers, timeout=30).status_code == status
+
+
+def test_a_client_may_pack_what_it_asks_for(url: str, tmp_path: Path) -> None:
+    """Git does, as soon as it is long."""
+    head = git("rev-parse", "main", cwd=tmp_path / "repo.git").stdout.strip()
+    wanted = f"0032want {head}\n0000".encode() + f"0032have {'1' * 40}\n".encode() * 99 + b"0009done\n"
+    headers = {"Authorization": LOGIN, "Content-Encoding": "gzip"}
+    headers["Content-Type"] = "application/x-git-upload-pack-request"
+    answer = requests.post(f"{url}/git-upload-pack", data=gzip.compress(wanted), headers=headers, timeout=30)
+    assert answer.content.startswith(b"0008NAK\nPACK")
