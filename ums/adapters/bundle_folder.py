@@ -23,6 +23,7 @@ from ums.domain.bundle import (
     BundleSpec,
     ComponentKind,
     ComponentSpec,
+    OnFailure,
     ReleaseClass,
     Requires,
     UpgradeRules,
@@ -118,6 +119,10 @@ class ComponentModel(StrictModel):
         default_factory=list, description="Objects to watch; found by reading, for manifests or where Helm is at hand."
     )
     timeout: Duration = Field(default="2m", description="How long it may take to be healthy.")
+    on_failure: OnFailure = Field(
+        default=OnFailure.RETRY,
+        description="Whether a chart whose update failed is tried again, or taken back by Helm in the cluster.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ComponentModel:
@@ -149,6 +154,7 @@ class ComponentModel(StrictModel):
                 for each in self.workloads
             ),
             timeout=parse_duration(self.timeout),
+            on_failure=self.on_failure,
         )
 
 

@@ -235,6 +235,9 @@ GateName: TypeAlias = Literal[
 ]
 
 
+OnFailure: TypeAlias = Literal["retry", "rollback"]
+
+
 class Requires(TypedDict):
     """What must be there before a release may be installed."""
 
@@ -1347,6 +1350,7 @@ class Component(TypedDict):
     images: list[str]
     workloads: list[Workload]
     timeoutSeconds: int
+    onFailure: OnFailure
 
 
 class Gate(TypedDict):

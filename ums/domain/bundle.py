@@ -36,6 +36,13 @@ class ComponentKind(StrEnum):
     MANIFESTS = "manifests"
 
 
+class OnFailure(StrEnum):
+    """What the cluster does by itself, asking nobody, when the update of a chart fails."""
+
+    RETRY = "retry"
+    ROLLBACK = "rollback"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
     """An object whose health is the component's health."""
@@ -97,6 +104,7 @@ class ComponentSpec:
         needs: components of this bundle that must be healthy first.
         images: the image lock: every image the component runs, with digest.
         workloads: objects to watch; for manifests they are found by reading them.
+        on_failure: only Helm, and so only a chart, keeps in the cluster what was there before.
 
     """
 
@@ -112,9 +120,15 @@ class ComponentSpec:
     images: tuple[str, ...] = ()
     workloads: tuple[Workload, ...] = ()
     timeout: timedelta = DEFAULT_TIMEOUT
+    on_failure: OnFailure = OnFailure.RETRY
 
     def __post_init__(self) -> None:
         check_name(self.name, "component name")
+        if self.on_failure is OnFailure.ROLLBACK and self.kind is not ComponentKind.CHART:
+            raise InvalidInputError(
+                f"component {self.name}: nothing in a cluster keeps what manifests were before",
+                hint="leave out onFailure, or make it a chart; manifests go back by ums rollback",
+            )
         if self.kind is ComponentKind.MANIFESTS and self.version is None:
             raise InvalidInputError(
                 f"component {self.name}: manifests carry no version of their own",

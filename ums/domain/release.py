@@ -11,6 +11,7 @@ from typing import Any, Self
 from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
 from ums.domain.bundle import (
     ComponentKind,
+    OnFailure,
     ReleaseClass,
     Requires,
     UpgradeRules,
@@ -52,10 +53,11 @@ class Component:
     images: tuple[str, ...]
     workloads: tuple[Workload, ...]
     timeout: timedelta
+    on_failure: OnFailure = OnFailure.RETRY
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
-        return {
+        data = {
             "name": self.name,
             "kind": self.kind.value,
             "version": str(self.version),
@@ -69,6 +71,8 @@ class Component:
             "workloads": [workload.to_dict() for workload in self.workloads],
             "timeoutSeconds": int(self.timeout.total_seconds()),
         }
+        # Left out by default, as releases from before there was a choice are: their bytes stay what was signed.
+        return data if self.on_failure is OnFailure.RETRY else {**data, "onFailure": self.on_failure.value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -89,6 +93,7 @@ class Component:
                 for item in data["workloads"]
             ),
             timeout=timedelta(seconds=int(data["timeoutSeconds"])),
+            on_failure=OnFailure(data.get("onFailure", OnFailure.RETRY)),
         )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ums.domain import layout
-from ums.domain.bundle import ComponentKind
+from ums.domain.bundle import ComponentKind, OnFailure
 from ums.domain.canonical import canonical_json
 from ums.domain.composing import components_of
 from ums.domain.fleet import BundleState, Desired
@@ -65,6 +65,17 @@ STATE_SHAPE = Shape(tuple(("data", key) for key in ("pdp", "channel", "serial", 
 
 _READY = "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
 _SUSPENDED = "has(spec.suspend) && spec.suspend"
+_WANTED = f"metadata.annotations['{DIGEST_ANNOTATION}']"
+_ATTEMPTED = f"has(status.lastAttemptedRevisionDigest) && status.lastAttemptedRevisionDigest == {_WANTED}"
+_RELEASED = f"status.history.size() > 0 && status.history[0].ociDigest == {_WANTED}"
+# helm-controller (1.6.2) does not write down the digest of what it went back to. Whoever is Ready then runs what it
+# attempted last; as long as that is what failed, it is not.
+_RELEASED_OR_BACK = (
+    f"status.history.size() > 0 && (has(status.history[0].ociDigest) ? status.history[0].ociDigest == {_WANTED}"
+    f" : has(status.history[0].action) && status.history[0].action == 'rollback' && {_ATTEMPTED})"
+)
+_GONE_BACK = f"status.conditions.exists(c, c.type == 'Stalled' && c.status == 'True') && {_ATTEMPTED}"
+"""It stays back until another release comes: nobody need wait for the timeout to know."""
 _OLD_GENERATION = "!has(status.observedGeneration) || status.observedGeneration != metadata.generation"
 
 
@@ -122,6 +133,14 @@ def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict
             },
         }
     retry = {"name": "RetryOnFailure", "retryInterval": interval}
+    upgrade: dict[str, Any] = {"strategy": retry}
+    if component.on_failure is OnFailure.ROLLBACK:
+        # One try: after another, controllers that every other component needs would be gone a second time. The
+        # rollback is part of the same run of helm-controller, so the source is not asked for anything any more.
+        upgrade = {
+            "strategy": {"name": "RemediateOnFailure"},
+            "remediation": {"retries": 0, "remediateLastFailure": True, "strategy": "rollback"},
+        }
     return {
         "apiVersion": HELM_RELEASE,
         "kind": "HelmRelease",
@@ -135,7 +154,7 @@ def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict
             "storageNamespace": component.storage_namespace,
             # Helm's default leaves changed CRDs as they were.
             "install": {"createNamespace": True, "crds": "CreateReplace", "strategy": retry},
-            "upgrade": {"crds": "CreateReplace", "strategy": retry},
+            "upgrade": {"crds": "CreateReplace", **upgrade},
             "driftDetection": {"mode": "enabled"},
             "valuesFrom": [
                 {
@@ -179,14 +198,16 @@ def render_wrapper(
     name = ComponentName(release.bundle, component.name)
     removing = component.name in state.removing
     prune = {PRUNE_ANNOTATION: "enabled", REMOVING_ANNOTATION: "true"} if removing else {PRUNE_ANNOTATION: "disabled"}
+    failed = _SUSPENDED
     if component.kind is ComponentKind.CHART:
         applier = {"apiVersion": HELM_RELEASE, "kind": "HelmRelease", **_metadata(name.object_name)}
-        holds = (
-            f"status.history.size() > 0 && status.history[0].ociDigest == metadata.annotations['{DIGEST_ANNOTATION}']"
-        )
+        if component.on_failure is OnFailure.ROLLBACK:
+            failed, holds = f"({_SUSPENDED}) || ({_GONE_BACK})", _RELEASED_OR_BACK
+        else:
+            holds = _RELEASED
     else:
         applier = {"apiVersion": KUSTOMIZATION, "kind": "Kustomization", **_metadata(name.content_name)}
-        holds = f"status.lastAppliedRevision.endsWith(metadata.annotations['{DIGEST_ANNOTATION}'])"
+        holds = f"status.lastAppliedRevision.endsWith({_WANTED})"
     return {
         "apiVersion": KUSTOMIZATION,
         "kind": "Kustomization",
@@ -220,7 +241,7 @@ def render_wrapper(
                 {
                     "apiVersion": applier["apiVersion"],
                     "kind": applier["kind"],
-                    "failed": _SUSPENDED,
+                    "failed": failed,
                     "inProgress": _OLD_GENERATION,
                     "current": f"{holds} && {_READY}",
                 }

@@ -153,6 +153,7 @@ def _component(spec: ComponentSpec, packaged: PackagedComponent) -> Component:
         images=packaged.images,
         workloads=packaged.workloads,
         timeout=spec.timeout,
+        on_failure=spec.on_failure,
     )
 
 
@@ -185,6 +186,7 @@ def _replacement_spec(
         images=replacement.images,
         workloads=old.workloads if replacement.images else (),
         timeout=old.timeout,
+        on_failure=old.on_failure,
     )
 
 

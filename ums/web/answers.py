@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ums.domain.bundle import ComponentKind, ReleaseClass
+from ums.domain.bundle import ComponentKind, OnFailure, ReleaseClass
 from ums.domain.fleet import Health, Management
 from ums.domain.gates import Verdict
 from ums.domain.policy import GateName, OnHalt
@@ -434,6 +434,7 @@ class Component(Answer):
     images: list[str]
     workloads: list[Workload]
     timeout_seconds: int
+    on_failure: OnFailure
 
 
 class Requires(Answer):

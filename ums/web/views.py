@@ -49,7 +49,9 @@ def release_view(entry: CatalogEntry, world: World, *, full: bool = False) -> di
         ],
     }
     if full:
-        view["components"] = [component.to_dict() for component in release.components]
+        view["components"] = [
+            {**component.to_dict(), "onFailure": component.on_failure} for component in release.components
+        ]
         view["removes"] = list(release.removes)
         view["requires"] = release.requires.to_dict()
         view["upgrade"] = release.upgrade.to_dict()

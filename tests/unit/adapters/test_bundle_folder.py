@@ -21,7 +21,7 @@ from ums.adapters import _helm
 from ums.adapters._archive import MAX_FILE_BYTES, pack, unpack
 from ums.adapters.bundle_folder import BundleFolder
 from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
-from ums.domain.bundle import BundleSpec, ComponentKind, ReleaseClass, Workload
+from ums.domain.bundle import BundleSpec, ComponentKind, OnFailure, ReleaseClass, Workload
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
 from ums.domain.oci import FLUX_CONFIG, FLUX_CONTENT, HELM_CHART, HELM_CONFIG, Reference, Repository
@@ -181,6 +181,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
         "chart": reference,
         "releaseName": "release",
         "storageNamespace": "storage",
+        "onFailure": "rollback",
         "values": {"a": {"b": None}},
         "workloads": [
             {"kind": "Deployment", "name": "x"},
@@ -215,6 +216,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     app, other = spec.components
     assert app.source == Reference.parse(reference)
     assert (app.release_name, app.storage_namespace, app.values) == ("release", "storage", {"a": {"b": None}})
+    assert app.on_failure is OnFailure.ROLLBACK
     assert app.workloads == (Workload("apps/v1", "Deployment", "apps", "x"), Workload("b/v1", "J", "o", "z"))
     assert (other.kind, other.needs, str(other.version)) == (ComponentKind.MANIFESTS, ("app",), "1.0.0")
 
@@ -242,6 +244,13 @@ def changed(**fields: object) -> dict[str, Any]:
         ([changed(chart="oci://registry.example.com")], {}, "components[0].chart", "not an OCI repository"),
         ([changed(images=["app@sha256:abc"])], {}, "components[0].images[0]", "not a digest"),
         ([changed(timeout="soon")], {}, "components[0].timeout", "not a duration"),
+        ([changed(onFailure="undo")], {}, "components[0].onFailure", "'retry' or 'rollback'"),
+        (
+            [changed(chart=None, manifests="m", version="1.0.0", images=[], onFailure="rollback")],
+            {},
+            "",
+            "nothing in a cluster keeps what manifests were before",
+        ),
         ([changed(workloads=[{"kind": "Deployment"}])], {}, "components[0].workloads[0].name", "missing"),
         ([changed(needs=["nobody"])], {}, "", "needs nobody"),
         ([changed(needs=["b"]), changed(name="b", needs=["app"])], {}, "", "in a circle"),

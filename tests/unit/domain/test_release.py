@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.domain.worlds import make_component, make_release
-from ums.domain.bundle import ComponentKind, ReleaseClass, Requires, UpgradeRules, Workload
+from ums.domain.bundle import ComponentKind, OnFailure, ReleaseClass, Requires, UpgradeRules, Workload
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
 from ums.domain.names import NAME_PATTERN
@@ -45,6 +45,7 @@ def releases(draw: st.DrawFn) -> Release:
             images=tuple(f"registry.example.com/{name}@{digest}" for digest in draw(st.sets(DIGESTS, max_size=2))),
             workloads=tuple(draw(st.lists(st.builds(Workload, TEXT, TEXT, NAMES, NAMES), max_size=2))),
             timeout=timedelta(seconds=draw(st.integers(1, 10_000))),
+            on_failure=draw(st.sampled_from(OnFailure)),
         )
         for index, name in enumerate(names)
     )
@@ -70,6 +71,14 @@ def test_a_release_reads_as_it_is_written(release: Release) -> None:
     content = release.to_bytes()
     assert Release.from_bytes(content) == release
     assert Release.from_bytes(content).to_bytes() == content
+
+
+def test_the_bytes_of_a_release_that_chooses_nothing_stay_as_they_were_signed() -> None:
+    """What to do on failure stands in a release only where it is not the default."""
+    plain = make_release("1.0.0", {"cilium": "1.16.0"})
+    assert b"onFailure" not in plain.to_bytes()
+    chosen = replace(plain, components=(replace(plain.components[0], on_failure=OnFailure.ROLLBACK),))
+    assert json.loads(chosen.to_bytes())["components"][0]["onFailure"] == "rollback"
 
 
 def test_a_newer_field_is_ignored() -> None:

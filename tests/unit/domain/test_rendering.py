@@ -18,7 +18,7 @@ from tests.unit.domain.worlds import NOW, PROD, make_component, make_release, ma
 from ums.adapters._release_files import desired_from_state, to_bytes
 from ums.adapters._yaml import dump
 from ums.domain import layout
-from ums.domain.bundle import ComponentKind
+from ums.domain.bundle import ComponentKind, OnFailure
 from ums.domain.canonical import canonical_json
 from ums.domain.errors import NotFoundError
 from ums.domain.fleet import BundleState, DataPlane, Desired, Registration
@@ -139,6 +139,36 @@ def test_green_means_this_digest_and_not_suspended(component: Component) -> None
     checked = spec["healthChecks"][0]
     assert (checked["kind"], checked["name"]) == (applier["kind"], applier["metadata"]["name"])
     assert (expression["kind"], expression["apiVersion"]) == (applier["kind"], applier["apiVersion"])
+
+
+def test_what_is_to_be_rolled_back_is_tried_once_and_taken_back_by_helm() -> None:
+    """From what Helm keeps in the cluster; a first install has nothing to go back to, and is tried again."""
+    retried, rolled_back = (
+        render_objects("platform", replace(CHART, on_failure=each), SETTINGS)[1]["spec"] for each in OnFailure
+    )
+    assert retried["upgrade"]["strategy"] == retried["install"]["strategy"] == rolled_back["install"]["strategy"]
+    assert "remediation" not in retried["upgrade"]
+    assert rolled_back["upgrade"]["strategy"] == {"name": "RemediateOnFailure"}
+    assert rolled_back["upgrade"]["remediation"] == {
+        "retries": 0,
+        "remediateLastFailure": True,
+        "strategy": "rollback",
+    }
+    assert {**retried, "upgrade": None} == {**rolled_back, "upgrade": None}
+
+
+def test_what_was_rolled_back_has_failed_at_once_and_is_green_only_once_it_is_what_is_wanted() -> None:
+    """helm-controller does not write down the digest of what it went back to; other components are told by theirs."""
+    plain, undone = (
+        wrapper(replace(CHART, on_failure=each))["spec"]["healthCheckExprs"][0]
+        for each in (OnFailure.RETRY, OnFailure.ROLLBACK)
+    )
+    assert "Stalled" not in plain["failed"]
+    assert "Stalled" in undone["failed"]
+    for expression in (undone["failed"], undone["current"]):
+        assert "status.lastAttemptedRevisionDigest == metadata.annotations['ums/digest']" in expression
+    assert "rollback" not in plain["current"]
+    assert undone["current"].endswith("&& status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')")
 
 
 def test_a_wrapper_waits_for_workloads_and_a_little_longer_than_its_component() -> None:
