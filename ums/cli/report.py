@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ums.cli.cluster import FILE, cluster_of, cluster_options, read_text
 from ums.cli.output import emit, output_option
-
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
 @click.option("--pdp", "name", required=True, metavar="ORG/PDP", help="Whose cluster this is.")
-@click.option("--key-file", type=_FILE, help="The key of its events: what Secret ums-events holds as token.")
+@click.option("--key-file", type=FILE, help="The key of its events: what Secret ums-events holds as token.")
 @click.option("--flux-namespace", default="flux-system", show_default=True, help="Where Flux's Deployments are.")
-@click.option("--kube-url", metavar="URL", help="The cluster's API.  [default: that of the pod]")
-@click.option(
-    "--kube-ca",
-    type=_FILE,
-    default=_ACCOUNT / "ca.crt",
-    help="What its certificate is checked by.  [default: the pod's]",
-)
-@click.option("--kube-token-file", type=_FILE, default=_ACCOUNT / "token", help="A token for it.  [default: the pod's]")
+@cluster_options
 @click.option("--dry-run", is_flag=True, help="Print what would be sent; send nothing.")
 @output_option
 def report(server: str | None, name: str, key_file: Path | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
@@ -49,11 +39,11 @@ def report(server: str | None, name: str, key_file: Path | None, dry_run: bool, 
     pdp = PDPName.parse(name)
     if not dry_run and (not server or key_file is None):
         raise click.UsageError("where to, and signed with what? Give --server and --key-file, or --dry-run")
-    reader = KubeReader(options["kube_url"] or _own_url(), _read(options["kube_token_file"]), options["kube_ca"])
+    reader = KubeReader(*cluster_of(options))
     said, left_out = ReportCluster(reader, SystemClock())(flux_namespace=options["flux_namespace"])
     recorded = None
     if server and key_file is not None and not dry_run:
-        recorded = Client(server, "").report(pdp, said, key=_read(key_file))
+        recorded = Client(server, "").report(pdp, said, key=read_text(key_file))
     emit(
         {**said, "leftOut": left_out, "recorded": recorded},
         output,
@@ -67,25 +57,3 @@ def _print(pdp: object, said: dict[str, Any], left_out: int, *, sent: str) -> No
     versions = f"Kubernetes {said['kubernetes'] or 'unknown'}, Flux {said['flux'] or 'unknown'}"
     more = f" ({left_out} more do not fit)" if left_out else ""
     click.echo(f"{pdp}: {versions}, {len(said['images'])} images{more}: {sent}")
-
-
-def _own_url() -> str:
-    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    if not host:
-        raise click.UsageError("this is no pod of a cluster: give --kube-url, --kube-ca and --kube-token-file")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-
-
-def _read(path: Path) -> str:
-    from ums.domain.errors import InvalidInputError
-
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise InvalidInputError(
-            f"cannot read {path}: {reason}", hint="is the Secret or token mounted there?"
-        ) from error
-    if not text:
-        raise InvalidInputError(f"{path} is empty", hint="is the Secret or token mounted there?")
-    return text

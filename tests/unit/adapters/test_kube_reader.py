@@ -28,6 +28,8 @@ class Kube:
     Attributes:
         answers: by path, the pages of what it answers; bytes stand as they are.
         statuses: by path, where it is not 200.
+        accepted: which forms of an answer were asked for.
+        patched: what was to be changed, by path.
 
     """
 
@@ -35,6 +37,8 @@ class Kube:
     answers: dict[str, list[Any]] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, list[str]], str]] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    patched: list[tuple[str, Any]] = field(default_factory=list)
     url: str = ""
 
     def reader(self) -> KubeReader:
@@ -53,10 +57,20 @@ def running_kube(folder: Path) -> Iterator[Kube]:
             parts = urlsplit(self.path)
             query = parse_qs(parts.query)
             kube.asked.append((parts.path, query, self.headers.get("Authorization", "")))
-            pages = kube.answers.get(parts.path, [{}])
+            kube.accepted.append(self.headers.get("Accept", ""))
+            self._answer(parts.path, query)
+
+        def do_PATCH(self) -> None:
+            assert self.headers["Content-Type"] == "application/merge-patch+json"
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kube.patched.append((self.path, json.loads(body)))
+            self._answer(self.path, {})
+
+        def _answer(self, path: str, query: Mapping[str, list[str]]) -> None:
+            pages = kube.answers.get(path, [{}])
             page = pages[int(query.get("continue", ["0"])[0])]
             content = page if isinstance(page, bytes) else json.dumps(page).encode()
-            self.send_response(kube.statuses.get(parts.path, 200))
+            self.send_response(kube.statuses.get(path, 200))
             self.send_header("Location", f"{kube.url}/elsewhere")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -153,11 +167,11 @@ def test_a_pod_that_is_none_is_not_believed(kube: Kube, pod: object) -> None:
 def test_a_list_without_end_is_ended(kube: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
     """In pages, and in bytes."""
     kube.answers["/api/v1/pods"] = [{"metadata": {"continue": "0"}, "items": []}]
-    monkeypatch.setattr("ums.adapters.kube_reader._MAX_PAGES", 3)
+    monkeypatch.setattr("ums.adapters._kube._MAX_PAGES", 3)
     with pytest.raises(UnavailableError, match="more than 300 items"):
         list(kube.reader().images())
     assert len(kube.asked) == 3
-    monkeypatch.setattr("ums.adapters.kube_reader._MAX_ANSWER", 10)
+    monkeypatch.setattr("ums.adapters._kube._MAX_ANSWER", 10)
     with pytest.raises(UnavailableError, match="more than 10 bytes"):
         list(kube.reader().images())
 
