@@ -18,6 +18,7 @@ from ums.domain.names import PDPName
 from ums.domain.oci import Descriptor, Repository
 from ums.domain.packaging import PackagedComponent
 from ums.domain.release import ReleaseName
+from ums.domain.stored_versions import Definition, StoredObject
 from ums.domain.trust import Signatory
 
 if TYPE_CHECKING:
@@ -644,6 +645,47 @@ class ClusterReader(Protocol):
 
     def images(self) -> Iterator[str]:
         """Yield the image of every container that runs, by digest where that is known."""
+        ...
+
+
+class CustomResources(Protocol):
+    """Custom resource definitions of a Kubernetes cluster, and the objects that it stores of them.
+
+    All methods raise ``UnavailableError`` when the cluster does not answer as one, and ``UnauthenticatedError`` or
+    ``ForbiddenError`` when it does not let us look or write.
+    """
+
+    def definitions(self) -> Iterator[Definition]:
+        """Yield every definition."""
+        ...
+
+    def definition(self, name: str) -> Definition:
+        """Return a definition as it is now; ``NotFoundError`` if it is gone."""
+        ...
+
+    def objects(self, definition: Definition) -> Iterator[StoredObject]:
+        """Yield every object of a definition."""
+        ...
+
+    def rewrite(self, definition: Definition, stored: StoredObject) -> None:
+        """Have an object written once more, unchanged, in the version that is stored now.
+
+        Raises:
+            NotFoundError: it is gone.
+            ConflictError: somebody else writes it.
+            InvalidInputError: the cluster refuses it as it is.
+
+        """
+        ...
+
+    def trim(self, definition: Definition) -> None:
+        """Record that objects are stored in ``definition.storage`` alone.
+
+        Raises:
+            ConflictError: the definition is another one by now.
+            NotFoundError: it is gone.
+
+        """
         ...
 
 

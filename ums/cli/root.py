@@ -57,6 +57,7 @@ GROUPS = {
         "init": ("init", "init", "Make a service's data: keys, release repo, channels, first token."),
         "config": ("config", "config", "Show what is set where, and what is wrong with it."),
         "serve": ("serve", "serve", "Run the service."),
+        "flux": ("flux", "flux", "Prepare a cluster for an update of Flux itself."),
         "report": ("report", "report", "Tell, from inside a cluster, what it has."),
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),
