@@ -225,7 +225,10 @@ def render_wrapper(
             "serviceAccountName": ROOT,
             "sourceRef": {"kind": "GitRepository", "name": SOURCE},
             "dependsOn": [
-                {"name": ComponentName(release.bundle, needed).object_name}
+                {
+                    "name": ComponentName(release.bundle, needed).object_name,
+                    "readyExpr": _is_ready(f"{release.bundle}@{state.components[needed]}"),
+                }
                 for needed in component.needs
                 if needed in state.components
             ],
@@ -248,6 +251,19 @@ def render_wrapper(
             ],
         },
     }
+
+
+def _is_ready(release: str) -> str:
+    """Return when a wrapper lets those go on that depend on it: when it is well with this very release.
+
+    The root brings wrappers up to date one by one. Until its turn comes a wrapper is ready with what it had, and
+    kustomize-controller (1.9.4) by itself would take that for an answer (seen).
+    """
+    return (
+        f"dep.metadata.annotations['{RELEASE_ANNOTATION}'] == '{release}'"
+        " && has(dep.status.observedGeneration) && dep.status.observedGeneration == dep.metadata.generation"
+        " && has(dep.status.conditions) && dep.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
+    )
 
 
 def render_state(pdp: PDPName, desired: Desired) -> dict[str, Any]:

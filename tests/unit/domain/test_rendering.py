@@ -190,7 +190,17 @@ def test_a_wrapper_changes_with_every_release() -> None:
 def test_a_wrapper_depends_on_what_it_needs_as_far_as_that_is_there() -> None:
     """A dependency that was left out would be waited for in vain."""
     component = replace(CHART, needs=("gateway", "gone"))
-    assert wrapper(component)["spec"]["dependsOn"] == [{"name": "platform-gateway"}]
+    assert [each["name"] for each in wrapper(component)["spec"]["dependsOn"]] == ["platform-gateway"]
+
+
+def test_a_wrapper_waits_for_what_it_needs_in_the_release_that_this_data_plane_has_of_it() -> None:
+    """Ready with the release before, which the root has not replaced yet, is not ready."""
+    state = replace(STATE, components={"cilium": Version("1.1.0"), "gateway": Version("1.0.0")})
+    (needed,) = wrapper(replace(CHART, needs=("gateway",)), state)["spec"]["dependsOn"]
+    known, *ready = needed["readyExpr"].split(" && ")
+    assert known == "dep.metadata.annotations['ums/release'] == 'platform@1.0.0'"
+    assert wrapper(make_component("gateway", "2.0.0"))["metadata"]["annotations"]["ums/release"] == "platform@1.0.0"
+    assert "dep.status.observedGeneration == dep.metadata.generation" in ready
 
 
 def test_nothing_is_pruned_that_was_not_marked() -> None:
