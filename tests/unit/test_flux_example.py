@@ -44,7 +44,10 @@ def test_helm_undoes_what_git_needs_and_git_undoes_what_helm_needs(folder: Path)
     values = yaml.safe_load((folder / "charts" / "controllers" / "values.yaml").read_text())["controllers"]
     assert set(values) == {"source-controller", "kustomize-controller", "notification-controller"}
     assert values["source-controller"]["strategy"] == "Recreate"
-    assert "CancelHealthCheckOnNewRevision=true" in " ".join(values["kustomize-controller"]["args"])
+    (helm_controller,) = (each for each in objects(folder, "helm-controller") if each["kind"] == "Deployment")
+    (container,) = helm_controller["spec"]["template"]["spec"]["containers"]
+    for arguments in (values["kustomize-controller"]["args"], container["args"]):
+        assert {"--concurrent=20", "--feature-gates=CancelHealthCheckOnNewRevision=true"} <= set(arguments)
     assert not (folder / "charts" / "controllers" / "crds").exists(), "Helm would apply them before everything else"
 
 
