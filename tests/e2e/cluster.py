@@ -120,13 +120,14 @@ class Cluster:
                 f"--storage-addr={address}",
                 f"--storage-adv-addr={address}",
             ],
-            # As our docs recommend: a fix does not wait for the health check of what it fixes.
+            # As our docs recommend: a fix does not wait for the health check of what it fixes, nor for a worker.
             "kustomize-controller": [
                 *sender,
                 "--requeue-dependency=2s",
+                "--concurrent=20",
                 "--feature-gates=CancelHealthCheckOnNewRevision=true",
             ],
-            "helm-controller": [*sender, "--requeue-dependency=2s"],
+            "helm-controller": [*sender, "--requeue-dependency=2s", "--concurrent=20"],
             "notification-controller": [
                 f"--events-addr=127.0.0.1:{events}",
                 f"--receiverAddr=127.0.0.1:{free_port()}",
