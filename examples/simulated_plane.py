@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,15 +21,16 @@ from typing import Any
 import requests
 import yaml
 
+from ums.adapters._archive import unpack
 from ums.adapters.cosign_bundle import CosignBundleVerifier
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain.digest import Digest
 from ums.domain.instants import parse_instant, to_text
-from ums.domain.names import PDPName
+from ums.domain.names import ComponentName, PDPName
 from ums.domain.oci import Descriptor, Repository
 from ums.domain.rendering import NAMESPACE, RELEASE_KEYS, ROOT, SOURCE, STATE_KEYS
-from ums.domain.trust import KeySigner
+from ums.domain.trust import TRUST, KeySigner
 from ums.usecases.verify import Verify
 
 _TIMEOUT = 30
@@ -47,6 +49,11 @@ class Applied:
     releases: dict[str, str]
 
 
+def _content(secret: dict[str, Any]) -> dict[str, str]:
+    encoded = {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
+    return encoded | secret.get("stringData", {})
+
+
 class SimulatedPlane:
     """One data plane; ``poll`` is one round of Flux. ``fails_on`` names a component version that never gets ready."""
 
@@ -55,19 +62,28 @@ class SimulatedPlane:
         self.applied: Applied | None = None
         self._fails_on = fails_on
         self._folder = folder
-        secrets = {each["metadata"]["name"]: each["stringData"] for each in objects if each["kind"] == "Secret"}
+        secrets = {each["metadata"]["name"]: _content(each) for each in objects if each["kind"] == "Secret"}
         kinds = {each["kind"]: each for each in objects}
         login = secrets["ums-git"]
         self._login = (login["username"], login["password"])
         self._url = kinds["GitRepository"]["spec"]["url"]
         self._events = kinds["Provider"]["spec"]["address"]
         self._event_key = secrets["ums-events"]["token"].encode()
-        self._state_keys = list(secrets[STATE_KEYS].values())
-        self._signers = [KeySigner(key, text) for key, text in secrets[RELEASE_KEYS].items()]
+        self._state_keys: list[str] = []
+        self._signers: list[KeySigner] = []
+        self._take_keys(objects)
         registry = OrasRegistry(username=self._login[0], password=self._login[1], plain_http=True)
         self._registry = registry
         self._verify = Verify(registry, CosignBundleVerifier())
         self._session = requests.Session()
+
+    def _take_keys(self, objects: Iterable[dict[str, Any]]) -> None:
+        """Believe the keys among some objects from now on: those of bootstrap, and of bundle trust."""
+        for each in objects:
+            if each["kind"] == "Secret" and each["metadata"]["name"] == STATE_KEYS:
+                self._state_keys = list(_content(each).values())
+            if each["kind"] == "Secret" and each["metadata"]["name"] == RELEASE_KEYS:
+                self._signers = [KeySigner(key, text) for key, text in _content(each).items()]
 
     def poll(self) -> bool:
         """Fetch, verify and report what is new; return whether there was something."""
@@ -117,25 +133,32 @@ class SimulatedPlane:
             raise RefusedError("this offer has expired")
         releases: dict[str, str] = {}
         for bundle, content in json.loads(state["releases"]).items():
-            for component, release in content["components"].items():
-                version = self._pull(head, f"{bundle}/{component}/{release}")
+            for component in content["components"]:
+                version = self._pull(head, ComponentName(bundle, component))
                 releases[f"{bundle}/{component}"] = f"{component}:{version}"
         return Applied(serial, head, releases)
 
-    def _pull(self, head: str, component: str) -> str:
+    def _pull(self, head: str, component: ComponentName) -> str:
         """Verify and pull one component; return its version."""
+        wrapper = yaml.safe_load(self._read(head, f"{component.object_name}.yaml"))
+        folder = wrapper["spec"]["path"].removeprefix(f"./pdps/{self.name}/")
         source = next(
             each
-            for each in yaml.safe_load_all(self._read(head, f"{component}/objects.yaml"))
+            for each in yaml.safe_load_all(self._read(head, f"{folder}/objects.yaml"))
             if each["kind"] == "OCIRepository"
         )["spec"]
         repository, digest = Repository.parse(source["url"]), Digest.parse(source["ref"]["digest"])
         if not self._verify.signed_by(repository, digest, self._signers):
-            raise RefusedError(f"{component} ({digest.short}) is signed by no key that this data plane trusts")
+            raise RefusedError(
+                f"{component.object_name} ({digest.short}) is signed by no key that this data plane trusts"
+            )
         _, manifest = self._registry.get_manifest(repository, str(digest))
         parsed = json.loads(manifest)
         for layer in parsed["layers"]:
-            self._registry.open_blob(repository, Descriptor.from_dict(layer)).close()
+            with self._registry.open_blob(repository, Descriptor.from_dict(layer)) as blob:
+                if component.bundle == TRUST:
+                    for content in unpack(blob.read(), component.object_name).values():
+                        self._take_keys(yaml.safe_load_all(content))
         return str(parsed["annotations"]["org.opencontainers.image.version"])
 
     def _fetch(self) -> None:
