@@ -50,8 +50,8 @@ class Applied:
 
 
 def _content(secret: dict[str, Any]) -> dict[str, str]:
-    encoded = {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
-    return encoded | secret.get("stringData", {})
+    content: dict[str, str] = dict(secret.get("stringData", {}))
+    return content | {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
 
 
 class SimulatedPlane:
