@@ -122,7 +122,11 @@ def _unknown(key: shapes.KnownKey | shapes.KnownReleaseKey) -> str:
 
 @keys.command()
 @click.option("--add", multiple=True, metavar="NAME=FILE", help="A new signer, and its public release key. Repeatable.")
-@click.option("--like", metavar="NAME", help="With --add: it may sign what this one may.  [default: all bundles]")
+@click.option(
+    "--like",
+    metavar="NAME",
+    help="With --add: it may sign what this one may. Needed where not all bundles have the same signers.",
+)
 @click.option("--drop", multiple=True, metavar="NAME", help="A signer that no longer may. Repeatable.")
 @click.option("--add-state-key", "add_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")
 @click.option("--drop-state-key", "drop_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")

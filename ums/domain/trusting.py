@@ -11,6 +11,7 @@ import base64
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ums.domain.bundle import ComponentKind
 from ums.domain.errors import Reason
 from ums.domain.fleet import DataPlane
 from ums.domain.guard import render_rules
@@ -84,9 +85,11 @@ def trust_problems(world: World, release: Release, signed_by: Collection[str], *
     """
     new, before = world.trust.trusted, world.trusted_by(newest_trust(world))
     found = _form(world, release)
-    for name, key in before.release_keys.items():
-        if new.release_keys.get(name, key).strip() != key.strip():
-            found.append(f"release key {name} is another one than data planes know by that name: give it a new name")
+    found += [
+        f"release key {name} is another one than data planes know by that name: give it a new name"
+        for name, key in new.release_keys.items()
+        if any(each.release_keys.get(name, key).strip() != key.strip() for each in _all_trusted(world))
+    ]
     if not before.knows_any(signed_by):
         known = " or ".join(before.release_keys)
         found.append(f"no key that data planes know has signed it: sign it with {known}, too")
@@ -101,6 +104,10 @@ def trust_problems(world: World, release: Release, signed_by: Collection[str], *
         *(Reason("trust", text, None, _WHO) for text in found),
         *stranded_by(world, new),
     )
+
+
+def _all_trusted(world: World) -> list[Trusted]:
+    return [world.trusted_by(version) for version in (None, *world.catalog.get(TRUST, {}))]
 
 
 def _possible(plane: DataPlane) -> tuple[Version, ...]:
@@ -154,9 +161,9 @@ def _form(world: World, release: Release) -> list[str]:
     requires = release.requires
     if requires.kubernetes or requires.flux or requires.bundles or release.removes:
         found.append("it may require nothing, and remove nothing")
-    names = [component.name for component in release.components]
-    if names != [COMPONENT] or release.components[0].namespace != NAMESPACE:
-        found.append(f"it must have one component, {COMPONENT}, in namespace {NAMESPACE}")
+    components = [(each.name, each.kind, each.namespace) for each in release.components]
+    if components != [(COMPONENT, ComponentKind.MANIFESTS, NAMESPACE)]:
+        found.append(f"it must have one component, {COMPONENT}, of manifests, in namespace {NAMESPACE}")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, Reason, RefusedError
+from ums.domain.oci import FLUX_CONTENT
 from ums.domain.release import Release
 from ums.domain.trust import TRUST, Trusted
 from ums.domain.trusting import newest_trust, number_of, render_trust, trust_problems
@@ -50,7 +51,7 @@ class CheckTrust:
 
         Raises:
             RefusedError: names all that speaks against it.
-            IntegrityError: what the registry holds is no archive.
+            IntegrityError: what the registry holds is not one archive.
 
         """
         reasons = list(trust_problems(world, release, signed_by, state_key=self.keys.state_key))
@@ -73,12 +74,20 @@ class CheckTrust:
         return self.keys.trust_content(objects) != world.entry(TRUST, newest).release.components[0].content_digest
 
     def _found(self, world: World, release: Release) -> Digest:
-        """Return the digest of what the registry really holds, not of what the release says it does."""
+        """Return the digest of what the registry really holds, not of what the release says it does.
+
+        Raises:
+            IntegrityError: it is not the one archive that Flux would apply.
+
+        """
         component = release.components[0]
         repository = world.settings.registry / TRUST / component.name
         _, manifest = self.registry.get_manifest(repository, str(component.digest))
-        found = hashlib.sha256()
-        with self.registry.open_blob(repository, layers_of(manifest)[0]) as blob, gzip.open(blob) as content:
+        layers, found = layers_of(manifest), hashlib.sha256()
+        if [each.media_type for each in layers] != [FLUX_CONTENT]:
+            # Flux takes a layer by its type: beside one that is looked at, there may be none that is applied.
+            raise IntegrityError(f"{release.name} holds something else than one layer of {FLUX_CONTENT}")
+        with self.registry.open_blob(repository, layers[0]) as blob, gzip.open(blob) as content:
             try:
                 found.update(content.read(MAX_CONTENT_BYTES))
             except (OSError, EOFError, zlib.error) as error:

@@ -24,7 +24,7 @@ class KeyChange:
 
     Attributes:
         add: new release keys (PEM, SPKI) by name …
-        like: … which may sign what this signer may; empty: whatever anybody may.
+        like: … which may sign what this signer may; it may be empty where all bundles have the same signers.
         drop: names of signers.
         add_state_keys, drop_state_keys: OpenSSH's one-line form.
 
@@ -103,6 +103,11 @@ def _added(before: TrustPolicy, change: KeyChange) -> TrustPolicy:
     if change.like and change.like not in before.signers:
         raise InvalidInputError(f"there is no signer {change.like}", hint=f"signers: {', '.join(before.signers)}")
     new = [name for name in change.add if name not in before.signers]
+    if new and not change.like and len({frozenset(rule.signers) for rule in before.rules.values()}) > 1:
+        raise InvalidInputError(
+            f"which bundles may {' and '.join(new)} sign? Not all have the same signers",
+            hint="name the signer whose place it takes: --like NAME",
+        )
     signers = {**before.signers, **{name: KeySigner(name, change.add[name]) for name in new}}
     rules = {
         bundle: SigningRule((*rule.signers, *new), rule.threshold) if change.like in {"", *rule.signers} else rule
@@ -129,6 +134,8 @@ def _dropped(before: TrustPolicy, change: KeyChange) -> TrustPolicy:
             )
         rules[bundle] = SigningRule(left, rule.threshold)
     state_keys = tuple(key for key in before.state_keys if key not in change.drop_state_keys)
+    if not state_keys:
+        raise InvalidInputError("no state key would be left", hint="add one with --add-state-key first")
     return TrustPolicy(
         {name: each for name, each in before.signers.items() if name not in change.drop}, rules, state_keys
     )

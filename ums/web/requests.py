@@ -99,9 +99,10 @@ class RotateKeysBody(ReasonBody):
         dict[Name, Annotated[str, Field(max_length=1000)]],
         Field(max_length=20, description="Public release keys (PEM), by the signer's name."),
     ] = Field(default_factory=dict)
-    like: Annotated[Name | None, Field(description="They may sign what this signer may; all bundles unless given.")] = (
-        None
-    )
+    like: Annotated[
+        Name | None,
+        Field(description="They may sign what this signer may; needed where not all bundles have the same signers."),
+    ] = None
     drop: Annotated[list[Name], Field(max_length=20, description="Names of signers.")] = Field(default_factory=list)
     add_state_keys: Annotated[list[Name], Field(max_length=20, description="OpenSSH's one-line form.")] = Field(
         default_factory=list

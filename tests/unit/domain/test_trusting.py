@@ -149,6 +149,13 @@ def test_a_release_is_the_same_for_every_data_plane_and_holds_nothing_that_is_ap
             "may require nothing",
         ),
         (BOTH, STATE, ("old", "new"), trust_release(1, components=()), "must have one component"),
+        (
+            BOTH,
+            STATE,
+            ("old", "new"),
+            trust_release(1, components=(replace(make_component(COMPONENT, "1.0.0"), namespace="ums-system"),)),
+            "of manifests",
+        ),
         (NEW, STATE, ("old", "new"), trust_release(1), "platform@1.0.0 is in use, and was signed by old alone"),
     ],
 )
@@ -159,6 +166,14 @@ def test_what_would_leave_somebody_without_a_key_is_not_let_in(
     world = trusting(make(("old",) if "in use" in problem else ("old", "new")), keys, state_keys)
     (found,) = trust_problems(world, release, signed_by, state_key=STATE[0])
     assert problem in found.message
+
+
+def test_a_name_is_for_one_key_for_ever() -> None:
+    """A data plane of long ago would be taken to know a key of which it knows the name alone."""
+    world = with_trust(make(("new", "old")), (1, BOTH, ("new", "old")), (2, NEW, ("new",)))
+    again = trusting(world, {"new": "PEM of new", "old": "another PEM"})
+    (found,) = trust_problems(again, trust_release(3), ("new",), state_key=STATE[0])
+    assert "release key old is another one" in found.message
 
 
 def test_the_next_is_compared_with_the_newest_and_not_with_what_was_bootstrapped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.unit.usecases.stage import ADMIN, PREFIX, PROD, Stage
 from ums.adapters.trust_folder import write_trust_folder
-from ums.domain.errors import ForbiddenError, InvalidInputError, RefusedError, UnverifiedError
+from ums.domain.artifact import Artifact, Blob
+from ums.domain.errors import ForbiddenError, IntegrityError, InvalidInputError, RefusedError, UnverifiedError
 from ums.domain.fleet import Health
 from ums.domain.identity import Holder
+from ums.domain.oci import FLUX_CONTENT
 from ums.domain.release import ReleaseName
 from ums.domain.trust import KeySigner
-from ums.domain.trusting import newest_trust, number_of, render_trust, trust_version
+from ums.domain.trusting import COMPONENT, newest_trust, number_of, render_trust, trust_version
 from ums.domain.version import Version
 from ums.domain.world import Edited
 from ums.usecases.instruct import Why
@@ -142,6 +145,26 @@ def test_a_release_that_holds_something_else_is_not_let_in(stage: Stage) -> None
     assert newest_trust(stage.world()) == Version("2.0.0"), "what was pushed and refused leaves a gap"
 
 
+def test_a_layer_beside_the_one_that_is_looked_at_is_not_let_in(stage: Stage) -> None:
+    """Flux takes a layer by its type; a decoy must not be what the service compares."""
+    world = stage.world()
+    folder = stage.folder / "decoy"
+    write_trust_folder(folder, render_trust(world.trust.trusted, world.settings, 1), version="1.0.0", notes="")
+    built = stage.build(folder, trust_version(1))
+    component, repository = built.components[COMPONENT], PREFIX / "trust" / COMPONENT
+    decoy = Blob(
+        replace(component.blobs[1].descriptor, media_type="application/octet-stream"), component.blobs[1].content
+    )
+    evil = Blob.of(b"evil", FLUX_CONTENT)
+    made = Artifact.assemble(config=component.blobs[0], layers=(decoy, evil), annotations={})
+    release = replace(built.release, components=(replace(built.release.components[0], digest=made.descriptor.digest),))
+    tampered = replace(built, release=release, artifact=release.to_artifact(""), components={COMPONENT: made})
+    with pytest.raises(IntegrityError, match="something else than one layer"):
+        Publish(stage.registry, stage.keys["release"], stage.verify, stage.registrar)(tampered, PREFIX)
+    assert stage.registry.find(repository, "1.0.0") is not None, "it was pushed; the service did not take it"
+    assert newest_trust(stage.world()) is None
+
+
 def test_a_release_cannot_be_rolled_back(stage: Stage) -> None:
     """Keys that were dropped do not come back."""
     promote(stage, publish_trust(stage, "release"))
@@ -219,6 +242,8 @@ def test_a_new_key_may_sign_what_another_may_and_no_more(tmp_path: Path) -> None
         by=ADMIN,
         reason="a test",
     )
+    with pytest.raises(InvalidInputError, match="Not all have the same signers"):
+        rotate(stage, add={"ops-2": pem(stage, "ops-2")})
     rotate(stage, add={"ops-2": pem(stage, "ops-2")}, like="ops")
     assert {name: rule.signers for name, rule in stage.world().trust.rules.items()} == {
         "platform": ("ops", "ops-2"),
