@@ -29,6 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from ums.adapters.structured_logs import start_logging
 from ums.bootstrap import GIT_PREFIX, WSGI, collect_daily, make_leadership, make_services, make_wsgi
 from ums.config import Settings
+from ums.edge.registry_messages import CHUNK
 from ums.scheduler.jobs import start_scheduler
 from ums.waiting import at_once
 from ums.web.requests import MAX_BODY_BYTES
@@ -151,6 +152,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_request(self, req: Any, conn: Any) -> bool:  # noqa: ANN401 - gunicorn's
         """Read a request, then answer it; return whether the connection goes on."""
         req.body = body = _Body(req.body.reader)
+        # As much as is asked for: gunicorn copies what it read ahead, all of it, each time some of it is taken.
+        req.unreader.max_body_chunk = CHUNK
         asked = req.should_close
         # Asked when the answer begins: what would be left of a body must not be taken for the next request.
         req.should_close = lambda: asked() or not body.is_over
