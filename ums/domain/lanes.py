@@ -112,7 +112,7 @@ class Lane:
         self.alike = not (
             self.risks
             or _is_required(world, bundle)
-            or not (head_entry and _is_known_to_all(world, head_entry))
+            or not (head_entry and all(each.knows_any(head_entry.signed_by) for each in world.every_trusted()))
             or (requires and (requires.kubernetes or requires.flux or requires.bundles))
             or (self.rollout is not None and self.rollout.status in WITHDRAWN)
         )
@@ -540,13 +540,6 @@ def unknown_keys(world: World, plane: DataPlane, entry: CatalogEntry) -> tuple[R
         return ()
     text = f"{plane.name} may not know {' or '.join(entry.signed_by)} yet, which alone signed {entry.release.name}"
     return (Reason("key-not-known", text, None, f"a release engineer (ums promote {TRUST}@…, ums keys sign)"),)
-
-
-def _is_known_to_all(world: World, entry: CatalogEntry) -> bool:
-    """Return whether every data plane knows a key that signed a release, whatever it has of bundle ``trust``."""
-    return all(
-        world.trusted_by(version).knows_any(entry.signed_by) for version in (None, *world.catalog.get(TRUST, {}))
-    )
 
 
 def _is_required(world: World, bundle: str) -> bool:

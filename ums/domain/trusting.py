@@ -88,7 +88,7 @@ def trust_problems(world: World, release: Release, signed_by: Collection[str], *
     found += [
         f"release key {name} is another one than data planes know by that name: give it a new name"
         for name, key in new.release_keys.items()
-        if any(each.release_keys.get(name, key).strip() != key.strip() for each in _all_trusted(world))
+        if any(each.release_keys.get(name, key).strip() != key.strip() for each in world.every_trusted())
     ]
     if not before.knows_any(signed_by):
         known = " or ".join(before.release_keys)
@@ -104,10 +104,6 @@ def trust_problems(world: World, release: Release, signed_by: Collection[str], *
         *(Reason("trust", text, None, _WHO) for text in found),
         *stranded_by(world, new),
     )
-
-
-def _all_trusted(world: World) -> list[Trusted]:
-    return [world.trusted_by(version) for version in (None, *world.catalog.get(TRUST, {}))]
 
 
 def _possible(plane: DataPlane) -> tuple[Version, ...]:

@@ -293,6 +293,10 @@ class World:
             return entry.trusted
         return self.at_bootstrap or self.trust.trusted
 
+    def every_trusted(self) -> tuple[Trusted, ...]:
+        """Return each set of keys that a data plane may know: those from before, and what each release brings."""
+        return tuple(self.trusted_by(version) for version in (None, *self.catalog.get(TRUST, {})))
+
     def bundles_of(self, plane: DataPlane) -> tuple[str, ...]:
         """Return the bundles a data plane subscribes to: those it names, and ``trust`` where its channel has it."""
         named, channel = plane.registration.bundles, self.channels.get(plane.registration.channel)
