@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 if TYPE_CHECKING:
     from ums.client import Client
+    from ums.domain.oci import Repository
 
 
 def make_client(server: str | None, token: str | None, token_file: Path | None) -> Client:
@@ -29,6 +30,25 @@ def make_client(server: str | None, token: str | None, token_file: Path | None) 
     if not token:
         raise click.UsageError("no token. Set UMS_TOKEN, or give --token-file; ums init printed the first one")
     return Client(server, token)
+
+
+class Access(TypedDict):
+    """How a registry is spoken to; without a login, by Docker's own configuration."""
+
+    login: tuple[str, str] | None
+    plain_http: bool
+
+
+def registry_of(client: Client) -> tuple[Repository, Access]:
+    """Return the prefix of a service's repositories, and how to get at it: by our token, if it is the service's own."""
+    from urllib.parse import urlsplit
+
+    from ums.domain.oci import Repository
+
+    info = client.get_info()
+    prefix = Repository.parse(info["registry"])
+    embedded = prefix.registry == urlsplit(info["url"]).netloc
+    return prefix, {"login": ("token", client.token) if embedded else None, "plain_http": info["plainHttp"]}
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.client import pairs, service_options
+from ums.cli.client import pairs, registry_of, service_options
 from ums.cli.output import emit, output_option, print_table, some
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from ums.bootstrap import StateKeyRotated
     from ums.client import Client, shapes
-    from ums.domain.oci import Repository
     from ums.ports import Signer
 
 
@@ -216,14 +215,6 @@ def _signers(paths: Sequence[Path], password_file: Path | None) -> list[Signer]:
     return [CosignBundleSigner.from_file(path, password, name=path.stem) for path in paths]
 
 
-def _registry(client: Client) -> tuple[Repository, dict[str, Any]]:
-    """Return the prefix of all repositories, and how the registry is spoken to."""
-    from ums.cli.publish import registry_of
-
-    prefix, plain_http, login = registry_of(client, {"registry": None})
-    return prefix, {"plain_http": plain_http, "login": login}
-
-
 @keys.command()
 @click.option("--dry-run", is_flag=True, help="Show what it would bring; push nothing.")
 @_signing
@@ -253,7 +244,7 @@ def _publish(client: Client, following: shapes.NextTrust, signers: Sequence[Sign
     from ums.domain.release import ReleaseName
     from ums.publisher import make_publisher, make_verify
 
-    prefix, access = _registry(client)
+    prefix, access = registry_of(client)
     registry = make_verify(**access).registry
     with TemporaryDirectory() as place:
         while True:
@@ -303,7 +294,7 @@ def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: P
     from ums.publisher import make_sign
 
     name = ReleaseName.parse(release)
-    prefix, access = _registry(client)
+    prefix, access = registry_of(client)
     found = client.get_release(name.bundle, str(name.version))
     for signer in _signers(paths, password_file):
         make_sign(signer, **access)(prefix, name, Digest.parse(found["digest"]), trust_of_service(client))

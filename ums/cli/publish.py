@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.client import make_client
+from ums.cli.client import make_client, registry_of
 from ums.cli.keys import read_password
 from ums.cli.output import emit, output_option
 
 if TYPE_CHECKING:
+    from ums.cli.client import Access
     from ums.client import Client
     from ums.domain.oci import Repository
     from ums.ports import Progress, Signer
@@ -89,7 +90,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     client = None
     if not options["no_register"] or options["registry"] is None:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
-    prefix, plain_http, login = registry_of(client, options)
+    prefix, access = _registry(client, options)
     open_signer = _no_signer if options["dry_run"] and options["base"] is None else _signer(options)
     with ThreadPoolExecutor(1) as pool:
         # The key's password is made hard to guess by taking time, in which the rest is imported.
@@ -100,8 +101,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     publisher = make_publisher(
         signer=signer,
         registrar=None if options["no_register"] else client,
-        login=login,
-        plain_http=plain_http,
+        **access,
     )
     patch = _patch(publisher, signer, prefix, options)
     built = publisher.build(folder, version, patch=patch)
@@ -124,19 +124,14 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     emit(data, output, lambda: _print_published(data))
 
 
-def registry_of(client: Client | None, options: dict[str, Any]) -> tuple[Repository, bool, tuple[str, str] | None]:
-    """Return prefix, whether it is plain HTTP, and the login: our token, if the registry is the service's own."""
-    from urllib.parse import urlsplit
-
+def _registry(client: Client | None, options: dict[str, Any]) -> tuple[Repository, Access]:
+    """Return prefix and access: of the registry that is named, else of the service's."""
     from ums.domain.oci import Repository
 
     if options["registry"] is not None:
-        return Repository.parse(options["registry"]), options["plain_http"], None
+        return Repository.parse(options["registry"]), {"login": None, "plain_http": options["plain_http"]}
     assert client is not None  # noqa: S101 - made whenever there is no --registry
-    info = client.get_info()
-    prefix = Repository.parse(info["registry"])
-    embedded = prefix.registry == urlsplit(info["url"]).netloc
-    return prefix, info["plainHttp"], ("token", client.token) if embedded else None
+    return registry_of(client)
 
 
 def _no_signer() -> None:

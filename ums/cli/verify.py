@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ums.cli.client import make_client
+from ums.cli.client import make_client, registry_of
 from ums.cli.output import emit, output_option, print_table, short_digest
 
 if TYPE_CHECKING:
@@ -46,25 +46,20 @@ def verify(
 
     With --key and --registry no service is asked. Exit code 7: a signature is missing or wrong.
     """
-    from urllib.parse import urlsplit
-
     from ums.domain.oci import Repository
     from ums.domain.release import ReleaseName
     from ums.publisher import make_verify
 
     name = ReleaseName.parse(release)
-    login, plain_http = None, options["plain_http"]
     client = None
     if registry is None or not keys:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
     if registry is None and client is not None:
-        info = client.get_info()
-        registry, plain_http = info["registry"], info["plainHttp"]
-        if Repository.parse(info["registry"]).registry == urlsplit(info["url"]).netloc:
-            login = ("token", client.token)
-    prefix = Repository.parse(registry or "")
+        prefix, access = registry_of(client)
+    else:
+        prefix, access = Repository.parse(registry or ""), {"login": None, "plain_http": options["plain_http"]}
     trust = _trust_of_keys(keys) if keys else trust_of_service(client)
-    verifying = make_verify(login=login, plain_http=plain_http)
+    verifying = make_verify(**access)
     descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)
     if descriptor is None:
         from ums.domain.errors import NotFoundError
