@@ -379,10 +379,10 @@ def _check_target(world: World, plane: DataPlane, subject: Subject, release: Ver
     entry = world.entry(subject.bundle, release)
     if subject.component is not None and entry.release.component(subject.component) is None:
         raise NotFoundError(f"{entry.release.name} has no component {subject.component}")
-    if subject.bundle not in plane.registration.bundles:
+    if subject.bundle not in world.bundles_of(plane):
         raise NotFoundError(
             f"{plane.name} does not subscribe to {subject.bundle}",
-            hint=f"it subscribes to {', '.join(plane.registration.bundles)}",
+            hint=f"it subscribes to {', '.join(world.bundles_of(plane))}",
         )
     state = plane.desired.bundles.get(subject.bundle) if plane.desired else None
     if state is not None:

@@ -56,7 +56,7 @@ def freeze_view(freeze: Freeze, world: World) -> dict[str, Any]:
     scope = freeze.scope
     stopped = sum(
         scope.covers_plane(name)
-        and any(scope.covers(channel=plane.registration.channel, bundle=each) for each in plane.registration.bundles)
+        and any(scope.covers(channel=plane.registration.channel, bundle=each) for each in world.bundles_of(plane))
         for name, plane in world.planes.items()
     )
     return {**freeze.to_dict(), "covers": str(scope), "dataPlanes": stopped}

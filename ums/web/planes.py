@@ -65,7 +65,7 @@ def _plane_routes(api: Area, services: Services) -> None:
             for plane in (world.planes[PDPName(*name)] for name in names)
             if query.channel in {None, plane.registration.channel}
             and query.org in {None, plane.name.org}
-            and (query.bundle is None or query.bundle in plane.registration.bundles)
+            and (query.bundle is None or query.bundle in world.bundles_of(plane))
             and query.health in {None, plane.health(now)}
         )
         found = list(islice(wanted, None if query.limit is None else query.limit + 1))

@@ -13,8 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.usecases.stage import ADMIN, PREFIX, PROD, Stage
 from ums.adapters.trust_folder import write_trust_folder
 from ums.domain.artifact import Artifact, Blob
-from ums.domain.errors import ForbiddenError, IntegrityError, InvalidInputError, RefusedError, UnverifiedError
+from ums.domain.errors import (
+    ForbiddenError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    UnverifiedError,
+)
 from ums.domain.fleet import Health
+from ums.domain.freezes import Freeze, Scope
 from ums.domain.identity import Holder
 from ums.domain.oci import FLUX_CONTENT
 from ums.domain.release import ReleaseName
@@ -22,11 +30,12 @@ from ums.domain.trust import KeySigner
 from ums.domain.trusting import COMPONENT, newest_trust, number_of, render_trust, trust_version
 from ums.domain.version import Version
 from ums.domain.world import Edited
-from ums.usecases.instruct import Why
+from ums.usecases.instruct import Subject, Why
 from ums.usecases.publish import Publish
 from ums.usecases.record import Change
 from ums.usecases.rotate_keys import KeyChange
 from ums.usecases.sign import SignArtifact, SignRelease
+from ums.web.freezes import freeze_view
 
 WHY = Why(ADMIN, "once a year")
 V1 = ReleaseName("platform", Version("1.0.0"))
@@ -175,6 +184,22 @@ def test_a_release_cannot_be_rolled_back(stage: Stage) -> None:
     assert str(plane.desired.bundles["trust"].release) == "2.0.0"
     with pytest.raises((RefusedError, InvalidInputError)):
         stage.services.promote(ReleaseName("trust", Version("1.0.0")), to="edge", by=ADMIN)
+
+
+def test_everybody_subscribes_once_the_channel_has_it(stage: Stage) -> None:
+    """A freeze of it stops them, and a hold keeps one where it is."""
+    hold = Subject("trust")
+    with pytest.raises(NotFoundError, match="there is no release"):
+        stage.services.instruct.hold(PROD, hold, Version("1.0.0"), WHY)
+    promote(stage, publish_trust(stage, "release"))
+    scope = Freeze("keys", Scope(bundle="trust"), WHY.given(stage.clock.now()))
+    assert freeze_view(scope, stage.world())["dataPlanes"] == 1
+    stage.services.instruct.hold(PROD, hold, Version("1.0.0"), WHY)
+    rotate(stage, add={"second": pem(stage, "second")})
+    promote(stage, publish_trust(stage, "release", "second"))
+    desired = stage.world().plane(PROD).desired
+    assert desired is not None
+    assert str(desired.bundles["trust"].release) == "1.0.0"
 
 
 def test_a_signature_that_came_later_is_taken_down(stage: Stage) -> None:
