@@ -10,15 +10,17 @@ import pytest
 from tests.e2e.cluster import FLUX, Cluster
 from tests.e2e.toolchain import find_tool
 
-_NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "helm", *FLUX)
+_CLUSTER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "helm", *FLUX)
+_NEEDED = {"test_differential.py": ("differential",)}
+"""Files that need no cluster, and the tools that they need."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything in this folder, and skip it loudly where the tools could not be built."""
-    missing = [name for name in _NEEDED if find_tool(name) is None]
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
+            missing = [name for name in _NEEDED.get(item.path.name, _CLUSTER) if find_tool(name) is None]
             if missing:
                 item.add_marker(
                     pytest.mark.skip(reason=f"!!! NOT TESTED: not built: {', '.join(missing)} (Go is needed)")

@@ -1,7 +1,7 @@
 """The real parts, built from Go modules once into a cache outside the tree: ``python -m tests.e2e.toolchain``.
 
-Each folder under ``tools/`` pins one module and its dependencies (go.mod, go.sum). A binary is built again only when
-its pins change.
+Each folder under ``tools/`` pins one module and its dependencies (go.mod, go.sum). Package ``.`` is a program of our
+own in that folder. A binary is built again only when its pins or our sources change.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ PACKAGES = {
     "helm-controller": {"helm-controller": "github.com/fluxcd/helm-controller"},
     "notification-controller": {"notification-controller": "github.com/fluxcd/notification-controller"},
     "kwok": {"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+    "differential": {"differential": "."},
 }
 _FLAGS = {"kubernetes": " -X k8s.io/component-base/version.gitVersion=v1.36.2"}
 # Flux's CRDs lie in the folder of each controller's module.
@@ -72,9 +73,10 @@ def crds(controller: str) -> Path:
 
 
 def build(folder: str) -> None:
-    """Build the binaries of one folder, unless those of the same pins are there."""
+    """Build the binaries of one folder, unless those of the same pins and sources are there."""
     source, target = TOOLS / folder, cache() / "bin"
-    pins = hashlib.sha256((source / "go.mod").read_bytes() + (source / "go.sum").read_bytes()).hexdigest()
+    inputs = (source / "go.mod", source / "go.sum", *sorted(source.glob("*.go")))
+    pins = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
     stamp = cache() / "stamps" / folder
     binaries = PACKAGES[folder]
     if stamp.exists() and stamp.read_text() == pins and all((target / name).exists() for name in binaries):
