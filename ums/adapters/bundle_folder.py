@@ -6,7 +6,6 @@ bundle declares; without, the declaration is what counts (ADR 0006). The artifac
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,6 @@ from pydantic import Field, model_validator
 from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_file, read_folder, unpack
 from ums.adapters._helm import render, with_values, without_ignored
 from ums.adapters._yaml import Duration, Name, StrictModel, load, load_all, parsed_by, validate
-from ums.domain.artifact import Artifact, Blob
 from ums.domain.bundle import (
     BundleSpec,
     ComponentKind,
@@ -30,24 +28,11 @@ from ums.domain.bundle import (
     Workload,
     split_image,
 )
-from ums.domain.canonical import canonical_json
+from ums.domain.component_artifact import chart_artifact, manifests_artifact
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
-from ums.domain.oci import (
-    ANNOTATION_CREATED,
-    ANNOTATION_REVISION,
-    ANNOTATION_SOURCE,
-    ANNOTATION_TITLE,
-    ANNOTATION_VERSION,
-    FLUX_CONFIG,
-    FLUX_CONTENT,
-    HELM_CHART,
-    HELM_CONFIG,
-    Descriptor,
-    Reference,
-)
+from ums.domain.oci import HELM_CHART, HELM_CONFIG, Document, Reference
 from ums.domain.packaging import PackagedComponent
-from ums.domain.release import EPOCH
 from ums.domain.version import Version, VersionRange
 from ums.ports import Registry
 
@@ -279,11 +264,7 @@ class BundleFolder:
             )
         parsed = Version(version)
         layer, content_digest = pack({f"{name}/{path}": content for path, content in files.items()})
-        artifact = Artifact.assemble(
-            config=Blob.of(canonical_json(_plain(metadata)), HELM_CONFIG),
-            layers=(Blob.of(layer, HELM_CHART),),
-            annotations={ANNOTATION_CREATED: EPOCH, ANNOTATION_TITLE: name, ANNOTATION_VERSION: version},
-        )
+        artifact = chart_artifact(_plain(metadata), layer)
         images, workloads = self._declared_or_rendered(component, name, files)
         return PackagedComponent(artifact, parsed, content_digest, images, workloads)
 
@@ -303,13 +284,12 @@ class BundleFolder:
     def _pull(self, reference: Reference) -> bytes:
         _, content = self._registry.get_manifest(reference.repository, str(reference.digest))
         try:
-            manifest = json.loads(content)
-            media_type = manifest["config"]["mediaType"]
-            layers = [Descriptor.from_dict(layer) for layer in manifest["layers"]]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InvalidInputError(f"{reference} is no OCI image manifest: {error!r}") from error
-        charts = [layer for layer in layers if layer.media_type == HELM_CHART]
-        if media_type != HELM_CONFIG or len(charts) != 1:
+            # Others made it; what is signed later is the chart in it, made anew.
+            manifest = Document.from_bytes(content, foreign=True)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{reference} is no OCI image manifest: {error.message}") from error
+        charts = [layer for layer in manifest.layers if layer.media_type == HELM_CHART]
+        if manifest.config is None or manifest.config.media_type != HELM_CONFIG or len(charts) != 1:
             raise InvalidInputError(f"{reference} is no Helm chart", hint="helm push makes one")
         if charts[0].size > MAX_TOTAL_BYTES:
             raise InvalidInputError(f"{reference} is larger than {MAX_TOTAL_BYTES >> 20} MiB")
@@ -369,17 +349,7 @@ def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedC
     if not all(isinstance(each, dict) for each in objects):
         raise InvalidInputError(f"{component.source} holds a document that is no Kubernetes object")
     layer, content_digest = pack(files)
-    version = str(component.version)
-    artifact = Artifact.assemble(
-        config=Blob.of(canonical_json({"name": component.name, "version": version}), FLUX_CONFIG),
-        layers=(Blob.of(layer, FLUX_CONTENT),),
-        annotations={
-            ANNOTATION_CREATED: EPOCH,
-            ANNOTATION_SOURCE: f"ums:{bundle}/{component.name}",
-            ANNOTATION_REVISION: version,
-            ANNOTATION_VERSION: version,
-        },
-    )
+    artifact = manifests_artifact(bundle, component.name, str(component.version), layer)
     found = component.workloads or tuple(_workloads(objects, component.namespace))
     images = tuple(sorted({*component.images, *_images(objects)}))
     return PackagedComponent(artifact, component.version, content_digest, images, tuple(sorted(set(found))))

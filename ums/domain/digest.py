@@ -43,6 +43,10 @@ class Digest:
         """Return the SHA-256 digest of ``content``."""
         return cls("sha256", hashlib.sha256(content).hexdigest())
 
+    def matches(self, content: bytes) -> bool:
+        """Return whether ``content`` has this digest."""
+        return hashlib.new(self.algorithm, content).hexdigest() == self.hex
+
     @property
     def short(self) -> str:
         """Return the first 12 hex digits, as people read them."""

@@ -6,18 +6,27 @@ Sources: OCI image-spec 1.1 and distribution-spec 1.1; Helm HIP-6; Flux's OCI ar
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from ums.domain import strict_json
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
+from ums.domain.strict_json import StrictJSONError
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
+INDEX_TYPES = frozenset({INDEX, DOCKER_INDEX})
+DOCUMENT_TYPES = MANIFEST_TYPES | INDEX_TYPES
+"""The media types of what is read as a manifest or index; nothing else is one."""
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
@@ -43,6 +52,9 @@ _REGISTRY = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?|\
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _MAX_REPOSITORY_LENGTH = 255
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+"""RFC 6838 §4.2."""
+_URL = re.compile(r"[\x21-\x7e]{1,2048}")
 
 
 def is_repository(text: str) -> bool:
@@ -119,13 +131,19 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What content is, how large (bytes) and which digest it has."""
+    """What content is, how large (bytes) and which digest it has.
+
+    Attributes:
+        urls: where else the content is; only foreign layers of images have any.
+
+    """
 
     media_type: str
     digest: Digest
     size: int
     annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     artifact_type: str | None = None
+    urls: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, content: bytes, media_type: str) -> Self:
@@ -133,22 +151,41 @@ class Descriptor:
         return cls(media_type, Digest.of(content), len(content))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read the JSON form.
+    def from_dict(cls, data: object, *, foreign: bool = False) -> Self:
+        """Read the JSON form (image-spec, *descriptor*).
+
+        Args:
+            data: as ``strict_json.loads`` returned it.
+            foreign: accept all that the spec allows: members that it does not name, and ``urls``.
 
         Raises:
-            InvalidInputError: a required member is missing or of the wrong type.
+            StrictJSONError: a member is missing, unknown or of the wrong type, or ``data`` is other content.
+            InvalidInputError: the digest is none.
 
         """
-        try:
-            media_type, digest, size = data["mediaType"], data["digest"], data["size"]
-        except (KeyError, TypeError) as error:
-            raise InvalidInputError(f"a descriptor lacks {error}") from error
-        if not isinstance(media_type, str) or not isinstance(digest, str) or type(size) is not int or size < 0:
-            raise InvalidInputError("a descriptor has a member of the wrong type")
-        annotations = data.get("annotations") or {}
+        what = "a descriptor"
+        members = _members(data, what, _DESCRIPTOR, foreign=foreign)
+        strict_json.require(members, what, ("digest",))
+        digest = Digest.parse(str(members["digest"]))
+        strict_json.require(members, what, ("mediaType", "size"))
+        size = strict_json.integer(members["size"], "the size of a descriptor")
+        urls = [
+            strict_json.text(url, "a URL of a descriptor", pattern=_URL)
+            for url in strict_json.array(members.get("urls", []), "member 'urls' of a descriptor")
+        ]
+        if urls and not foreign:
+            raise StrictJSONError("a descriptor has member 'urls': its content could come from elsewhere")
+        if "data" in members:
+            _check_data(members["data"], digest, size)
+        if "platform" in members:
+            _members(members["platform"], "member 'platform' of a descriptor", _PLATFORM, foreign=foreign)
         return cls(
-            media_type, Digest.parse(digest), size, MappingProxyType(dict(annotations)), data.get("artifactType")
+            _media_type(members["mediaType"], "member 'mediaType' of a descriptor"),
+            digest,
+            size,
+            MappingProxyType(strict_json.strings(members.get("annotations", {}), "the annotations of a descriptor")),
+            _optional_media_type(members, "member 'artifactType' of a descriptor"),
+            tuple(urls),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,6 +196,108 @@ class Descriptor:
         if self.artifact_type:
             out["artifactType"] = self.artifact_type
         return out
+
+
+_DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "artifactType", "platform", "data", "urls")
+_PLATFORM = ("architecture", "os", "os.version", "os.features", "variant", "features")
+_COMMON = ("mediaType", "annotations", "artifactType", "subject")
+_SCHEMA_VERSION = 2
+_CONTENT = {True: ("config", "layers"), False: ("manifests",)}
+_ELSEWHERE = {True: frozenset({"manifests", "fslayers"}), False: frozenset({"config", "layers", "fslayers"})}
+"""Members of other kinds of manifest, folded: beside ours they would make a second reading (CVE-2021-41190)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An image manifest or an image index (image-spec, *manifest* and *index*), read in the one way.
+
+    Attributes:
+        media_type: tells which of the two; one of ``DOCUMENT_TYPES``.
+        config: of a manifest.
+        layers: of a manifest.
+        manifests: of an index.
+
+    """
+
+    media_type: str
+    config: Descriptor | None = None
+    layers: tuple[Descriptor, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    artifact_type: str | None = None
+    subject: Descriptor | None = None
+
+    @classmethod
+    def from_bytes(cls, content: bytes, media_type: str = MANIFEST, *, foreign: bool = False) -> Self:
+        """Read a manifest or index.
+
+        Args:
+            content: its bytes.
+            media_type: what it was said to be.
+            foreign: accept all that the spec allows, so long as Go reads it in the same way.
+
+        Raises:
+            StrictJSONError: it is none; names the member.
+            InvalidInputError: a digest in it is none.
+
+        """
+        if media_type not in DOCUMENT_TYPES:
+            raise StrictJSONError(f"{media_type!a:.100} is not the media type of a manifest or index")
+        is_image = media_type in MANIFEST_TYPES
+        what = "the manifest" if is_image else "the index"
+        value = strict_json.loads(content, floats=foreign)
+        members = _members(value, what, ("schemaVersion", *_COMMON, *_CONTENT[is_image]), foreign=foreign)
+        if ambiguous := sorted(name for name in members if strict_json.fold(name) in _ELSEWHERE[is_image]):
+            raise StrictJSONError(f"{what} has member {ambiguous[0]!a}, which another kind of manifest has")
+        config = Descriptor.from_dict(members["config"], foreign=foreign) if "config" in members else None
+        subject = Descriptor.from_dict(members["subject"], foreign=foreign) if "subject" in members else None
+        listed = {name: strict_json.array(members.get(name, []), what) for name in ("layers", "manifests")}
+        layers, manifests = (
+            tuple(Descriptor.from_dict(item, foreign=foreign) for item in items) for items in listed.values()
+        )
+        strict_json.require(members, what, ("schemaVersion", *(["config"] if is_image else [])))
+        if not foreign:
+            strict_json.require(members, what, ("mediaType", *_CONTENT[is_image]))
+        if type(members["schemaVersion"]) is not int or members["schemaVersion"] != _SCHEMA_VERSION:
+            raise StrictJSONError(f"member 'schemaVersion' of {what} is not {_SCHEMA_VERSION}")
+        if members.get("mediaType", media_type) != media_type:
+            raise StrictJSONError(f"{what} says it is {members['mediaType']!a:.100}, but was sent as {media_type}")
+        return cls(
+            media_type,
+            config,
+            layers,
+            manifests,
+            MappingProxyType(strict_json.strings(members.get("annotations", {}), f"the annotations of {what}")),
+            _optional_media_type(members, f"member 'artifactType' of {what}"),
+            subject,
+        )
+
+
+def _members(value: object, what: str, known: tuple[str, ...], *, foreign: bool) -> Mapping[str, Any]:
+    """Return an object's members; of what others made as Go reads it, to which ``null`` is as good as absent."""
+    members = strict_json.members(value, what, optional=known, others=foreign)
+    return {name: item for name, item in members.items() if item is not None} if foreign else members
+
+
+def _media_type(value: object, what: str) -> str:
+    return strict_json.text(value, what, pattern=_MEDIA_TYPE)
+
+
+def _optional_media_type(members: Mapping[str, Any], what: str) -> str | None:
+    # Go, and so the spec, takes the empty text for absent.
+    return _media_type(members["artifactType"], what) if members.get("artifactType", "") != "" else None
+
+
+def _check_data(value: object, digest: Digest, size: int) -> None:
+    """Check that content embedded in a descriptor is that which the descriptor names."""
+    if not isinstance(value, str):
+        raise StrictJSONError("member 'data' of a descriptor is not a string")
+    try:
+        content = base64.b64decode(value.encode(), validate=True)
+    except ValueError as error:
+        raise StrictJSONError("member 'data' of a descriptor is not base64") from error
+    if len(content) != size or not digest.matches(content) or base64.b64encode(content).decode() != value:
+        raise StrictJSONError("member 'data' of a descriptor is other content than its digest names")
 
 
 EMPTY_CONFIG = b"{}"
@@ -185,3 +324,26 @@ def manifest_bytes(
     if subject:
         data["subject"] = Descriptor(subject.media_type, subject.digest, subject.size).to_dict()
     return canonical_json(data)
+
+
+def read_own_manifest(content: bytes) -> Document:
+    """Read an image manifest that UMS made: nothing but the bytes that ``manifest_bytes`` writes.
+
+    Raises:
+        StrictJSONError: it was made otherwise; names the member, if one is the reason.
+        InvalidInputError: a digest in it is none.
+
+    """
+    found = Document.from_bytes(content)
+    if found.config is None:
+        raise StrictJSONError("the manifest lacks member 'config'")
+    written = manifest_bytes(
+        config=found.config,
+        layers=found.layers,
+        annotations=found.annotations,
+        artifact_type=found.artifact_type,
+        subject=found.subject,
+    )
+    if written != content:
+        raise StrictJSONError("the manifest has other bytes than UMS writes for what it says")
+    return found

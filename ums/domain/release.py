@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
 
+from ums.domain import strict_json
 from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
 from ums.domain.bundle import (
     ComponentKind,
@@ -23,7 +24,16 @@ from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
 from ums.domain.names import check_name
-from ums.domain.oci import ANNOTATION_CREATED, ANNOTATION_TITLE, ANNOTATION_VERSION, NOTES, RELEASE
+from ums.domain.oci import (
+    ANNOTATION_CREATED,
+    ANNOTATION_TITLE,
+    ANNOTATION_VERSION,
+    NOTES,
+    RELEASE,
+    Document,
+    read_own_manifest,
+)
+from ums.domain.strict_json import StrictJSONError
 from ums.domain.version import Version, VersionRange
 
 SCHEMA = 1
@@ -75,25 +85,31 @@ class Component:
         return data if self.on_failure is OnFailure.RETRY else {**data, "onFailure": self.on_failure.value}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read the wire form; unknown members are ignored, and kept in the stored bytes."""
+    def from_dict(cls, data: object) -> Self:
+        """Read the wire form.
+
+        Raises:
+            InvalidInputError: it is not the one that ``to_dict`` returns.
+
+        """
+        data = strict_json.members(data, "a component", required=_COMPONENT, optional=("onFailure",))
+        name = check_name(_text(data, "name"), "component name")
+        kind = ComponentKind(_text(data, "kind"))
+        is_chart = kind is ComponentKind.CHART
         return cls(
-            name=check_name(data["name"], "component name"),
-            kind=ComponentKind(data["kind"]),
-            version=Version(data["version"]),
-            digest=Digest.parse(data["digest"]),
-            content_digest=Digest.parse(data["contentDigest"]),
-            namespace=check_name(data["namespace"], "namespace"),
-            release_name=data["releaseName"],
-            storage_namespace=data["storageNamespace"],
-            needs=tuple(data["needs"]),
-            images=tuple(data["images"]),
-            workloads=tuple(
-                Workload(item["apiVersion"], item["kind"], item["namespace"], item["name"])
-                for item in data["workloads"]
-            ),
-            timeout=timedelta(seconds=int(data["timeoutSeconds"])),
-            on_failure=OnFailure(data.get("onFailure", OnFailure.RETRY)),
+            name=name,
+            kind=kind,
+            version=Version(_text(data, "version")),
+            digest=Digest.parse(_text(data, "digest")),
+            content_digest=Digest.parse(_text(data, "contentDigest")),
+            namespace=check_name(_text(data, "namespace"), "namespace"),
+            release_name=_chart_name(data, "releaseName", is_chart=is_chart),
+            storage_namespace=_chart_name(data, "storageNamespace", is_chart=is_chart),
+            needs=_texts(data, "needs"),
+            images=_texts(data, "images", pattern=_IMAGE),
+            workloads=tuple(_workload(item) for item in strict_json.array(data["workloads"], "member 'workloads'")),
+            timeout=timedelta(seconds=strict_json.integer(data["timeoutSeconds"], _TIMEOUT, maximum=_MAX_TIMEOUT)),
+            on_failure=OnFailure(_text(data, "onFailure") if "onFailure" in data else OnFailure.RETRY),
         )
 
 
@@ -148,37 +164,57 @@ class Release:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read the wire form.
+        """Read the wire form: nothing but the bytes that ``to_bytes`` returns, so that it has one reading.
 
         Raises:
             InvalidInputError: it is no release, or of a newer schema.
 
         """
         try:
-            data = json.loads(content)
-            if data["schema"] != SCHEMA:
-                raise InvalidInputError(
-                    f"the release has schema {data['schema']}, this UMS reads {SCHEMA}", hint="upgrade UMS"
-                )
-            requires, upgrade = data["requires"], data["upgrade"]
-            return cls(
-                bundle=data["bundle"],
-                version=Version(data["version"]),
-                components=tuple(Component.from_dict(each) for each in data["components"]),
-                removes=tuple(data["removes"]),
-                requires=Requires(
-                    _range(requires["kubernetes"]),
-                    _range(requires["flux"]),
-                    {name: VersionRange(versions) for name, versions in requires["bundles"].items()},
-                ),
-                upgrade=UpgradeRules(_range(upgrade["from"]), upgrade["barrier"], upgrade["irreversible"]),
-                release_class=ReleaseClass(data["class"]),
-                fixes=tuple(data["fixes"]),
-                image_lock=data["imageLock"] == "required",
-                notes_digest=Digest.parse(data["notesDigest"]) if data["notesDigest"] else None,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InvalidInputError(f"not a release manifest: {type(error).__name__}: {error}") from error
+            release = cls._from_dict(strict_json.loads(content))
+        except (InvalidInputError, ValueError) as error:
+            hint = error.hint if isinstance(error, InvalidInputError) else ""
+            raise InvalidInputError(f"not a release manifest: {error}", hint=hint) from error
+        if release.to_bytes() != content:
+            raise StrictJSONError(f"not a release manifest: UMS writes other bytes for {release.name}")
+        return release
+
+    @classmethod
+    def _from_dict(cls, data: object) -> Self:
+        data = strict_json.members(data, "the release", required=("schema",), optional=_RELEASE, others=True)
+        if (schema := strict_json.integer(data["schema"], "member 'schema'")) != SCHEMA:
+            raise InvalidInputError(f"the release has schema {schema}, this UMS reads {SCHEMA}", hint="upgrade UMS")
+        strict_json.members(data, "the release", required=_RELEASE)
+        requires = strict_json.members(
+            data["requires"], "member 'requires'", required=("kubernetes", "flux", "bundles")
+        )
+        upgrade = strict_json.members(data["upgrade"], "member 'upgrade'", required=("from", "barrier", "irreversible"))
+        notes = data["notesDigest"]
+        return cls(
+            bundle=_text(data, "bundle"),
+            version=Version(_text(data, "version")),
+            components=tuple(
+                Component.from_dict(item) for item in strict_json.array(data["components"], "member 'components'")
+            ),
+            removes=tuple(check_name(name, "component name") for name in _texts(data, "removes")),
+            requires=Requires(
+                _range(requires, "kubernetes"),
+                _range(requires, "flux"),
+                {
+                    check_name(name, "bundle name"): VersionRange(versions)
+                    for name, versions in strict_json.strings(requires["bundles"], "member 'bundles'").items()
+                },
+            ),
+            upgrade=UpgradeRules(
+                _range(upgrade, "from"),
+                _text(upgrade, "barrier"),
+                strict_json.boolean(upgrade["irreversible"], "member 'irreversible'"),
+            ),
+            release_class=ReleaseClass(_text(data, "class")),
+            fixes=_texts(data, "fixes"),
+            image_lock={"required": True, "relaxed": False}[_text(data, "imageLock", pattern=_IMAGE_LOCK)],
+            notes_digest=None if notes is None else Digest.parse(_text(data, "notesDigest")),
+        )
 
     def to_artifact(self, notes: str = "") -> Artifact:
         """Return the release as an OCI artifact: the manifest JSON, and the notes where there are any."""
@@ -197,8 +233,76 @@ class Release:
         )
 
 
-def _range(text: str | None) -> VersionRange | None:
-    return VersionRange(text) if text else None
+def read_release_manifest(content: bytes) -> Document:
+    """Return the manifest of a release's artifact: the release, and notes where there are any.
+
+    Raises:
+        StrictJSONError: it is none.
+
+    """
+    manifest = read_own_manifest(content)
+    if [layer.media_type for layer in manifest.layers] not in ([RELEASE], [RELEASE, NOTES]):
+        raise StrictJSONError(f"its layers are not {RELEASE} and, where there are notes, {NOTES}")
+    return manifest
+
+
+def check_release_parts(manifest: bytes, content: bytes, notes: bytes = b"") -> tuple[Release, str]:
+    """Return the release and its notes, having checked that UMS writes this manifest for them.
+
+    Raises:
+        StrictJSONError: it writes another, or the notes are not those that the release names.
+        InvalidInputError: the content is no release.
+
+    """
+    release = Release.from_bytes(content)
+    try:
+        text = notes.decode()
+    except UnicodeDecodeError as error:
+        raise StrictJSONError("its notes are not UTF-8") from error
+    if release.notes_digest != (Digest.of(notes) if notes else None):
+        raise StrictJSONError(f"its notes are not those that {release.name} names")
+    if release.to_artifact(text).manifest != manifest:
+        raise StrictJSONError(f"its manifest is not the one that UMS writes for {release.name}")
+    return release, text
+
+
+_RELEASE = (
+    *("schema", "bundle", "version", "class", "fixes", "imageLock", "notesDigest"),
+    *("requires", "upgrade", "removes", "components"),
+)
+_COMPONENT = (
+    *("name", "kind", "version", "digest", "contentDigest", "namespace", "releaseName", "storageNamespace"),
+    *("needs", "images", "workloads", "timeoutSeconds"),
+)
+_WORKLOAD = ("apiVersion", "kind", "namespace", "name")
+_IMAGE = re.compile(r"[\x21-\x7e]{1,512}")
+_IMAGE_LOCK = re.compile("required|relaxed")
+_TIMEOUT, _MAX_TIMEOUT = "member 'timeoutSeconds'", 10**9
+"""Longer than anybody waits, and short enough for every calculation with dates."""
+
+
+def _text(data: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = None) -> str:
+    return strict_json.text(data[name], f"member {name!r}", pattern=pattern)
+
+
+def _texts(data: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = None) -> tuple[str, ...]:
+    what = f"member {name!r}"
+    return tuple(strict_json.text(item, what, pattern=pattern) for item in strict_json.array(data[name], what))
+
+
+def _chart_name(data: Mapping[str, Any], name: str, *, is_chart: bool) -> str:
+    """Return a name that Helm uses; manifests have none."""
+    text = _text(data, name)
+    return check_name(text, name) if is_chart or text else ""
+
+
+def _workload(data: object) -> Workload:
+    members = strict_json.members(data, "a workload", required=_WORKLOAD)
+    return Workload(*(_text(members, name) for name in _WORKLOAD))
+
+
+def _range(data: Mapping[str, Any], name: str) -> VersionRange | None:
+    return None if data[name] is None else VersionRange(_text(data, name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,12 @@ from typing import Any
 
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, Reason, RefusedError
-from ums.domain.oci import FLUX_CONTENT
 from ums.domain.release import Release
 from ums.domain.trust import TRUST, Trusted
 from ums.domain.trusting import newest_trust, number_of, render_trust, trust_problems
 from ums.domain.world import World
 from ums.ports import Registry
-from ums.usecases.verify import layers_of
+from ums.usecases.verify import read_component
 
 MAX_CONTENT_BYTES = 4 << 20
 
@@ -82,12 +81,8 @@ class CheckTrust:
         """
         component = release.components[0]
         repository = world.settings.registry / TRUST / component.name
-        _, manifest = self.registry.get_manifest(repository, str(component.digest))
-        layers, found = layers_of(manifest), hashlib.sha256()
-        if [each.media_type for each in layers] != [FLUX_CONTENT]:
-            # Flux takes a layer by its type: beside one that is looked at, there may be none that is applied.
-            raise IntegrityError(f"{release.name} holds something else than one layer of {FLUX_CONTENT}")
-        with self.registry.open_blob(repository, layers[0]) as blob, gzip.open(blob) as content:
+        layer, found = read_component(self.registry, repository, TRUST, component), hashlib.sha256()
+        with self.registry.open_blob(repository, layer) as blob, gzip.open(blob) as content:
             try:
                 found.update(content.read(MAX_CONTENT_BYTES))
             except (OSError, EOFError, zlib.error) as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from ums.domain.component_artifact import check_component_config, read_component_manifest
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, InvalidInputError, UnverifiedError
-from ums.domain.oci import RELEASE, SIGSTORE_BUNDLE, Descriptor, Repository
-from ums.domain.release import Release
+from ums.domain.oci import SIGSTORE_BUNDLE, Descriptor, Document, Repository
+from ums.domain.release import Component, Release, check_release_parts, read_release_manifest
+from ums.domain.strict_json import StrictJSONError
 from ums.domain.trust import Signatory, TrustPolicy
 from ums.ports import Registry, Verifier
 
@@ -19,6 +20,7 @@ MAX_SIGNATURES = 64
 """More than this many referrers are not looked at: a registry may not make us work for ever."""
 MAX_SIGNATURE_BYTES = 1 << 20
 MAX_RELEASE_BYTES = 4 << 20
+MAX_CONFIG_BYTES = 1 << 20
 PARALLEL = 8
 """Requests at a time: each waits for the registry much longer than it computes."""
 
@@ -55,7 +57,11 @@ class Verify:
         found: set[str] = set()
         for referrer in self.registry.referrers(repository, digest, SIGSTORE_BUNDLE)[:MAX_SIGNATURES]:
             _, manifest = self.registry.get_manifest(repository, str(referrer.digest))
-            for layer in layers_of(manifest):
+            try:
+                layers = Document.from_bytes(manifest).layers
+            except InvalidInputError:
+                continue  # signed by nobody, as a bundle that cannot be read is
+            for layer in layers:
                 if layer.media_type != SIGSTORE_BUNDLE or layer.size > MAX_SIGNATURE_BYTES:
                     continue
                 with self.registry.open_blob(repository, layer) as blob:
@@ -76,6 +82,7 @@ class Verify:
             NotFoundError: the registry does not have it.
             UnverifiedError: an artifact lacks signatures that ``trust`` demands; names the first.
             InvalidInputError: what is there is no release.
+            IntegrityError: a component was made otherwise than UMS makes it.
 
         """
         repository = prefix / bundle
@@ -88,13 +95,15 @@ class Verify:
         if release.bundle != bundle:
             raise UnverifiedError(f"{repository}@{digest.short} is a release of {release.bundle}, not of {bundle}")
 
-        def check(name: str, component: Digest) -> Verified:
-            by = self.signed_by(repository / name, component, signatories)
-            trust.check(bundle, f"component {bundle}/{name}@{component.short}", by)
-            return Verified(f"{bundle}/{name}", repository / name, component, by)
+        def check(component: Component) -> Verified:
+            name, place = f"{bundle}/{component.name}", repository / component.name
+            by = self.signed_by(place, component.digest, signatories)
+            trust.check(bundle, f"component {name}@{component.digest.short}", by)
+            read_component(self.registry, place, bundle, component)
+            return Verified(name, place, component.digest, by)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
-            components = list(pool.map(lambda each: check(each.name, each.digest), release.components))
+            components = list(pool.map(check, release.components))
         return release, notes, [Verified(release.name, repository, digest, signed), *components]
 
 
@@ -102,35 +111,42 @@ def read_release(registry: Registry, repository: Repository, manifest: bytes) ->
     """Return the release, and its notes, that a manifest holds.
 
     Raises:
-        InvalidInputError: it holds none.
-        IntegrityError: the notes are not those the release names.
-
-    """
-    layers = layers_of(manifest)
-    if not layers or layers[0].media_type != RELEASE or layers[0].size > MAX_RELEASE_BYTES:
-        raise InvalidInputError(
-            f"{repository} holds no UMS release at this digest", hint="was it pushed by ums publish?"
-        )
-    with registry.open_blob(repository, layers[0]) as blob:
-        release = Release.from_bytes(blob.read())
-    notes = b""
-    if release.notes_digest:
-        layer = next((each for each in layers if each.digest == release.notes_digest), None)
-        if layer is None or layer.size > MAX_RELEASE_BYTES:
-            raise IntegrityError(f"the notes that {release.name} names are not in its manifest")
-        with registry.open_blob(repository, layer) as blob:
-            notes = blob.read()
-    return release, notes.decode("utf-8", errors="replace")
-
-
-def layers_of(manifest: bytes) -> list[Descriptor]:
-    """Return the layers that a manifest names.
-
-    Raises:
-        InvalidInputError: it is no manifest.
+        InvalidInputError: it holds none, or has other bytes than UMS writes for the release.
 
     """
     try:
-        return [Descriptor.from_dict(layer) for layer in json.loads(manifest)["layers"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(f"not an OCI manifest: {error}") from error
+        layers = read_release_manifest(manifest).layers
+        parts = [_read(registry, repository, layer, MAX_RELEASE_BYTES) for layer in layers]
+        return check_release_parts(manifest, *parts)
+    except StrictJSONError as error:
+        raise InvalidInputError(
+            f"{repository} holds no UMS release at this digest: {error.message}", hint="was it pushed by ums publish?"
+        ) from error
+
+
+def read_component(registry: Registry, repository: Repository, bundle: str, component: Component) -> Descriptor:
+    """Return the one layer that Flux fetches of a component, having read manifest and configuration.
+
+    Raises:
+        IntegrityError: they have other bytes than UMS writes for the component, so that Flux may read something else
+            in them.
+
+    """
+    _, content = registry.get_manifest(repository, str(component.digest))
+    try:
+        manifest = read_component_manifest(component, content)
+        config = _read(registry, repository, manifest.config, MAX_CONFIG_BYTES)
+        check_component_config(bundle, component, manifest, config)
+    except InvalidInputError as error:
+        raise IntegrityError(
+            f"{repository}@{component.digest.short} is not a component as UMS makes it: {error.message}",
+            hint="publish it again with ums publish",
+        ) from error
+    return manifest.layers[0]
+
+
+def _read(registry: Registry, repository: Repository, descriptor: Descriptor | None, limit: int) -> bytes:
+    if descriptor is None or descriptor.size > limit:
+        raise StrictJSONError(f"a part of it is missing, or has more than {limit} bytes")
+    with registry.open_blob(repository, descriptor) as blob:
+        return blob.read()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.domain.worlds import make_component, make_release
 from ums.domain.bundle import ComponentKind, OnFailure, ReleaseClass, Requires, UpgradeRules, Workload
+from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
 from ums.domain.names import NAME_PATTERN
@@ -81,14 +82,17 @@ def test_the_bytes_of_a_release_that_chooses_nothing_stay_as_they_were_signed() 
     assert json.loads(chosen.to_bytes())["components"][0]["onFailure"] == "rollback"
 
 
-def test_a_newer_field_is_ignored() -> None:
-    """An older UMS reads what a newer one wrote, as long as the schema is the same."""
-    release = make_release("1.0.0", {"cilium": "1.16.0"})
-    data = {**json.loads(release.to_bytes()), "new": 1}
-    assert Release.from_bytes(json.dumps(data).encode()) == release
-
-
 WIRE: dict[str, Any] = json.loads(make_release("1.0.0", {"cilium": "1.16.0"}).to_bytes())
+
+
+def wire(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return a release in canonical JSON, with members changed."""
+    return canonical_json({**WIRE, **changes})
+
+
+def of_component(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return a release in canonical JSON, with members of its component changed."""
+    return wire(components=[{**WIRE["components"][0], **changes}])
 
 
 @pytest.mark.parametrize(
@@ -99,12 +103,40 @@ WIRE: dict[str, Any] = json.loads(make_release("1.0.0", {"cilium": "1.16.0"}).to
         (b"null", "not a release manifest"),
         (b"\xff", "not a release manifest"),
         (b"[" * 100_000, "not a release manifest"),
-        (json.dumps({**WIRE, "schema": 2}).encode(), "schema 2, this UMS reads 1"),
-        (json.dumps({**WIRE, "version": "1"}).encode(), "not a semantic version"),
-        (json.dumps({**WIRE, "class": "urgent"}).encode(), "not a release manifest"),
-        (json.dumps({**WIRE, "components": [{}]}).encode(), "not a release manifest"),
-        (json.dumps({**WIRE, "bundle": "../x"}).encode(), "not a valid bundle name"),
-        (json.dumps({**WIRE, "removes": ["cilium"]}).encode(), "listed under removes"),
+        (wire(schema=2), "schema 2, this UMS reads 1"),
+        (wire(schema=True), "member 'schema' is not an integer"),
+        (wire(version="1"), "not a semantic version"),
+        (wire(version=1), "member 'version' is not a string"),
+        (wire(**{"class": "urgent"}), "not a release manifest"),
+        (wire(components=[{}]), "a component lacks member 'name'"),
+        (wire(components={"0": {}}), "member 'components' is not an array"),
+        (wire(bundle="../x"), "not a valid bundle name"),
+        (wire(removes=["cilium"]), "listed under removes"),
+        (wire(removes="cilium"), "member 'removes' is not an array"),
+        (wire(fixes=[None]), "member 'fixes' is not a string"),
+        (wire(imageLock=True), "member 'imageLock' is not a string"),
+        (wire(imageLock="none"), "member 'imageLock' is not acceptable"),
+        (wire(notesDigest=""), "not a digest"),
+        (wire(requires={**WIRE["requires"], "bundles": []}), "member 'bundles' is not an object"),
+        (wire(requires={**WIRE["requires"], "bundles": {"a": None}}), "member 'a' is not a string"),
+        (wire(requires={**WIRE["requires"], "bundles": {"A/B": "1"}}), "not a valid bundle name"),
+        (wire(requires={**WIRE["requires"], "kubernetes": 1}), "member 'kubernetes' is not a string"),
+        (wire(upgrade={**WIRE["upgrade"], "irreversible": 1}), "neither true nor false"),
+        (wire(upgrade={**WIRE["upgrade"], "barrier": None}), "member 'barrier' is not a string"),
+        (wire(upgrade={**WIRE["upgrade"], "new": 1}), "unknown member 'new'"),
+        (wire(new=1), "unknown member 'new'"),
+        (wire(Bundle="other"), "which Go reads as 'bundle'|the same to Go"),
+        (of_component(images=[1, None]), "member 'images' is not a string"),
+        (of_component(images=["a b"]), "member 'images' is not acceptable"),
+        (of_component(needs=[["cilium"]]), "member 'needs' is not a string"),
+        (of_component(workloads=[{"kind": "Job"}]), "a workload lacks member 'apiVersion'"),
+        (of_component(timeoutSeconds="60"), "member 'timeoutSeconds' is not an integer"),
+        (of_component(timeoutSeconds=10**12), "member 'timeoutSeconds' is not an integer"),
+        (of_component(timeoutSeconds=-1), "member 'timeoutSeconds' is not an integer"),
+        (of_component(onFailure="retry"), "UMS writes other bytes"),
+        (of_component(releaseName=5), "member 'releaseName' is not a string"),
+        (of_component(new=1), "unknown member 'new'"),
+        (make_release("1.0.0", {"cilium": "1.16.0"}).to_bytes() + b"\n", "UMS writes other bytes"),
     ],
 )
 def test_what_is_no_release_is_refused(content: bytes, says: str) -> None:
