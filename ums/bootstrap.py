@@ -196,6 +196,7 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
             f"{services.release_repo.read().settings.registry.path}/"
         ),
         released=lambda: services.release_repo.read().released_digests(),
+        is_unread=lambda repository: services.release_repo.read().holds_unread(repository),
     )
 
     def edge(app: WSGI, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -561,7 +562,6 @@ def collect_registry(settings: Settings, *, dry_run: bool) -> Collected:
 
     Raises:
         NotFoundError: the folder was not initialized.
-        IntegrityError: a release in the release repo cannot be read.
         StorageError: the disk refused.
 
     """
@@ -583,7 +583,10 @@ def _collect(settings: Settings, repo: ReleaseRepo, *, dry_run: bool) -> Collect
     if not settings.registry.is_dir():
         return Collected()
     try:
-        return collect(Storage(settings.registry), repo.read().released_digests(), dry_run=dry_run)
+        world = repo.read()
+        return collect(
+            Storage(settings.registry), world.released_digests(), is_unread=world.holds_unread, dry_run=dry_run
+        )
     except OSError as error:
         raise StorageError(f"cannot collect in {settings.registry}: {error.strerror}") from error
 

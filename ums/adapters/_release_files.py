@@ -5,7 +5,6 @@ Files that people write are strict; files that UMS writes keep what a newer UMS 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from ums.domain.access import UNREADABLE as NO_ACCESS
 from ums.domain.access import Access, Granted, Grantee, GranteeKind
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Channel, Request
-from ums.domain.digest import Digest
+from ums.domain.digest import Digest, digests_in
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.fleet import (
     AcceptedRisk,
@@ -49,6 +48,7 @@ from ums.domain.release import Release
 from ums.domain.rendering import STATE_SHAPE, render_state
 from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
+from ums.domain.strict_json import loads, text, texts
 from ums.domain.trust import KeylessSigner, KeySigner, SigningRule, Trusted, TrustPolicy
 from ums.domain.values import check_values
 from ums.domain.version import Version
@@ -342,6 +342,7 @@ class ReleaseFiles:
         self._channels: dict[str, Channel] = {}
         self._proposals: dict[str, Policy] = {}
         self._entries: dict[tuple[str, str], CatalogEntry] = {}
+        self._unread: dict[tuple[str, str], frozenset[Digest]] = {}
         self._planes: dict[PDPName, DataPlane] = {}
         self._retired: dict[PDPName, Retired] = {}
         self._catalog: Mapping[str, Mapping[Version, CatalogEntry]] = {}
@@ -393,6 +394,7 @@ class ReleaseFiles:
             channels=ordered,
             proposals=dict(self._proposals),
             catalog=self._catalog,
+            unread=dict(self._unread),
             planes=self._planes,
             retired=self._retired,
             freezes=self._freezes,
@@ -409,7 +411,9 @@ class ReleaseFiles:
                 _put(self._channels, name, channel)
                 _put(self._proposals, name, proposal)
             case ("catalog", bundle, version):
-                _put(self._entries, (bundle, version), reading.entry(bundle, version))
+                entry = reading.entry(bundle, version)
+                _put(self._entries, (bundle, version), entry)
+                _put(self._unread, (bundle, version), None if entry else reading.unread(bundle, version))
             case ("fleet", org, pdp):
                 plane = reading.plane_name(org, pdp)
                 if plane is not None:
@@ -531,6 +535,8 @@ class _Reading:
     def entry(self, bundle: str, version: str) -> CatalogEntry | None:
         folder = f"catalog/{bundle}/{version}"
         if f"{folder}/release.json" not in self._main:
+            if any(path.startswith(f"{folder}/") for path in self._main):
+                self._problems.append(SpecError("the file is missing", file=f"{folder}/release.json"))
             return None
         release = self._find(self._main, f"{folder}/release.json", _release)
         status = self._find(self._main, f"{folder}/status.yaml", _status)
@@ -540,6 +546,12 @@ class _Reading:
             self._problems.append(SpecError(f"holds {release.name}", file=f"{folder}/release.json"))
             return None
         return replace(status, release=release)
+
+    def unread(self, bundle: str, version: str) -> frozenset[Digest] | None:
+        """Return the digests in the files of a release that cannot be read; ``None`` where there are no files."""
+        folder = f"catalog/{bundle}/{version}/"
+        contents = [content for path, (_, content) in self._main.items() if path.startswith(folder)]
+        return frozenset().union(*map(digests_in, contents)) if contents else None
 
     def plane_name(self, org: str, pdp: str) -> PDPName | None:
         try:
@@ -581,7 +593,7 @@ class _Reading:
             return self._cached(files, path, parse)
         except SpecError as error:
             self._problems.append(error)
-        except (InvalidInputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (InvalidInputError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             self._problems.append(SpecError(f"not what UMS writes there: {error}", file=path))
         return None
 
@@ -679,13 +691,16 @@ def _status(content: bytes, path: str) -> CatalogEntry:
     return CatalogEntry(
         release=cast(Release, None),
         digest=Digest.parse(data["digest"]),
-        signed_by=tuple(data["signedBy"]),
+        signed_by=tuple(texts(data["signedBy"], "member 'signedBy'")),
         registered_at=parse_instant(data["registeredAt"]),
-        registered_by=data["registeredBy"],
-        yanked=data.get("yanked") or "",
+        registered_by=text(data["registeredBy"], "member 'registeredBy'"),
+        yanked=text(data.get("yanked") or "", "member 'yanked'"),
         recall=Recall.from_dict(data["recall"]) if data.get("recall") else None,
         skipped=tuple(Skipped.from_dict(each) for each in data.get("skipped") or ()),
-        evidence={kind: tuple(who) for kind, who in (data.get("evidence") or {}).items()},
+        evidence={
+            text(kind, "a kind of evidence"): tuple(texts(who, "member 'evidence'"))
+            for kind, who in (data.get("evidence") or {}).items()
+        },
         trusted=Trusted.from_dict(data["trusted"]) if data.get("trusted") else None,
     )
 
@@ -723,8 +738,8 @@ def desired_from_state(document: Mapping[str, Any]) -> Desired:
 
 
 @lru_cache(maxsize=1024)
-def _bundles(text: str) -> Mapping[str, BundleState]:
-    return {bundle: BundleState.from_dict(state) for bundle, state in json.loads(text).items()}
+def _bundles(releases: str) -> Mapping[str, BundleState]:
+    return {bundle: BundleState.from_dict(state) for bundle, state in loads(releases.encode()).items()}
 
 
 def offered_in(content: bytes, path: str) -> Desired | None:

@@ -11,6 +11,8 @@ from ums.domain.errors import InvalidInputError
 
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
+_ANYWHERE = re.compile(r"sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})", re.IGNORECASE)
+_ESCAPED = re.compile(r"\\(?:u00|x)([0-7][0-9a-f])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,3 +56,9 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
+
+
+def digests_in(content: bytes) -> frozenset[Digest]:
+    """Return every digest that may be written in a text of any form, JSON or YAML, readable or not."""
+    text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), content.decode(errors="replace"))
+    return frozenset(Digest.parse(found.lower()) for found in _ANYWHERE.findall(text))

@@ -14,6 +14,7 @@ from ums.domain.bundle import ReleaseClass
 from ums.domain.errors import InvalidInputError
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName, check_name
+from ums.domain.strict_json import text
 from ums.domain.trust import TRUST
 from ums.domain.values import Values, check_values
 from ums.domain.version import Version, VersionRange
@@ -90,8 +91,8 @@ class Given:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        until = data.get("until")
-        return cls(data["by"], data["reason"], parse_instant(data["since"]), parse_instant(until) if until else None)
+        until, by, reason = data.get("until"), text(data["by"], "member 'by'"), text(data["reason"], "member 'reason'")
+        return cls(by, reason, parse_instant(data["since"]), parse_instant(until) if until else None)
 
 
 @dataclass(frozen=True, slots=True)

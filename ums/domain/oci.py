@@ -169,10 +169,7 @@ class Descriptor:
         digest = Digest.parse(str(members["digest"]))
         strict_json.require(members, what, ("mediaType", "size"))
         size = strict_json.integer(members["size"], "the size of a descriptor")
-        urls = [
-            strict_json.text(url, "a URL of a descriptor", pattern=_URL)
-            for url in strict_json.array(members.get("urls", []), "member 'urls' of a descriptor")
-        ]
+        urls = strict_json.texts(members.get("urls", []), "member 'urls' of a descriptor", pattern=_URL)
         if urls and not foreign:
             raise StrictJSONError("a descriptor has member 'urls': its content could come from elsewhere")
         if "data" in members:

@@ -286,8 +286,7 @@ def _text(data: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = 
 
 
 def _texts(data: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = None) -> tuple[str, ...]:
-    what = f"member {name!r}"
-    return tuple(strict_json.text(item, what, pattern=pattern) for item in strict_json.array(data[name], what))
+    return tuple(strict_json.texts(data[name], f"member {name!r}", pattern=pattern))
 
 
 def _chart_name(data: Mapping[str, Any], name: str, *, is_chart: bool) -> str:

@@ -176,6 +176,16 @@ def array(value: object, what: str) -> list[Any]:
     return value
 
 
+def texts(value: object, what: str, *, pattern: re.Pattern[str] | None = None) -> list[str]:
+    """Return an array of strings, each of which matches a pattern as a whole if one is given.
+
+    Raises:
+        StrictJSONError: it is another value.
+
+    """
+    return [text(item, what, pattern=pattern) for item in array(value, what)]
+
+
 def strings(value: object, what: str) -> dict[str, str]:
     """Return an object whose members are all strings, of any content.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ums.domain.errors import UnverifiedError
+from ums.domain.strict_json import strings, texts
 
 TRUST = "trust"
 """The bundle that brings keys and the guard. Every data plane subscribes to it."""
@@ -64,7 +65,9 @@ class Trusted:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        return cls(dict(data["releaseKeys"]), tuple(data["stateKeys"]))
+        return cls(
+            strings(data["releaseKeys"], "member 'releaseKeys'"), tuple(texts(data["stateKeys"], "member 'stateKeys'"))
+        )
 
 
 @dataclass(frozen=True, slots=True)

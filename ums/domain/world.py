@@ -12,7 +12,7 @@ from typing import Any, Self
 from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
-from ums.domain.errors import IntegrityError, NotFoundError, SpecError
+from ums.domain.errors import NotFoundError, SpecError
 from ums.domain.fleet import DataPlane, Facts, Given, Report, Retired
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
@@ -21,6 +21,7 @@ from ums.domain.oci import Repository
 from ums.domain.policy import Policy
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Risk
+from ums.domain.strict_json import text, texts
 from ums.domain.trust import TRUST, Trusted, TrustPolicy
 from ums.domain.version import Version
 
@@ -94,7 +95,8 @@ class Skipped:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        return cls(data["channel"], tuple(data["gates"]), Given.from_dict(data))
+        gates = tuple(texts(data["gates"], "member 'gates'"))
+        return cls(text(data["channel"], "member 'channel'"), gates, Given.from_dict(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class World:
     Attributes:
         proposals: by channel, a policy that people wrote and that is not in force yet.
         retired: what is kept of data planes that were removed, also of those that came again.
+        unread: releases of the catalog that cannot be read, by bundle and version as their folders are called, and the
+            digests that are written in their files.
         problems: files left out because they are wrong.
         at_bootstrap: the keys that data planes know which no release of bundle ``trust`` has reached; ``None`` if that
             was not written down yet.
@@ -164,6 +168,7 @@ class World:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     proposals: Mapping[str, Policy] = field(default_factory=dict)
     catalog: Mapping[str, Mapping[Version, CatalogEntry]] = field(default_factory=dict)
+    unread: Mapping[tuple[str, str], frozenset[Digest]] = field(default_factory=dict)
     planes: Mapping[PDPName, DataPlane] = field(default_factory=dict)
     retired: Mapping[PDPName, Retired] = field(default_factory=dict)
     freezes: tuple[Freeze, ...] = ()
@@ -191,22 +196,22 @@ class World:
     def released_digests(self) -> frozenset[Digest]:
         """Return every digest that a release in the catalog names: its own, its components', its images'.
 
-        Raises:
-            IntegrityError: a file of the catalog cannot be read, so nobody knows all that releases need.
-
+        Of a release that cannot be read all digests count that its files hold, so that nothing it needs is lost.
         """
-        unread = [problem.file for problem in self.problems if problem.file.startswith("catalog/")]
-        if unread:
-            raise IntegrityError(
-                f"{unread[0]} is not readable: what releases need is not known", hint="mend it in the release repo"
-            )
-        found: set[Digest] = set()
+        found: set[Digest] = set().union(*self.unread.values())
         for entry in (entry for versions in self.catalog.values() for entry in versions.values()):
             found.add(entry.digest)
             for component in entry.release.components:
                 found.add(component.digest)
                 found.update(Digest.parse(pin[1]) for pin in map(_PINNED.search, component.images) if pin)
         return frozenset(found)
+
+    def holds_unread(self, repository: str) -> bool:
+        """Return whether a repository of the registry holds a bundle of which a release cannot be read."""
+        return any(
+            repository == place or repository.startswith(f"{place}/")
+            for place in (f"{self.settings.registry.path}/{bundle}" for bundle, _ in self.unread)
+        )
 
     def with_channel(self, channel: Channel) -> World:
         """Return the world with one channel replaced."""

@@ -75,6 +75,7 @@ class EmbeddedRegistry:
         authorize: asked before the folder is looked at.
         has_fixed_tags: whether in a repository tags stay where they are, and what they reach with them.
         released: digests that releases need: they, and what they reach, are never deleted.
+        is_unread: whether a repository holds what a release needs which cannot be read; nothing is deleted there.
         max_blob_size: bytes; larger uploads answer 413.
 
     """
@@ -86,12 +87,14 @@ class EmbeddedRegistry:
         authorize: Authorize,
         has_fixed_tags: Callable[[str], bool],
         released: Callable[[], Collection[Digest]],
+        is_unread: Callable[[str], bool] = lambda _name: False,
         max_blob_size: int = 4 * 1024**3,
     ) -> None:
         self._storage = Storage(root)
         self._authorize = authorize
         self._has_fixed_tags = has_fixed_tags
         self._released = released
+        self._is_unread = is_unread
         self._max_blob_size = max_blob_size
         self._hashes = _Hashes()
         self._handlers: dict[tuple[str, str], Callable[[Request], Answer]] = {
@@ -252,6 +255,7 @@ class EmbeddedRegistry:
     def _delete_manifest(self, request: Request) -> Answer:
         storage, name = self._storage, request.name
         released = self._released()
+        self._check_readable(name)
         with storage.held(alone=True):
             if is_tag(request.rest):
                 self._delete_tag(name, request.rest)
@@ -275,6 +279,10 @@ class EmbeddedRegistry:
                 remove(storage.referrer(name, subject, digest))
         return Answer(HTTPStatus.ACCEPTED)
 
+    def _check_readable(self, name: str) -> None:
+        if self._is_unread(name):
+            raise _kept("a release of this bundle cannot be read in the release repo, so nobody knows what it needs")
+
     def _delete_tag(self, name: str, tag: str) -> None:
         path = self._storage.folder(name, "_tags") / tag
         if path.exists() and self._is_fixed(name, tag):
@@ -285,6 +293,7 @@ class EmbeddedRegistry:
     def _delete_blob(self, request: Request) -> Answer:
         storage, name, digest = self._storage, request.name, _parse_digest(request.rest)
         released = self._released()
+        self._check_readable(name)
         with storage.held(alone=True):
             if not storage.link(name, "_blobs", digest).exists():
                 raise RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob in this repository")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -51,13 +51,19 @@ class Collected:
 
 
 def collect(
-    storage: Storage, released: Collection[Digest], *, grace: timedelta = GRACE, dry_run: bool = False
+    storage: Storage,
+    released: Collection[Digest],
+    *,
+    is_unread: Callable[[str], bool] = lambda _name: False,
+    grace: timedelta = GRACE,
+    dry_run: bool = False,
 ) -> Collected:
     """Remove what no tag, no referrer of something tagged, no index and no release reaches.
 
     Args:
         storage: the registry's folder.
         released: what releases name.
+        is_unread: whether a repository holds something that a release needs which cannot be read; it is left alone.
         grace: what is younger stays.
         dry_run: only tell.
 
@@ -65,6 +71,9 @@ def collect(
     before = time.time() - grace.total_seconds()
     done, gone = Collected(), set[Path]()
     for name in list(storage.repositories()):
+        if is_unread(name):
+            done.problems.append(f"{name}: a release of this bundle cannot be read, so nothing is removed here")
+            continue
         try:
             garbage = _find(storage, name, released, before)
             if garbage.paths and not dry_run:

@@ -115,6 +115,11 @@ def _common(verified: Sequence[Verified]) -> tuple[str, ...]:
 
 
 def _known(world: World, name: ReleaseName, digest: Digest) -> CatalogEntry | None:
+    if (name.bundle, str(name.version)) in world.unread:
+        raise ConflictError(
+            f"{name} is in the catalog, but its files there cannot be read: versions never change",
+            hint="ums status names the file; restore it in the release repo, or publish under a new version",
+        )
     entry = world.catalog.get(name.bundle, {}).get(name.version)
     if entry is not None and entry.digest != digest:
         raise ConflictError(

@@ -194,6 +194,17 @@ def test_a_repository_that_cannot_be_read_is_left_alone(http: Client, root: Path
     assert storage.blob(broken).exists()
 
 
+def test_what_an_unreadable_release_may_need_is_left_alone(http: Client, root: Path, storage: Storage) -> None:
+    """Its repositories are told, and all others are collected."""
+    push(http, make_manifest(1))
+    push_blob(http, name="org/other")
+    age(root)
+    done = collect(storage, (), is_unread=lambda name: name == "org/app")
+    assert (done.manifests, done.blobs) == ([], [f"org/other@{DIGEST}"])
+    assert "org/app: a release of this bundle cannot be read" in done.problems[0]
+    assert collect(storage, ()).manifests, "without that it would be gone"
+
+
 def damage_content(storage: Storage, _digest: Digest) -> str:
     """Change a byte."""
     storage.blob(DIGEST).write_bytes(b"X" + CONTENT[1:])
