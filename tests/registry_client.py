@@ -57,8 +57,8 @@ def push_blob(http: Client, content: bytes = CONTENT, *, name: str = "org/app") 
     return digest
 
 
-def make_manifest(number: int = 0, *, subject: Digest | None = None, artifact_type: str | None = None) -> bytes:
-    """Return a manifest of the blob pushed."""
+def make_manifest(number: int = 0, *, subject: bytes | Digest | None = None, artifact_type: str | None = None) -> bytes:
+    """Return a manifest of the blob pushed; its subject is a manifest or index, or the digest of one not pushed."""
     descriptor = {"mediaType": "text/plain", "digest": str(DIGEST), "size": len(CONTENT)}
     data = {
         "schemaVersion": 2,
@@ -68,7 +68,7 @@ def make_manifest(number: int = 0, *, subject: Digest | None = None, artifact_ty
         "annotations": {"n": str(number)},
     }
     if subject:
-        data["subject"] = {"mediaType": MANIFEST, "digest": str(subject), "size": 1}
+        data["subject"] = describe(subject)
     if artifact_type:
         data["artifactType"] = artifact_type
     return json.dumps(data).encode()
@@ -82,10 +82,15 @@ def put_manifest(
     return http.put(path, data=content, content_type=media_type)
 
 
-def make_index(*children: bytes, subject: Digest | None = None) -> bytes:
-    """Return an index of manifests."""
-    listed = [{"mediaType": MANIFEST, "digest": str(Digest.of(each)), "size": len(each)} for each in children]
-    data: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}
-    if subject:
-        data["subject"] = {"mediaType": MANIFEST, "digest": str(subject), "size": 1}
-    return json.dumps(data).encode()
+def make_index(*children: bytes) -> bytes:
+    """Return an index of manifests and indexes."""
+    listed = [describe(each) for each in children]
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+
+
+def describe(document: bytes | Digest) -> dict[str, Any]:
+    """Return the descriptor of a manifest or index, or of one that only its digest is known of."""
+    if isinstance(document, Digest):
+        return {"mediaType": MANIFEST, "digest": str(document), "size": 1}
+    media_type = INDEX if b'"manifests"' in document else MANIFEST
+    return {"mediaType": media_type, "digest": str(Digest.of(document)), "size": len(document)}

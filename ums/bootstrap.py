@@ -197,6 +197,7 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
         ),
         released=lambda: services.release_repo.read().released_digests(),
         is_unread=lambda repository: services.release_repo.read().holds_unread(repository),
+        caller=lambda header: _caller(services, header),
     )
 
     def edge(app: WSGI, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -317,6 +318,15 @@ def _holder(services: Services, user: str, token: str) -> Identity | None:
         return None
     note(subject=identity.subject)
     return identity
+
+
+def _caller(services: Services, header: str | None) -> str:
+    """Return whose uploads a request counts among: all tokens of one holder are one."""
+    user, token = _basic(header) or ("", "")
+    try:
+        return services.authenticate(token, user=user).subject
+    except UnauthenticatedError:
+        return user or "?"
 
 
 def _registry_access(

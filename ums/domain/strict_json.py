@@ -9,6 +9,7 @@ names, safe integers), and stricter where Go differs from Python.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NoReturn
@@ -56,14 +57,14 @@ def loads(content: bytes, *, limit: int = MAX_BYTES, floats: bool = False) -> An
             text,
             object_pairs_hook=_object,
             parse_int=_integer,
-            parse_float=_float if floats else _reject_float,
+            parse_float=_float if floats else _NotSafe,
             parse_constant=_reject_constant,
         )
     except RecursionError as error:
         raise StrictJSONError(f"the document is nested more than {MAX_DEPTH} levels deep") from error
     except ValueError as error:
         raise StrictJSONError(f"the document is not JSON: {error}") from error
-    _check(value, MAX_DEPTH)
+    _check(value, MAX_DEPTH, "the document")
     return value
 
 
@@ -212,40 +213,42 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _integer(digits: str) -> int:
+class _NotSafe(str):
+    """A number that is not an integer of at most 53 bits, as written, until it is known which member it is."""
+
+    __slots__ = ()
+
+
+def _integer(digits: str) -> int | _NotSafe:
     if digits == "-0" or len(digits) > _MAX_DIGITS or abs(int(digits)) > _SAFE_INTEGER:
-        raise StrictJSONError(f"number {digits:.20} is not an integer of at most 53 bits")
+        return _NotSafe(digits)
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _float(digits: str) -> float | _NotSafe:
     value = float(digits)
-    if value in {float("inf"), float("-inf")}:
-        raise StrictJSONError(f"number {digits:.20} is out of range")
-    return value
-
-
-def _reject_float(digits: str) -> NoReturn:
-    raise StrictJSONError(f"number {digits:.20} is not an integer")
+    return value if math.isfinite(value) else _NotSafe(digits)
 
 
 def _reject_constant(name: str) -> NoReturn:
     raise StrictJSONError(f"{name} is not JSON")
 
 
-def _check(value: object, levels: int) -> None:
-    """Check depth and strings: names were checked where their object was read."""
+def _check(value: object, levels: int, where: str) -> None:
+    """Check depth, numbers and strings; names were checked where their object was read."""
     if levels < 0:
         raise StrictJSONError(f"the document is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, _NotSafe):
+        raise StrictJSONError(f"{where} has number {value:.20}, which is not an integer of at most 53 bits")
     if isinstance(value, str):
         if _SURROGATE.search(value):
-            raise StrictJSONError(f"a string has half a surrogate pair: {_show(value)}")
+            raise StrictJSONError(f"{where} has half a surrogate pair: {_show(value)}")
     elif isinstance(value, dict):
-        for item in value.values():
-            _check(item, levels - 1)
+        for name, item in value.items():
+            _check(item, levels - 1, f"member {_show(name)}")
     elif isinstance(value, list):
         for item in value:
-            _check(item, levels - 1)
+            _check(item, levels - 1, where)
 
 
 def _show(name: str) -> str:

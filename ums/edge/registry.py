@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import time
@@ -23,13 +22,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from ums.domain import strict_json
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
-from ums.domain.oci import INDEX, Descriptor, is_repository, is_tag
+from ums.domain.oci import DOCUMENT_TYPES, INDEX, Descriptor, is_repository, is_tag
 from ums.edge.registry_messages import CHUNK, Access, Answer, RefusalError, Request, going_on
+from ums.edge.registry_quotas import Quotas
 from ums.edge.registry_storage import (
     Manifest,
+    Part,
     Storage,
     blobs_of,
     is_fallback_tag,
@@ -51,7 +53,7 @@ _HASHES = 256
 _SOURCES = 8
 """Repositories that are asked for a blob, if a client does not say which has it."""
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_BLOB_TYPE = "application/octet-stream"
 
 
 class Challenge(Enum):
@@ -73,9 +75,11 @@ class EmbeddedRegistry:
     Args:
         root: the folder; made when absent.
         authorize: asked before the folder is looked at.
-        has_fixed_tags: whether in a repository tags stay where they are, and what they reach with them.
+        has_fixed_tags: whether in a repository tags stay where they are, and what they reach with them. There, Flux
+            fetches: only manifests are taken that have no member which UMS does not know.
         released: digests that releases need: they, and what they reach, are never deleted.
         is_unread: whether a repository holds what a release needs which cannot be read; nothing is deleted there.
+        caller: names who asks, by the Authorization header; what one may have under way is limited then.
         max_blob_size: bytes; larger uploads answer 413.
 
     """
@@ -88,6 +92,7 @@ class EmbeddedRegistry:
         has_fixed_tags: Callable[[str], bool],
         released: Callable[[], Collection[Digest]],
         is_unread: Callable[[str], bool] = lambda _name: False,
+        caller: Callable[[str | None], str] | None = None,
         max_blob_size: int = 4 * 1024**3,
     ) -> None:
         self._storage = Storage(root)
@@ -97,6 +102,8 @@ class EmbeddedRegistry:
         self._is_unread = is_unread
         self._max_blob_size = max_blob_size
         self._hashes = _Hashes()
+        self._caller = caller
+        self._quotas = Quotas(root)
         self._handlers: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("", "GET"): lambda _: Answer.of_json({}),
             ("manifests", "GET"): self._get_manifest,
@@ -148,12 +155,14 @@ class EmbeddedRegistry:
             allowed = ", ".join(sorted(known for kind, known in self._handlers if kind == request.kind))
             text = f"{request.method} is not possible here"
             raise RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "UNSUPPORTED", text, {"Allow": allowed})
+        if request.kind == "blobs/uploads" and self._caller is not None:
+            request.caller = self._caller(request.authorization)
         return handler(request)
 
     def _get_blob(self, request: Request) -> Answer:
         digest = _parse_digest(request.rest)
         unknown = RefusalError(HTTPStatus.NOT_FOUND, "BLOB_UNKNOWN", "no such blob in this repository")
-        return self._content(request, self._storage.link(request.name, "_blobs", digest), digest, unknown)
+        return self._content(request, self._storage.link(request.name, "_blobs", digest), digest, unknown, _BLOB_TYPE)
 
     def _get_manifest(self, request: Request) -> Answer:
         unknown = RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", "no such manifest here")
@@ -163,12 +172,21 @@ class EmbeddedRegistry:
                 raise unknown
         else:
             digest = _parse_digest(request.rest)
-        return self._content(request, self._storage.link(request.name, "_manifests", digest), digest, unknown)
+        link = self._storage.link(request.name, "_manifests", digest)
+        try:
+            media_type = link.read_text()
+        except FileNotFoundError:
+            raise unknown from None
+        if media_type not in DOCUMENT_TYPES:
+            # Taken in before the rules of today: a browser would run it.
+            text = f"it was pushed as {media_type!a:.100}, which is not served"
+            raise RefusalError(HTTPStatus.NOT_FOUND, "MANIFEST_UNKNOWN", text)
+        return self._content(request, link, digest, unknown, media_type)
 
-    def _content(self, request: Request, link: Path, digest: Digest, unknown: RefusalError) -> Answer:
+    def _content(self, request: Request, link: Path, digest: Digest, unknown: RefusalError, media_type: str) -> Answer:
         """Answer with what a link stands for: all of it, a part, or that the client has it."""
         try:
-            media_type = link.read_text() or "application/octet-stream"
+            link.stat()
             if request.method == "HEAD":
                 self._renew(link)
             file = self._storage.blob(digest).open("rb", buffering=0)
@@ -210,13 +228,12 @@ class EmbeddedRegistry:
         digest = Digest.of(content) if is_tag(request.rest) else _parse_digest(request.rest)
         if hashlib.new(digest.algorithm, content).hexdigest() != digest.hex:
             raise RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", "the manifest has another digest")
-        manifest = _parse_manifest(content, request.content_type)
         storage, name = self._storage, request.name
+        manifest = _parse_manifest(content, request.content_type, strict=self._has_fixed_tags(name))
         headers = {"Location": request.url(f"manifests/{digest}"), "Docker-Content-Digest": str(digest)}
         with storage.held():
-            for blob in manifest.blobs:
-                if not storage.link(name, "_blobs", blob).exists():
-                    raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", f"push {blob} first")
+            # Lists of referrers may name what is gone: clients add to what they find.
+            self._check_parts(name, manifest, whole=not any(map(is_fallback_tag, tags)))
             # Before anything is written: tags that cannot be are the more likely reason to say no.
             for tag in tags:
                 self._check_tag(name, tag, digest)
@@ -226,14 +243,46 @@ class EmbeddedRegistry:
                 entry = Descriptor(
                     request.content_type, digest, len(content), manifest.annotations, manifest.artifact_type
                 )
-                write(storage.referrer(name, manifest.subject, digest), canonical_json(entry.to_dict()))
-                headers["OCI-Subject"] = str(manifest.subject)
+                write(storage.referrer(name, manifest.subject.digest, digest), canonical_json(entry.to_dict()))
+                headers["OCI-Subject"] = str(manifest.subject.digest)
             write(storage.link(name, "_manifests", digest), request.content_type.encode())
             for tag in tags:
                 self._set_tag(name, tag, digest)
         if not is_tag(request.rest) and tags:
             headers["OCI-Tag"] = ", ".join(tags)
         return Answer(HTTPStatus.CREATED, headers)
+
+    def _check_parts(self, name: str, manifest: Manifest, *, whole: bool) -> None:
+        """Check that what a manifest names is there, and is what its descriptors say of size and kind."""
+        for part in manifest.blobs:
+            if not self._storage.link(name, "_blobs", part.digest).exists():
+                raise _missing(part)
+            self._check_size(part)
+        for part in manifest.elsewhere:
+            if self._storage.link(name, "_blobs", part.digest).exists():
+                self._check_size(part)
+        for part in manifest.children:
+            if not self._check_manifest(name, part) and whole:
+                raise _missing(part)
+        if manifest.subject:
+            self._check_manifest(name, manifest.subject)
+
+    def _check_manifest(self, name: str, part: Part) -> bool:
+        """Check a descriptor of a manifest; return whether that is there. Some indexes list blobs, too."""
+        media_type = self._storage.media_type(name, part.digest)
+        if media_type is None and not self._storage.link(name, "_blobs", part.digest).exists():
+            return False
+        self._check_size(part)
+        if media_type not in {None, part.media_type}:
+            text = f"the descriptor of {part.digest} says it is {part.media_type}, but it came as {media_type}"
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", text)
+        return True
+
+    def _check_size(self, part: Part) -> None:
+        size = self._storage.blob(part.digest).stat().st_size
+        if size != part.size:
+            text = f"the descriptor of {part.digest} says it has {part.size} bytes, but it has {size}"
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", text)
 
     def _is_fixed(self, name: str, tag: str) -> bool:
         return not is_fallback_tag(tag) and self._has_fixed_tags(name)
@@ -276,7 +325,7 @@ class EmbeddedRegistry:
             subject = manifests[digest].subject
             remove(storage.link(name, "_manifests", digest))
             if subject:
-                remove(storage.referrer(name, subject, digest))
+                remove(storage.referrer(name, subject.digest, digest))
         return Answer(HTTPStatus.ACCEPTED)
 
     def _check_readable(self, name: str) -> None:
@@ -328,8 +377,8 @@ class EmbeddedRegistry:
                 headers["Link"] = request.link_to_next(f"referrers/{subject}", found[-1]["digest"].replace(":", "-"))
                 break
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                entry = json.loads((folder / name).read_bytes())
-                is_there = self._storage.link(request.name, "_manifests", Digest.parse(entry["digest"])).exists()
+                entry = strict_json.loads((folder / name).read_bytes())
+                is_there = self._storage.media_type(request.name, Digest.parse(entry["digest"])) in DOCUMENT_TYPES
                 if is_there and artifact_type in {None, entry.get("artifactType")}:
                     found.append(entry)
         return Answer.of_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}, INDEX, headers)
@@ -347,7 +396,9 @@ class EmbeddedRegistry:
                 if abandoned.stat().st_mtime < time.time() - _UPLOAD_AGE_SECONDS:
                     abandoned.unlink()
         request.rest = uuid.uuid4().hex
-        (uploads / request.rest).touch(exist_ok=False)
+        upload = uploads / request.rest
+        with self._quotas.beginning(request.caller, upload):
+            upload.touch(exist_ok=False)
         self._hashes.keep(request.rest, _Hash(algorithm))
         return self._finish_upload(request) if "digest" in request.query else going_on(request, 0)
 
@@ -386,6 +437,8 @@ class EmbeddedRegistry:
         if not _UPLOAD_ID.fullmatch(request.rest):
             raise unknown
         path = self._storage.folder(request.name, "_uploads") / request.rest
+        if not self._quotas.owns(request.caller, path):
+            raise unknown  # it is another's
         try:
             claimed = path.rename(path.with_suffix(".busy"))
         except FileNotFoundError:
@@ -396,6 +449,13 @@ class EmbeddedRegistry:
             with contextlib.suppress(FileNotFoundError):
                 claimed.rename(path)
 
+    def _body(self, request: Request, size: int) -> Iterator[bytes]:
+        """Yield what is added to an upload of so many bytes, within the limits of blobs and of the caller."""
+        return self._quotas.within(request.caller, request.read_body(self._max_blob_size - size))
+
+    def _forget(self, request: Request) -> None:
+        self._quotas.end(request.caller, self._storage.folder(request.name, "_uploads") / request.rest)
+
     def _find_upload(self, request: Request) -> Answer:
         with self._claim(request) as claimed:
             return going_on(request, claimed.stat().st_size, HTTPStatus.NO_CONTENT)
@@ -403,6 +463,7 @@ class EmbeddedRegistry:
     def _cancel_upload(self, request: Request) -> Answer:
         with self._claim(request) as claimed:
             claimed.unlink()
+            self._forget(request)
             return Answer(HTTPStatus.NO_CONTENT)
 
     def _append_chunk(self, request: Request) -> Answer:
@@ -414,7 +475,7 @@ class EmbeddedRegistry:
             grown = checksum.copy() if checksum else None
             try:
                 with claimed.open("ab", buffering=0) as file:
-                    for chunk in request.read_body(self._max_blob_size - start):
+                    for chunk in self._body(request, start):
                         _write_all(file, chunk)
                         if grown:
                             grown.update(chunk)
@@ -438,7 +499,7 @@ class EmbeddedRegistry:
                         while chunk := file.read(CHUNK):
                             checksum.update(chunk)
                     file.seek(size)
-                    for chunk in request.read_body(self._max_blob_size - size):
+                    for chunk in self._body(request, size):
                         checksum.update(chunk)
                         _write_all(file, chunk)
                     if checksum.hex != digest.hex:
@@ -449,6 +510,7 @@ class EmbeddedRegistry:
                     return self._blob_created(request, digest)
             finally:
                 claimed.unlink(missing_ok=True)
+                self._forget(request)
 
 
 class _Hash:
@@ -495,6 +557,10 @@ def _kept(reason: str) -> RefusalError:
     return RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "DENIED", reason, {"Allow": "GET, HEAD, PUT"})
 
 
+def _missing(part: Part) -> RefusalError:
+    return RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN", f"push {part.digest} first")
+
+
 def _parse_digest(text: object) -> Digest:
     try:
         return Digest.parse(str(text))
@@ -502,11 +568,12 @@ def _parse_digest(text: object) -> Digest:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", error.message) from error
 
 
-def _parse_manifest(content: bytes, media_type: str) -> Manifest:
-    if not _MEDIA_TYPE.fullmatch(media_type):
-        raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", "Content-Type is no media type of a manifest")
+def _parse_manifest(content: bytes, media_type: str, *, strict: bool) -> Manifest:
+    if media_type not in DOCUMENT_TYPES:
+        text = f"Content-Type is none of {', '.join(sorted(DOCUMENT_TYPES))}"
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "MANIFEST_INVALID", text)
     try:
-        return Manifest.parse(content, media_type)
+        return Manifest.parse(content, media_type, strict=strict)
     except InvalidInputError as error:
         raise RefusalError(HTTPStatus.BAD_REQUEST, "DIGEST_INVALID", error.message) from error
     except ValueError as error:

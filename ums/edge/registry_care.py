@@ -105,7 +105,8 @@ class _Garbage:
 def _find(storage: Storage, name: str, released: Collection[Digest], before: float) -> _Garbage:
     manifests = storage.manifests(name)
     young = [each for each in manifests if not _is_old(storage.link(name, "_manifests", each), before)]
-    kept = reached(manifests, {*storage.tags(name).values(), *released, *young})
+    unreadable = [each for each, manifest in manifests.items() if not manifest.is_readable]
+    kept = reached(manifests, {*storage.tags(name).values(), *released, *young, *unreadable})
     needed = {*released, *blobs_of(manifests[each] for each in kept)}
     unreached = sorted(manifests.keys() - kept)
     blobs = [
@@ -131,6 +132,10 @@ def _collect_drafts(storage: Storage, done: Collected, before: float, *, dry_run
                 done.drafts += 1
                 if not dry_run:
                     path.unlink()
+    for mark in () if dry_run else storage.root.glob("callers/*/*"):
+        with contextlib.suppress(FileNotFoundError):
+            if mark.lstat().st_mtime < before:
+                mark.unlink()
 
 
 def _collect_content(
@@ -238,10 +243,10 @@ def _check_repository(storage: Storage, name: str, done: Checked) -> Iterator[st
 
 def _check_manifest(storage: Storage, name: str, digest: Digest, manifest: Manifest) -> Iterator[str]:
     for blob in manifest.blobs:
-        if not storage.link(name, "_blobs", blob).exists():
-            yield f"manifest {digest} needs blob {blob}, which is not there"
-    if manifest.subject and not storage.referrer(name, manifest.subject, digest).exists():
-        yield f"manifest {digest} is not among the referrers of {manifest.subject}"
+        if not storage.link(name, "_blobs", blob.digest).exists():
+            yield f"manifest {digest} needs blob {blob.digest}, which is not there"
+    if manifest.subject and not storage.referrer(name, manifest.subject.digest, digest).exists():
+        yield f"manifest {digest} is not among the referrers of {manifest.subject.digest}"
 
 
 def _read(path: Path, algorithm: str) -> tuple[str, int]:

@@ -77,6 +77,7 @@ class Request:
         self._query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         self.query = {key: values[-1] for key, values in self._query.items()}
         self.name, self.kind, self.rest = "", "", ""
+        self.caller = ""  # set by the registry, where what one may have under way is limited
         path = environ.get("PATH_INFO", "")
         if path not in {"/v2", "/v2/"}:
             route = _ROUTE.fullmatch(path)

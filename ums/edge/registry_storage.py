@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import uuid
@@ -19,10 +18,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from ums.domain.digest import Digest
+from ums.domain.digest import Digest, digests_in
 from ums.domain.errors import IntegrityError, InvalidInputError
-from ums.domain.oci import MANIFEST
+from ums.domain.oci import Descriptor, Document
+from ums.domain.strict_json import StrictJSONError
 
 _DRAFT = "."
 _FALLBACK_TAG = re.compile(r"sha(256|512)-[0-9a-f]{64}")
@@ -34,6 +35,14 @@ def is_fallback_tag(tag: str) -> bool:
     return _FALLBACK_TAG.fullmatch(tag) is not None
 
 
+class Part(NamedTuple):
+    """What the registry needs of a descriptor; ``size`` in bytes, ``None`` where it is not known."""
+
+    digest: Digest
+    size: int | None
+    media_type: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What the registry itself needs of a manifest or index.
@@ -42,49 +51,56 @@ class Manifest:
         blobs: what must be in the same repository.
         elsewhere: blobs that may be: they have addresses of their own.
         children: what an index lists.
+        is_readable: whether it has a reading; what has none is kept, with all that it may name.
 
     """
 
-    blobs: tuple[Digest, ...]
-    elsewhere: tuple[Digest, ...]
-    children: tuple[Digest, ...]
-    subject: Digest | None
+    blobs: tuple[Part, ...]
+    elsewhere: tuple[Part, ...]
+    children: tuple[Part, ...]
+    subject: Part | None
     annotations: Mapping[str, str]
     artifact_type: str | None
+    is_readable: bool = True
 
     @classmethod
-    def parse(cls, content: bytes, media_type: str) -> Manifest:
-        """Read a manifest.
+    def parse(cls, content: bytes, media_type: str, *, strict: bool = False) -> Manifest:
+        """Read a manifest, in the one way in which Go reads it too.
+
+        Args:
+            content: its bytes.
+            media_type: what it was pushed as.
+            strict: reject what UMS and its data planes have no use for, even if the spec allows it.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is none; names the member.
             InvalidInputError: it has a digest that is none.
 
         """
         try:
-            data = json.loads(content)
-            config = data.get("config") or {}
-            blobs = [config, *(data.get("layers") or ())] if config or media_type == MANIFEST else []
-            artifact_type = data.get("artifactType") or config.get("mediaType")
-            manifest = cls(
-                tuple(_digest(blob) for blob in blobs if not blob.get("urls")),
-                tuple(_digest(blob) for blob in blobs if blob.get("urls")),
-                tuple(_digest(child) for child in data.get("manifests") or ()),
-                _digest(data["subject"]) if data.get("subject") else None,
-                {str(key): str(value) for key, value in (data.get("annotations") or {}).items()},
-                artifact_type,
-            )
-            is_valid = bool(media_type) and data.get("mediaType", media_type) == media_type
-            is_valid = is_valid and isinstance(artifact_type, str | None)
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"this is no {media_type or 'manifest'}") from error
-        if not is_valid:
-            raise ValueError(f"this is no {media_type or 'manifest'}")
-        return manifest
+            document = Document.from_bytes(content, media_type, foreign=not strict)
+        except StrictJSONError as error:
+            raise ValueError(f"this is no {media_type[:100] or 'manifest'}: {error.message}") from error
+        config = document.config
+        blobs = [config, *document.layers] if config else []
+        return cls(
+            tuple(_part(blob) for blob in blobs if not blob.urls),
+            tuple(_part(blob) for blob in blobs if blob.urls),
+            tuple(map(_part, document.manifests)),
+            _part(document.subject) if document.subject else None,
+            document.annotations,
+            document.artifact_type or (config.media_type if config else None),
+        )
+
+    @classmethod
+    def unreadable(cls, content: bytes) -> Manifest:
+        """Return what a manifest that has no reading may name: every digest that is written in it."""
+        parts = tuple(Part(digest, None) for digest in sorted(digests_in(content)))
+        return cls((), parts, parts, None, {}, None, is_readable=False)
 
 
-def _digest(descriptor: Mapping[str, object]) -> Digest:
-    return Digest.parse(str(descriptor["digest"]))
+def _part(descriptor: Descriptor) -> Part:
+    return Part(descriptor.digest, descriptor.size, descriptor.media_type)
 
 
 def reached(manifests: Mapping[Digest, Manifest], roots: Iterable[Digest]) -> set[Digest]:
@@ -92,7 +108,7 @@ def reached(manifests: Mapping[Digest, Manifest], roots: Iterable[Digest]) -> se
     referrers: defaultdict[Digest, list[Digest]] = defaultdict(list)
     for digest, manifest in manifests.items():
         if manifest.subject is not None:
-            referrers[manifest.subject].append(digest)
+            referrers[manifest.subject.digest].append(digest)
     found: set[Digest] = set()
     left = list(roots)
     while left:
@@ -100,13 +116,13 @@ def reached(manifests: Mapping[Digest, Manifest], roots: Iterable[Digest]) -> se
         if digest not in found:
             found.add(digest)
             left += referrers[digest]
-            left += manifests[digest].children if digest in manifests else ()
+            left += (child.digest for child in manifests[digest].children) if digest in manifests else ()
     return found & manifests.keys()
 
 
 def blobs_of(manifests: Iterable[Manifest]) -> set[Digest]:
     """Return every blob that manifests name."""
-    return {digest for each in manifests for digest in (*each.blobs, *each.elsewhere)}
+    return {part.digest for each in manifests for part in (*each.blobs, *each.elsewhere)}
 
 
 class Storage:
@@ -143,6 +159,13 @@ class Storage:
     def link(self, name: str, kind: str, digest: Digest) -> Path:
         """Return the link, or folder of links, for a digest."""
         return self.folder(name, kind) / digest.algorithm / digest.hex
+
+    def media_type(self, name: str, digest: Digest) -> str | None:
+        """Return what a manifest of a repository was pushed as, or ``None`` where it has none of the digest."""
+        try:
+            return self.link(name, "_manifests", digest).read_text()
+        except FileNotFoundError:
+            return None
 
     def referrer(self, name: str, subject: Digest, digest: Digest) -> Path:
         """Return the entry that says which manifest refers to a subject."""
@@ -186,21 +209,25 @@ class Storage:
         """Read all manifests of a repository, without their annotations, which may be large.
 
         Raises:
-            IntegrityError: one is not there, or no manifest.
+            IntegrityError: the content of one is not there, or damaged.
 
         """
         found: dict[Digest, Manifest] = {}
         for digest in self.linked(name, "_manifests"):
             try:
                 media_type = self.link(name, "_manifests", digest).read_text()
-                manifest = Manifest.parse(self.blob(digest).read_bytes(), media_type)
+                content = self.blob(digest).read_bytes()
             except FileNotFoundError as error:
                 if self.link(name, "_manifests", digest).exists():
                     raise IntegrityError(f"{name}: the content of manifest {digest} is not there") from error
-            except (ValueError, InvalidInputError) as error:
-                raise IntegrityError(f"{name}: manifest {digest}: {error}") from error
-            else:
-                found[digest] = replace(manifest, annotations={})
+                continue
+            if not digest.matches(content):
+                raise IntegrityError(f"{name}: the content of manifest {digest} is damaged")
+            try:
+                found[digest] = replace(Manifest.parse(content, media_type), annotations={})
+            except (ValueError, InvalidInputError):
+                # It was taken in before the rules of today.
+                found[digest] = Manifest.unreadable(content)
         return found
 
 

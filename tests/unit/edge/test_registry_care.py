@@ -17,7 +17,7 @@ from tests.registry_client import CONTENT, DIGEST, UPLOADS, files, make_index, m
 from ums.domain.digest import Digest
 from ums.domain.oci import INDEX
 from ums.edge.registry_care import check, collect
-from ums.edge.registry_storage import Storage
+from ums.edge.registry_storage import Storage, write
 
 
 def age(root: Path) -> None:
@@ -62,10 +62,10 @@ def test_what_is_reached_stays(http: Client, root: Path, storage: Storage) -> No
     push(http, child)
     push(http, inner, media_type=INDEX)
     push(http, make_index(inner), "v1", INDEX)
-    push(http, make_manifest(2, subject=Digest.of(child)))
-    push(http, make_manifest(3, subject=Digest.of(make_manifest(2, subject=Digest.of(child)))))
+    push(http, make_manifest(2, subject=child))
+    push(http, make_manifest(3, subject=make_manifest(2, subject=child)))
     released = push(http, make_manifest(4))
-    push(http, make_manifest(5, subject=released))
+    push(http, make_manifest(5, subject=make_manifest(4)))
     age(root)
     before = files(root)
     done = collect(storage, {released})
@@ -75,8 +75,8 @@ def test_what_is_reached_stays(http: Client, root: Path, storage: Storage) -> No
 
 def test_referrers_go_with_what_they_refer_to(http: Client, root: Path, storage: Storage) -> None:
     """A signature of what is gone, and one of what never came."""
-    subject = push(http, make_manifest(1))
-    push(http, make_manifest(2, subject=subject))
+    push(http, make_manifest(1))
+    push(http, make_manifest(2, subject=make_manifest(1)))
     push(http, make_manifest(3, subject=Digest.of(b"never")))
     age(root)
     assert len(collect(storage, ()).manifests) == 3
@@ -192,6 +192,20 @@ def test_a_repository_that_cannot_be_read_is_left_alone(http: Client, root: Path
     assert str(broken) in done.problems[0]
     assert [each.partition("@")[0] for each in done.blobs] == ["org/other"]
     assert storage.blob(broken).exists()
+
+
+def test_an_unreadable_manifest_is_kept_with_all_it_may_name(http: Client, root: Path, storage: Storage) -> None:
+    """It has no reading, but its bytes are whole: nothing that is written in it goes, and all else is collected."""
+    push_blob(http)
+    named, loose = push_blob(http, b"named"), push(http, make_manifest(1))
+    content = f'{{"layers": [], "Layers": [{{"digest": "{named}"}}]}}'.encode()
+    write(storage.blob(Digest.of(content)), content)
+    write(storage.link("org/app", "_manifests", Digest.of(content)), b"text/html")
+    age(root)
+    done = collect(storage, ())
+    assert (done.manifests, done.blobs, done.problems) == ([f"org/app@{loose}"], [f"org/app@{DIGEST}"], [])
+    assert http.delete(f"/v2/org/app/manifests/{Digest.of(content)}").status_code == HTTPStatus.ACCEPTED
+    assert collect(storage, ()).blobs == [f"org/app@{named}"]
 
 
 def test_what_an_unreadable_release_may_need_is_left_alone(http: Client, root: Path, storage: Storage) -> None:

@@ -51,8 +51,8 @@ def test_what_is_deleted_is_gone_at_once(http: Client) -> None:
 def test_a_manifest_goes_with_its_tags_and_its_place_among_referrers(http: Client) -> None:
     """Nothing is left that points to it, and others stay."""
     subject = push(http, make_manifest(), "v1", name="org/app")
-    going = push(http, make_manifest(1, subject=subject), "sig", name="org/app")
-    staying = push(http, make_manifest(2, subject=subject), name="org/app")
+    going = push(http, make_manifest(1, subject=make_manifest()), "sig", name="org/app")
+    staying = push(http, make_manifest(2, subject=make_manifest()), name="org/app")
     http.delete(f"/v2/org/app/manifests/{going}")
     assert http.get("/v2/org/app/tags/list").json == {"name": "org/app", "tags": ["v1"]}
     referrers = http.get(f"/v2/org/app/referrers/{subject}").get_json(force=True)
@@ -88,10 +88,10 @@ def test_what_releases_need_is_never_deleted(http: Client, released: set[Digest]
             released.add(push(http, make_index(make_manifest()), name="org/app"))
         case "a referrer":
             released.add(digest)
-            digest = push(http, make_manifest(1, subject=digest), name="org/app")
+            digest = push(http, make_manifest(1, subject=make_manifest()), name="org/app")
         case _:
-            index = push(http, make_index(make_manifest()), name="org/app")
-            released.add(index)
+            index = make_index(make_manifest())
+            released.add(push(http, index, name="org/app"))
             digest = push(http, make_manifest(1, subject=index), name="org/app")
     answer = http.delete(f"/v2/org/app/manifests/{digest}")
     assert (answer.status_code, code(answer)) == (HTTPStatus.METHOD_NOT_ALLOWED, "DENIED")
@@ -135,7 +135,7 @@ def test_what_a_tag_of_the_fleet_reaches_stays(http: Client) -> None:
     """Its manifest, what an index lists, and the signatures; what no tag reaches goes."""
     child = push(http, make_manifest(1), name=FLEET)
     index = push(http, make_index(make_manifest(1)), "v1", name=FLEET)
-    signature = push(http, make_manifest(2, subject=child), name=FLEET)
+    signature = push(http, make_manifest(2, subject=make_manifest(1)), name=FLEET)
     loose = push(http, make_manifest(3), name=FLEET)
     for digest in (child, index, signature):
         assert http.delete(f"/v2/{FLEET}/manifests/{digest}").status_code == HTTPStatus.METHOD_NOT_ALLOWED
