@@ -18,7 +18,7 @@ from ums.adapters._archive import check_inside, pack, read_folder, unpack
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
 
-NAMES = st.lists(st.from_regex(r"[a-zä0-9_-]{1,8}", fullmatch=True), min_size=1, max_size=3).map(
+NAMES = st.lists(st.from_regex(r"f[a-zä0-9_-]{0,7}", fullmatch=True), min_size=1, max_size=3).map(
     lambda parts: "/".join(parts) + ".x"
 )
 Entry = tuple[tarfile.TarInfo, bytes]
