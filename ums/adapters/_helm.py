@@ -1,22 +1,35 @@
-"""Charts as Helm sees them: what ``.helmignore`` leaves out, how values merge, and – with the binary – a rendering."""
+"""Charts as Helm sees them: which files there are, how values merge, and – with the binary – what is rendered."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ums.adapters._yaml import dump, load, load_all
+from ums.adapters._archive import MAX_FILE_BYTES, pack, unpack
+from ums.adapters._objects import read_objects
+from ums.adapters._yaml import dump, load
 from ums.domain.errors import InvalidInputError
 
 MAX_RENDERING_BYTES = 4 << 20
 TIMEOUT_SECONDS = 60
 _MAX_COMPLAINT = 600
+MAX_SUBCHARTS = 200
+BOM = b"\xef\xbb\xbf"
+"""A byte order mark, which Helm drops where a file begins with it."""
 _DEFAULT_RULES = ("templates/.?*",)
+_SUBCHART = re.compile(r"((?:charts/[^/]+/)*charts/[^/._][^/]*)\.tgz")
+_DEFINITIONS = re.compile(r"(?:charts/[^/]+/)*crds/.+\.(?:yaml|yml|json)", re.IGNORECASE)
+_TEMPLATE = re.compile(r"(?:charts/[^/]+/)*templates/.+")
+_REVISION = re.compile(rb"[$\w.]*\.Release\.Revision\b")
+_LOOKUP = re.compile(rb"(?<![\w.$-])lookup(?=[ \t])")
+_API_VERSION = re.compile(rb"""APIVersions\.Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]""")
+_TESTS = {"test", "test-success"}
 
 
 def without_ignored(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -57,6 +70,56 @@ def _matches(rule: str, parts: list[str], *, is_folder: bool) -> bool:
     return found is not rule.startswith("!")
 
 
+def without_top(files: Mapping[str, bytes], what: str) -> dict[str, bytes]:
+    """Return a packed chart's files without the folder that all of them are in.
+
+    Raises:
+        InvalidInputError: it is no packed chart.
+
+    """
+    tops = {path.split("/", 1)[0] for path in files}
+    if len(tops) != 1 or f"{next(iter(tops), '')}/Chart.yaml" not in files:
+        raise InvalidInputError(f"{what} is not a packed Helm chart")
+    return {path.split("/", 1)[1]: content for path, content in files.items() if "/" in path}
+
+
+def with_subcharts(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return a chart's files with the charts that are packed in it unpacked, which is the same to Helm.
+
+    What other readers of archives could find in them – links, other names, a second archive – is not shipped then.
+
+    Raises:
+        InvalidInputError: one is no packed chart, or stands beside a folder of its name; there are too many.
+
+    """
+    unpacked = dict(files)
+    for _ in range(MAX_SUBCHARTS):
+        found = next(filter(None, map(_SUBCHART.fullmatch, unpacked)), None)
+        if found is None:
+            return unpacked
+        path, folder = found[0], found[1]
+        if any(other.startswith(f"{folder}/") for other in unpacked):
+            raise InvalidInputError(f"the chart has both {path} and a folder {folder}", hint="remove one of them")
+        inner = without_top(unpack(unpacked.pop(path), path), path)
+        unpacked.update({f"{folder}/{name}": content for name, content in inner.items()})
+    raise InvalidInputError(f"the chart has more than {MAX_SUBCHARTS} packed charts in it")
+
+
+def crds(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Return the objects in a chart's folders ``crds``, which are applied as they are, whatever their kind.
+
+    Raises:
+        SpecError: a file cannot be read, or is read differently by other readers.
+
+    """
+    return [
+        each
+        for path, content in sorted(files.items())
+        if _DEFINITIONS.fullmatch(path)
+        for each in read_objects(content.removeprefix(BOM), path, max_bytes=MAX_FILE_BYTES)
+    ]
+
+
 def with_values(files: Mapping[str, bytes], values: Mapping[str, Any]) -> dict[str, bytes]:
     """Return a chart's files with ``values`` merged into its own; without any, byte for byte as they are.
 
@@ -88,23 +151,69 @@ def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def render(helm: str, files: Mapping[str, bytes], *, chart: str, release: str, namespace: str) -> list[Any]:
-    """Return the objects that ``helm template`` makes of a chart.
+def render(
+    helm: str, files: Mapping[str, bytes], *, chart: str, release: str, namespace: str
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the objects that ``helm template`` makes of a chart: at first those of an installation, tests left out.
+
+    Then those of an upgrade, and – as far as the chart renders so – those where every API that its templates ask for is
+    served, and where each ``lookup`` finds an object. A template can ask for still more, such as the time.
 
     Raises:
-        InvalidInputError: Helm refuses the chart, takes too long, or makes too much of it.
+        InvalidInputError: Helm refuses the chart, takes too long, or makes too much of it; what it makes is read
+            differently by other readers.
 
     """
-    with tempfile.TemporaryDirectory(prefix="ums-chart-") as scratch:
-        root = Path(scratch) / chart
+    command = [helm, "template", release, "--namespace", namespace]
+    upgrade = ["--is-upgrade"]
+    yield _render(command, chart, files)
+    yield _render([*command, *upgrade], chart, _edited(files, _REVISION, b"2"))
+    asked = {name.decode() for content in _templates(files).values() for name in _API_VERSION.findall(content)}
+    served = [f"--api-versions={name}" for name in sorted(asked)]
+    existing = _edited(_edited(files, _REVISION, b"2"), _LOOKUP, b"dict")
+    for options, variant in (([*served], files), ([*upgrade, *served], existing)):
+        if not options or (variant is not files and not any(map(_LOOKUP.search, _templates(files).values()))):
+            continue
         try:
-            for path, content in files.items():
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).write_bytes(content)
-            output = _run([helm, "template", release, str(root), "--namespace", namespace, "--skip-tests"], scratch)
+            yield _render([*command, *options], chart, variant)
+        except InvalidInputError:
+            continue  # a chart need not work with all of them at once
+
+
+def _templates(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: content for path, content in files.items() if _TEMPLATE.fullmatch(path)}
+
+
+def _edited(files: Mapping[str, bytes], pattern: re.Pattern[bytes], text: bytes) -> dict[str, bytes]:
+    """Return a chart's files with something in its templates replaced: helm cannot be told a revision or an object."""
+    return {**files, **{path: pattern.sub(text, content) for path, content in _templates(files).items()}}
+
+
+def _render(command: Sequence[str], chart: str, files: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    # From the archive, as Flux does: from a folder, Helm would leave out what .helmignore names.
+    layer, _ = pack({f"{chart}/{path}": content for path, content in files.items()})
+    with tempfile.TemporaryDirectory(prefix="ums-chart-") as scratch:
+        path = Path(scratch) / "chart.tgz"
+        try:
+            path.write_bytes(layer)
+            output = _run([*command[:3], str(path), *command[3:]], scratch)
         except OSError as error:
             raise InvalidInputError(f"helm could not render the chart: {error.strerror}") from error
-    return load_all(output, f"rendering of {release}", max_bytes=MAX_RENDERING_BYTES)
+    objects = read_objects(output, f"rendering of {command[2]}", max_bytes=MAX_RENDERING_BYTES)
+    return [each for each in objects if not _is_test(each)]
+
+
+def _is_test(item: Mapping[str, Any]) -> bool:
+    """Return whether an object is made by ``helm test`` alone, which Flux does not run.
+
+    A hook can be a test and something else as well. Helm ignores the case of the keys that lead to it.
+    """
+    for name in ("metadata", "annotations"):
+        if [key for key in item if key.casefold() == name] != [name] or not isinstance(item[name], dict):
+            return False
+        item = item[name]
+    events = item.get("helm.sh/hook")
+    return isinstance(events, str) and {event.strip().lower() for event in events.split(",")} <= _TESTS
 
 
 def _run(command: list[str], home: str) -> bytes:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_file, read_folder, unpack
-from ums.adapters._helm import render, with_values, without_ignored
-from ums.adapters._yaml import Duration, Name, StrictModel, load, load_all, parsed_by, validate
+from ums.adapters._helm import BOM, crds, render, with_subcharts, with_values, without_ignored, without_top
+from ums.adapters._objects import read_objects, write_objects
+from ums.adapters._yaml import Duration, Name, StrictModel, parsed_by, validate
 from ums.domain.bundle import (
     BundleSpec,
     ComponentKind,
@@ -32,14 +33,17 @@ from ums.domain.component_artifact import chart_artifact, manifests_artifact
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
 from ums.domain.oci import HELM_CHART, HELM_CONFIG, Document, Reference
-from ums.domain.packaging import PackagedComponent
+from ums.domain.packaging import PackagedComponent, images_of, workloads_of
 from ums.domain.version import Version, VersionRange
 from ums.ports import Registry
 
 FILE = "bundle.yaml"
 _MAX_MANIFEST_BYTES = 4 << 20
-_WATCHED = {"Deployment", "StatefulSet", "DaemonSet", "Job"}
-_KUSTOMIZE = {"kustomization.yaml", "kustomization.yml", "Kustomization"}
+_CHANGES_MANIFESTS = {"kustomization.yaml", "kustomization.yml", "kustomization", ".sourceignore"}
+"""Lower-case names of files by which kustomize and Flux change or leave out what is beside them."""
+_LOCAL_CONFIG, _INTERNAL = "config.kubernetes.io/local-config", "internal.config.kubernetes.io/"
+"""Annotations by which kustomize leaves out or renames an object."""
+_IDENTITY = {"name", "version"}
 _CHART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -252,16 +256,9 @@ class BundleFolder:
             raise InvalidInputError(f"component {component.name}: {error.message}", hint=error.hint) from error
 
     def _chart(self, folder: Path, component: ComponentSpec) -> PackagedComponent:
-        files = with_values(self._chart_files(folder, component), component.values)
-        metadata = load(files["Chart.yaml"], f"{component.source}/Chart.yaml")
-        if not isinstance(metadata, dict):
-            raise InvalidInputError(f"{component.source}/Chart.yaml is no mapping")
-        name, version = metadata.get("name"), metadata.get("version")
-        if not isinstance(name, str) or not _CHART_NAME.fullmatch(name) or not isinstance(version, str):
-            raise InvalidInputError(
-                f"{component.source}/Chart.yaml lacks a name or a version that Helm accepts",
-                hint="name: letters, digits, dots and dashes; version: MAJOR.MINOR.PATCH, as text",
-            )
+        files = with_values(with_subcharts(self._chart_files(folder, component)), component.values)
+        metadata = _chart_metadata(files, str(component.source))
+        name, version = metadata["name"], metadata["version"]
         parsed = Version(version)
         layer, content_digest = pack({f"{name}/{path}": content for path, content in files.items()})
         artifact = chart_artifact(_plain(metadata), layer)
@@ -271,11 +268,11 @@ class BundleFolder:
     def _chart_files(self, folder: Path, component: ComponentSpec) -> dict[str, bytes]:
         """Return the chart's files, by path within the chart."""
         if isinstance(component.source, Reference):
-            return _without_top(unpack(self._pull(component.source), str(component.source)), str(component.source))
+            return without_top(unpack(self._pull(component.source), str(component.source)), str(component.source))
         path = check_inside(Path(component.source), folder)
         if path.is_file():
             packed = read_file(path, component.source, max_bytes=MAX_TOTAL_BYTES)
-            return _without_top(unpack(packed, component.source), component.source)
+            return without_top(unpack(packed, component.source), component.source)
         files = without_ignored(read_folder(Path(component.source), inside=folder))
         if "Chart.yaml" not in files:
             raise InvalidInputError(f"{component.source} holds no Chart.yaml", hint="is it a Helm chart?")
@@ -300,22 +297,20 @@ class BundleFolder:
         self, component: ComponentSpec, chart: str, files: Mapping[str, bytes]
     ) -> tuple[tuple[str, ...], tuple[Workload, ...]]:
         declared_images, declared = tuple(sorted(set(component.images))), tuple(sorted(set(component.workloads)))
+        definitions = set(images_of(crds(files)))
         if self._helm is None:
             if not declared_images:
                 raise InvalidInputError(
                     "what images the chart runs is not known",
                     hint="list them under images:, or install helm, which reads them from the chart",
                 )
+            _check_listed(definitions, declared_images)
             return declared_images, declared
         release = component.release_name or component.name
-        objects = render(self._helm, files, chart=chart, release=release, namespace=component.namespace)
-        images = tuple(sorted(set(_images(objects))))
-        workloads = tuple(sorted(set(_workloads(objects, component.namespace))))
-        surplus = sorted(set(images) - set(declared_images))
-        if declared_images and surplus:
-            raise InvalidInputError(
-                f"the chart runs images that are not listed: {', '.join(surplus)}", hint="add them under images:"
-            )
+        first, *others = render(self._helm, files, chart=chart, release=release, namespace=component.namespace)
+        images = tuple(sorted(definitions.union(images_of(first), *map(images_of, others))))
+        workloads = tuple(sorted(set(workloads_of(first, component.namespace))))
+        _check_listed(images, declared_images)
         missing = sorted(f"{each.kind} {each.name}" for each in set(declared) - set(workloads))
         if missing:
             raise InvalidInputError(
@@ -325,42 +320,90 @@ class BundleFolder:
         return declared_images or images, declared or workloads
 
 
+def _check_listed(images: Iterable[str], listed: Iterable[str]) -> None:
+    surplus = sorted(set(images) - set(listed))
+    if listed and surplus:
+        raise InvalidInputError(
+            f"the chart runs images that are not listed: {', '.join(surplus)}", hint="add them under images:"
+        )
+
+
+def _chart_metadata(files: Mapping[str, bytes], source: str) -> dict[str, Any]:
+    """Return ``Chart.yaml``.
+
+    Raises:
+        InvalidInputError: name or version are missing, or Helm would read others.
+
+    """
+    documents = read_objects(files["Chart.yaml"].removeprefix(BOM), f"{source}/Chart.yaml")
+    if len(documents) != 1:
+        raise InvalidInputError(f"{source}/Chart.yaml is no mapping")
+    (metadata,) = documents
+    name, version = metadata.get("name"), metadata.get("version")
+    if not isinstance(name, str) or not _CHART_NAME.fullmatch(name) or not isinstance(version, str):
+        raise InvalidInputError(
+            f"{source}/Chart.yaml lacks a name or a version that Helm accepts",
+            hint="name: letters, digits, dots and dashes; version: MAJOR.MINOR.PATCH, as text",
+        )
+    # Go ignores the case of names, and the last of two counts; what requirements.yaml has counts after Chart.yaml.
+    again = [key for key in metadata if key.casefold() in _IDENTITY and key not in _IDENTITY]
+    for each in read_objects(files.get("requirements.yaml", b"").removeprefix(BOM), f"{source}/requirements.yaml"):
+        again += [key for key in each if key.casefold() != "dependencies"]
+    if again:
+        raise InvalidInputError(
+            f"{source} names itself twice: Helm would also read {', '.join(sorted(again))}",
+            hint="keep name and version in Chart.yaml, and only dependencies in requirements.yaml",
+        )
+    return metadata
+
+
 def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedComponent:
     if not isinstance(component.source, str) or component.version is None:
         raise InvalidInputError(
             "manifests come from a folder and carry a version", hint="only charts come from a registry"
         )
     files = read_folder(Path(component.source), inside=folder)
-    customized = sorted(path for path in files if path.rsplit("/", 1)[-1] in _KUSTOMIZE)
+    customized = sorted(path for path in files if path.rsplit("/", 1)[-1].lower() in _CHANGES_MANIFESTS)
     if customized:
         # It could replace images, or fetch what nobody signed.
         raise InvalidInputError(
             f"{component.source}/{customized[0]} changes the manifests after they were signed",
             hint="put the output of kustomize build there instead",
         )
-    objects = [
-        document
+    read = {
+        path: read_objects(content, f"{component.source}/{path}", max_bytes=_MAX_MANIFEST_BYTES)
         for path, content in sorted(files.items())
         if path.endswith((".yaml", ".yml"))
-        for document in load_all(content, f"{component.source}/{path}", max_bytes=_MAX_MANIFEST_BYTES)
-    ]
+    }
+    objects = [each for found in read.values() for each in found]
     if not objects:
         raise InvalidInputError(f"{component.source} holds no manifests")
-    if not all(isinstance(each, dict) for each in objects):
-        raise InvalidInputError(f"{component.source} holds a document that is no Kubernetes object")
+    for path, found in read.items():
+        _check_annotations(found, f"{component.source}/{path}")
+    # What was read is what is shipped: whatever reads it finds these objects, and nothing else is there to be read.
+    files = {path: write_objects(found) for path, found in read.items() if found}
     layer, content_digest = pack(files)
     artifact = manifests_artifact(bundle, component.name, str(component.version), layer)
-    found = component.workloads or tuple(_workloads(objects, component.namespace))
-    images = tuple(sorted({*component.images, *_images(objects)}))
-    return PackagedComponent(artifact, component.version, content_digest, images, tuple(sorted(set(found))))
+    workloads = component.workloads or tuple(workloads_of(objects, component.namespace))
+    images = tuple(sorted({*component.images, *images_of(objects)}))
+    return PackagedComponent(artifact, component.version, content_digest, images, tuple(sorted(set(workloads))))
 
 
-def _without_top(files: Mapping[str, bytes], what: str) -> dict[str, bytes]:
-    """Return a packed chart's files without the folder that all of them are in."""
-    tops = {path.split("/", 1)[0] for path in files}
-    if len(tops) != 1 or f"{next(iter(tops), '')}/Chart.yaml" not in files:
-        raise InvalidInputError(f"{what} is not a packed Helm chart")
-    return {path.split("/", 1)[1]: content for path, content in files.items() if "/" in path}
+def _check_annotations(objects: Iterable[Mapping[str, Any]], file: str) -> None:
+    """Check that kustomize takes objects as they are.
+
+    Raises:
+        SpecError: an annotation makes it leave one out, or give it another name.
+
+    """
+    for each in objects:
+        match each:
+            case {"metadata": {"annotations": dict(annotations)}}:
+                found = [key for key in annotations if key == _LOCAL_CONFIG or key.startswith(_INTERNAL)]
+                if found:
+                    raise SpecError(
+                        f"kustomize changes what has the annotation {found[0]}", file=file, hint="remove it"
+                    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
@@ -374,49 +417,3 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
             return value
         case _:
             return str(value)
-
-
-def _pod_specs(value: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - any YAML value
-    """Yield everything that looks like a pod's specification, however deep (CronJobs, custom kinds)."""
-    if isinstance(value, dict):
-        if isinstance(value.get("containers"), list):
-            yield value
-        for each in value.values():
-            yield from _pod_specs(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _pod_specs(each)
-
-
-def _images(objects: Iterable[Any]) -> Iterator[str]:
-    for each in objects:
-        # A schema may describe containers without running any.
-        if not isinstance(each, dict) or each.get("kind") == "CustomResourceDefinition":
-            continue
-        for spec in _pod_specs(each):
-            for kind in ("containers", "initContainers", "ephemeralContainers"):
-                for container in spec.get(kind) or ():
-                    if isinstance(container, dict) and isinstance(container.get("image"), str):
-                        yield container["image"]
-
-
-def _workloads(objects: Iterable[Any], namespace: str) -> Iterator[Workload]:
-    for each in objects:
-        if not isinstance(each, dict):
-            continue
-        if each.get("kind") == "List":
-            yield from _workloads(each.get("items") or (), namespace)
-        if each.get("kind") in _WATCHED and not _vanishes(each):
-            match each:
-                case {"apiVersion": str(api_version), "metadata": {"name": str(name), **metadata}}:
-                    yield Workload(api_version, each["kind"], str(metadata.get("namespace") or namespace), name)
-                case _:
-                    raise InvalidInputError(f"a {each['kind']} lacks apiVersion or metadata.name")
-
-
-def _vanishes(workload: Mapping[str, Any]) -> bool:
-    """Return whether a workload is gone once it is done, so that waiting for it would fail."""
-    match workload:
-        case {"metadata": {"annotations": {"helm.sh/hook": _}}} | {"spec": {"ttlSecondsAfterFinished": int()}}:
-            return True
-    return False

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ums.adapters._archive import pack
-from ums.adapters._yaml import dump, dump_all
+from ums.adapters._objects import write_objects
+from ums.adapters._yaml import dump
 from ums.adapters.bundle_folder import FILE
 from ums.domain.digest import Digest
 from ums.domain.rendering import NAMESPACE
@@ -22,13 +23,13 @@ _MANIFEST = "trust.yaml"
 
 def trust_content(objects: Sequence[Mapping[str, Any]]) -> Digest:
     """Return the digest of the uncompressed layer that these objects make."""
-    return pack({_MANIFEST: dump_all(objects)})[1]
+    return pack({_MANIFEST: write_objects(objects)})[1]
 
 
 def write_trust_folder(folder: Path, objects: Sequence[Mapping[str, Any]], *, version: str, notes: str) -> None:
     """Write a bundle's folder."""
     (folder / COMPONENT).mkdir(parents=True)
-    (folder / COMPONENT / _MANIFEST).write_bytes(dump_all(objects))
+    (folder / COMPONENT / _MANIFEST).write_bytes(write_objects(objects))
     component = {
         "name": COMPONENT,
         "manifests": COMPONENT,

@@ -583,12 +583,13 @@ def test_an_image_may_be_declared_that_no_template_names(tmp_path: Path) -> None
 def test_helm_is_asked_about_this_release(tmp_path: Path) -> None:
     """The rendering is that of the release name and namespace, and sees nothing of this user's settings."""
     asked = tmp_path / "asked"
-    helm = script(tmp_path, f'echo "$*" >{asked}; echo "$HOME" >>{asked}')
+    helm = script(tmp_path, f'echo "$*" >>{asked}; echo "$HOME" >>{asked}')
     component = changed(releaseName="release")
     build(bundle(tmp_path, component), packager(helm=helm))
-    arguments, home = asked.read_text(encoding="utf-8").splitlines()
-    assert arguments == f"template release {home}/app --namespace apps --skip-tests"
-    assert home != os.environ.get("HOME")
+    installed, home, upgraded, other = asked.read_text(encoding="utf-8").splitlines()
+    assert installed == f"template release {home}/chart.tgz --namespace apps"
+    assert upgraded == f"template release {other}/chart.tgz --namespace apps --is-upgrade"
+    assert os.environ.get("HOME") not in {home, other}
     assert not Path(home).exists()
 
 
@@ -662,7 +663,12 @@ def named(kind: str, spec: object, **metadata: object) -> dict[str, Any]:
         (named("Job", {"template": pod(IMAGE), "ttlSecondsAfterFinished": 60}), {IMAGE}, set()),
         (named("Job", {"template": pod(IMAGE)}, annotations={"helm.sh/hook": "x"}), {IMAGE}, set()),
         ({"kind": "List", "items": [DEPLOYMENT]}, {IMAGE}, {"Deployment agents"}),
-        (named("CustomResourceDefinition", {"template": pod(IMAGE)}), set(), set()),
+        ({**named("CustomResourceDefinition", pod(IMAGE)), "apiVersion": "apiextensions.k8s.io/v1"}, set(), set()),
+        (named("CustomResourceDefinition", {"template": pod(IMAGE)}), {IMAGE}, set()),
+        (named("Pod", {"volumes": [{"name": "v", "image": {"reference": IMAGE}}]}), {IMAGE}, set()),
+        (named("Plan", {"initContainers": [{"image": IMAGE}]}), {IMAGE}, set()),
+        (named("Pod", pod(IMAGE)["spec"], annotations={"helm.sh/hook": "test"}), {IMAGE}, set()),
+        ({"kind": "PodList", "items": [{"kind": "List", "items": [DEPLOYMENT]}]}, {IMAGE}, {"Deployment agents"}),
         ({"kind": "ConfigMap", "data": {"image": IMAGE}}, set(), set()),
     ],
 )
@@ -692,7 +698,7 @@ def test_declared_workloads_stand_for_those_found(tmp_path: Path) -> None:
     [
         ({"manifests/readme.md": b"x"}, "holds no manifests"),
         ({"manifests/a.yaml": b"# nothing\n"}, "holds no manifests"),
-        ({"manifests/a.yaml": b"- a\n"}, "no Kubernetes object"),
+        ({"manifests/a.yaml": b"- a\n"}, "is no mapping"),
         ({"manifests/a.yaml": b"a: [\n"}, "manifests/a.yaml:2: not YAML"),
         ({"manifests/a.yaml": b"kind: Deployment\nmetadata: {generateName: x}\n"}, "a Deployment lacks apiVersion or"),
         ({"manifests/a.yaml": b"kind: Job\nmetadata: x\n"}, "a Job lacks apiVersion or"),
