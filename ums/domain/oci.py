@@ -175,7 +175,7 @@ class Descriptor:
         if "data" in members:
             _check_data(members["data"], digest, size)
         if "platform" in members:
-            _members(members["platform"], "member 'platform' of a descriptor", _PLATFORM, foreign=foreign)
+            _check_platform(members["platform"], foreign=foreign)
         return cls(
             _media_type(members["mediaType"], "member 'mediaType' of a descriptor"),
             digest,
@@ -196,7 +196,7 @@ class Descriptor:
 
 
 _DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "artifactType", "platform", "data", "urls")
-_PLATFORM = ("architecture", "os", "os.version", "os.features", "variant", "features")
+_PLATFORM_TEXTS, _PLATFORM_LISTS = ("architecture", "os", "os.version", "variant"), ("os.features", "features")
 _COMMON = ("mediaType", "annotations", "artifactType", "subject")
 _SCHEMA_VERSION = 2
 _CONTENT = {True: ("config", "layers"), False: ("manifests",)}
@@ -283,6 +283,15 @@ def _media_type(value: object, what: str) -> str:
 def _optional_media_type(members: Mapping[str, Any], what: str) -> str | None:
     # Go, and so the spec, takes the empty text for absent.
     return _media_type(members["artifactType"], what) if members.get("artifactType", "") != "" else None
+
+
+def _check_platform(value: object, *, foreign: bool) -> None:
+    what = "member 'platform' of a descriptor"
+    for name, item in _members(value, what, (*_PLATFORM_TEXTS, *_PLATFORM_LISTS), foreign=foreign).items():
+        if name in _PLATFORM_TEXTS:
+            strict_json.text(item, what)
+        elif name in _PLATFORM_LISTS:
+            strict_json.texts(item, what)
 
 
 def _check_data(value: object, digest: Digest, size: int) -> None:
