@@ -495,7 +495,7 @@ def test_fallback_tag_is_written_again_when_others_overwrite_it(
     attached = Artifact.assemble(
         config=EMPTY_BLOB, layers=(), annotations={}, artifact_type=SIGSTORE_BUNDLE, subject=BLOB
     )
-    theirs = json.loads(index_page(referrer(1))) | {"annotations": {"by": "others", "weight": 1.5}}
+    theirs = json.loads(index_page(referrer(1))) | {"annotations": {"by": "others"}, "weight": 1.5}
     states: list[bytes] = [json.dumps(theirs).encode()]
     written: list[bytes] = []
 
@@ -525,3 +525,24 @@ def test_stored_under_another_digest(registry: OrasRegistry, hostile: HostileReg
     hostile.answer = always(201, Docker_Content_Digest=str(BLOB.digest))
     with pytest.raises(IntegrityError):
         registry.push_manifest(hostile.repository, ARTIFACT, tag="1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"layers":', b'"Layers":[],"layers":'),
+        (b'"layers":', b'"layers":[],"layers":'),
+        (b'"layers":', b'"Layers":'),
+        (b'"layers":', b'"manifests":[],"layers":'),
+        (b'"schemaVersion":2', b'"schemaVersion":2.0'),
+    ],
+)
+def test_a_manifest_that_others_read_differently_is_refused(
+    registry: OrasRegistry, hostile: HostileRegistry, before: bytes, after: bytes
+) -> None:
+    """Whatever the registry is: its digest may be right, and Flux still fetch something else by it."""
+    content = ARTIFACT.manifest.replace(before, after)
+    assert content != ARTIFACT.manifest
+    hostile.answer = lambda handler, _: reply(handler, 200, content, Content_Type=MANIFEST)
+    with pytest.raises(IntegrityError, match="has no one reading"):
+        registry.get_manifest(hostile.repository, str(Digest.of(content)))

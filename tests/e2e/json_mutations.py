@@ -154,10 +154,12 @@ def _variant(chance: random.Random, name: Raw) -> Raw:
 
 
 def _readable(name: Raw) -> bool:
+    """Return whether a name can be spelled in another way."""
     try:
-        return isinstance(json.loads(name.content), str) and not name.content.startswith(b"{")
+        json.loads(name.content).encode()
     except ValueError:
         return False
+    return True
 
 
 def _add_variant(chance: random.Random, root: Any) -> None:  # noqa: ANN401 - as above

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import requests
 import urllib3
 
 from ums.adapters._oras_connection import CHUNK, RETRIED_CLIENT_ERRORS, SERVER_ERROR, TransientError
+from ums.domain import strict_json
 from ums.domain.digest import Digest
 from ums.domain.errors import (
     ForbiddenError,
@@ -25,7 +25,7 @@ from ums.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from ums.domain.oci import INDEX, Descriptor
+from ums.domain.oci import INDEX, Descriptor, Document
 
 _MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 
@@ -58,9 +58,9 @@ def failure_of(response: requests.Response, what: str) -> UmsError | TransientEr
 def _reason(response: requests.Response) -> str:
     """Return what the registry said in its error document, if it said something readable."""
     try:
-        errors = json.loads(response.raw.read(CHUNK, decode_content=False))["errors"]
+        errors = strict_json.loads(response.raw.read(CHUNK, decode_content=False), floats=True)["errors"]
         text = f"{errors[0].get('code', '')} {errors[0].get('message', '')}".strip()
-    except (urllib3.exceptions.HTTPError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (urllib3.exceptions.HTTPError, InvalidInputError, LookupError, TypeError, AttributeError):
         return ""
     return f": {''.join(character if character.isprintable() else ' ' for character in text[:200])}" if text else ""
 
@@ -142,32 +142,29 @@ def describe_manifest(response: requests.Response, content: bytes, digest: Diges
     actual = hashlib.new(expected.algorithm, content).hexdigest()
     if actual != expected.hex:
         raise IntegrityError(f"{what} is not what its digest says: {expected.algorithm}:{actual}, not {expected}")
-    said, stands = content_type(response), parse_object(content, what).get("mediaType")
+    said = content_type(response)
     # One document that two readers take for two things (CVE-2021-41190).
-    if stands is not None and said != stands:
-        raise IntegrityError(f"{what} is served as {said:.100}, but says it is {stands!s:.100}")
+    parse_document(content, said, what)
     return Descriptor(said, expected, len(content))
 
 
-def parse_object(content: bytes, what: str) -> dict[str, Any]:
+def parse_document(content: bytes, media_type: str, what: str) -> Document:
+    """Return a manifest or index of any registry, in the one way in which Go reads it too."""
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{what} is not JSON") from error
-    if not isinstance(data, dict):
-        raise IntegrityError(f"{what} is not a JSON object")
-    return data
+        return Document.from_bytes(content, media_type, foreign=True)
+    except InvalidInputError as error:
+        raise IntegrityError(f"{what} has no one reading: {error.message}") from error
 
 
 def parse_index(content: bytes, what: str) -> dict[str, Any]:
-    index = parse_object(content, what)
-    if index.get("mediaType", INDEX) != INDEX or not isinstance(index.get("manifests"), list):
-        raise IntegrityError(f"{what} is not an OCI index")
-    return index
+    """Return an index with all its members."""
+    parse_document(content, INDEX, what)
+    index: dict[str, Any] = strict_json.loads(content, floats=True)
+    return {**index, "manifests": index.get("manifests") or []}
 
 
 def parse_descriptors(entries: list[Any], what: str) -> list[Descriptor]:
     try:
-        return [Descriptor.from_dict(entry) for entry in entries]
-    except (InvalidInputError, TypeError, ValueError, AttributeError) as error:
+        return [Descriptor.from_dict(entry, foreign=True) for entry in entries]
+    except InvalidInputError as error:
         raise IntegrityError(f"{what} has an entry that is no descriptor: {error}") from error

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -29,13 +27,10 @@ from ums.adapters._cosign_key import generate_key, load_key
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
 from ums.domain.oci import COSIGN_PREDICATE, SIGSTORE_BUNDLE
+from ums.domain.statements import PAYLOAD_TYPE, STATEMENT_TYPE, is_about, read_bundle
 from ums.domain.trust import KeySigner, Signatory
 
 __all__ = ["CosignBundleSigner", "CosignBundleVerifier", "generate_key"]
-
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-MAX_BUNDLE_BYTES = 1 << 20
 
 
 class CosignBundleSigner:
@@ -88,7 +83,7 @@ class CosignBundleVerifier:
         if parsed is None:
             return None
         payload, raw = parsed
-        if not _is_about(payload, digest):
+        if not is_about(payload, digest):
             return None
         for signatory in signatories:
             if isinstance(signatory, KeySigner) and _verifies(signatory.public_key, raw, pae(payload)):
@@ -112,54 +107,17 @@ def _statement(digest: Digest) -> bytes:
 
 
 def _parse(content: bytes) -> tuple[bytes, bytes] | None:
-    """Return payload and signature of a bundle made with a key.
-
-    Unknown members are refused, as Flux and cosign refuse them, so that there is one way to read a bundle.
-    """
-    if len(content) > MAX_BUNDLE_BYTES:
-        return None
+    """Return payload and signature of a bundle made with a key, and no certificate."""
     try:
-        bundle = _members(_load(content), {"mediaType", "verificationMaterial", "dsseEnvelope"})
-        material = _members(bundle["verificationMaterial"], {"publicKey", "tlogEntries", "timestampVerificationData"})
-        _members(material["publicKey"], {"hint"})
-        envelope = _members(bundle["dsseEnvelope"], {"payload", "payloadType", "signatures"})
+        bundle = read_bundle(content)
+        material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
         (signature,) = envelope["signatures"]
-        _members(signature, {"sig", "keyid"})
-        if bundle["mediaType"] != SIGSTORE_BUNDLE or envelope["payloadType"] != PAYLOAD_TYPE:
+        is_ours = "publicKey" in material and not {"certificate", "x509CertificateChain"} & material.keys()
+        if not is_ours or (bundle["mediaType"], envelope["payloadType"]) != (SIGSTORE_BUNDLE, PAYLOAD_TYPE):
             return None
         return _decode(envelope["payload"]), _decode(signature["sig"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (InvalidInputError, ValueError, LookupError):
         return None
-
-
-def _is_about(payload: bytes, digest: Digest) -> bool:
-    try:
-        statement = _load(payload)
-        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] != COSIGN_PREDICATE:
-            return False
-        (subject,) = statement["subject"]
-        claimed = subject["digest"][digest.algorithm]
-        return isinstance(claimed, str) and hmac.compare_digest(claimed.encode(), digest.hex.encode())
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
-
-
-def _load(content: bytes) -> Any:  # noqa: ANN401 - what others wrote: looked at member by member
-    return json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a member that stands twice: parsers differ in which one they take."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
-    return found
-
-
-def _members(value: object, known: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value.keys() <= known:
-        raise ValueError("a member is missing or unknown")
-    return value
 
 
 def _decode(text: str) -> bytes:

@@ -30,8 +30,8 @@ from ums.adapters._oci_answers import (
     describe_manifest,
     failure_of,
     parse_descriptors,
+    parse_document,
     parse_index,
-    parse_object,
     read_manifest,
     save_blob,
 )
@@ -210,20 +210,20 @@ class OrasRegistry:
 
         """
         check_content(io.BytesIO(artifact.manifest), artifact.descriptor)
-        manifest = parse_object(artifact.manifest, str(artifact.descriptor.digest))
+        manifest = parse_document(artifact.manifest, artifact.descriptor.media_type, str(artifact.descriptor.digest))
         knows_referrers = self._put_manifest(
             repository, tag or str(artifact.descriptor.digest), artifact.manifest, artifact.descriptor.media_type
         )
-        if (subject := manifest.get("subject")) is not None and not knows_referrers:
+        if manifest.subject is not None and not knows_referrers:
             entry = Descriptor(
                 artifact.descriptor.media_type,
                 artifact.descriptor.digest,
                 artifact.descriptor.size,
-                manifest.get("annotations") or {},
+                manifest.annotations,
                 # distribution-spec, *listing referrers*: the config's type stands in for a missing artifactType.
-                manifest.get("artifactType") or manifest["config"]["mediaType"],
+                manifest.artifact_type or (manifest.config.media_type if manifest.config else None),
             )
-            self._add_to_fallback(repository, Descriptor.from_dict(subject).digest, entry)
+            self._add_to_fallback(repository, manifest.subject.digest, entry)
 
     def referrers(self, repository: Repository, subject: Digest, artifact_type: str) -> Sequence[Descriptor]:
         """Return the manifests that refer to ``subject``, by referrers API or fallback tag."""

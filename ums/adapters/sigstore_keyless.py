@@ -6,8 +6,6 @@ key are another adapter's: here they are signed by nobody.
 
 from __future__ import annotations
 
-import hmac
-import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -26,11 +24,9 @@ from sigstore.verify.policy import AllOf, Identity, OIDCIssuer
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, InvalidInputError, UmsError, UnauthenticatedError, UnavailableError
 from ums.domain.oci import COSIGN_PREDICATE
+from ums.domain.statements import PAYLOAD_TYPE, is_about, read_bundle
 from ums.domain.trust import KeylessSigner, Signatory
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-MAX_BUNDLE_BYTES = 1 << 20
 SIGNING_TIMEOUT_SECONDS = 120.0
 _REFUSALS = frozenset({400, 401, 403})
 
@@ -168,7 +164,9 @@ class SigstoreVerifier:
             InvalidInputError: the trust configuration lacks the keys to look with.
 
         """
-        if len(signature) > MAX_BUNDLE_BYTES:
+        try:
+            read_bundle(signature)
+        except InvalidInputError:
             return None
         for signatory in signatories:
             if isinstance(signatory, KeylessSigner) and self._is_by(signatory, signature, digest):
@@ -184,19 +182,7 @@ class SigstoreVerifier:
             _raise_bad_config(error)
         except Exception:  # noqa: BLE001 - certificates and log entries are a stranger's: all that fails is they
             return False
-        return kind == PAYLOAD_TYPE and _is_about(payload, digest)
-
-
-def _is_about(payload: bytes, digest: Digest) -> bool:
-    try:
-        statement = json.loads(payload)
-        (subject,) = statement["subject"]
-        claimed = subject["digest"][digest.algorithm]
-        if statement["_type"] != STATEMENT_TYPE or statement["predicateType"] != COSIGN_PREDICATE:
-            return False
-        return hmac.compare_digest(claimed.encode(), digest.hex.encode())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
+        return kind == PAYLOAD_TYPE and is_about(payload, digest)
 
 
 def _within(seconds: float, work: Callable[[], Value]) -> Value:

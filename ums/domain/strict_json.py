@@ -115,6 +115,30 @@ def members(
     return value
 
 
+def shaped(value: Any, shape: Any, what: str) -> Any:  # noqa: ANN401 - any JSON value, any shape
+    """Return a value that has a shape.
+
+    Args:
+        value: as ``loads`` returned it.
+        shape: a type or several; of an object, the shapes of all members that it may have; of an array, a list with
+            the shape of its items.
+        what: names the value in errors.
+
+    Raises:
+        StrictJSONError: it has another; names the member.
+
+    """
+    if isinstance(shape, dict):
+        for name, item in members(value, what, optional=shape).items():
+            shaped(item, shape[name], f"member {_show(name)} of {what}")
+    elif isinstance(shape, list):
+        for item in array(value, what):
+            shaped(item, shape[0], what)
+    elif not isinstance(value, shape) or isinstance(value, bool):
+        raise StrictJSONError(f"{what} is of another type")
+    return value
+
+
 def require(members: Mapping[str, Any], what: str, names: Iterable[str]) -> None:
     """Check that members are there.
 

@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ums.adapters import _cosign_key
-from ums.adapters.cosign_bundle import MAX_BUNDLE_BYTES, CosignBundleSigner, CosignBundleVerifier, generate_key, pae
+from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier, generate_key, pae
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError
 from ums.domain.oci import COSIGN_PREDICATE, SIGSTORE_BUNDLE
+from ums.domain.statements import MAX_BUNDLE_BYTES
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory
 
 DIGEST = Digest.of(b"a release")

@@ -15,10 +15,11 @@ from sigstore.oidc import IdentityToken
 from tests.doubles.sigstore_instance import SigstoreInstance
 from tests.processes import eventually
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
-from ums.adapters.sigstore_keyless import MAX_BUNDLE_BYTES, SigstoreSigner, SigstoreVerifier, load_trust_config
+from ums.adapters.sigstore_keyless import SigstoreSigner, SigstoreVerifier, load_trust_config
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, InvalidInputError, UnauthenticatedError, UnavailableError
 from ums.domain.oci import SIGSTORE_BUNDLE
+from ums.domain.statements import MAX_BUNDLE_BYTES
 from ums.domain.trust import KeylessSigner, KeySigner
 
 DIGEST = Digest.of(b"a release")
