@@ -26,7 +26,9 @@ from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from ums.adapters._new_file import write_new
+from ums.domain import strict_json
 from ums.domain.errors import ConflictError, InvalidInputError, UmsError
+from ums.domain.strict_json import StrictJSONError
 
 _TYPE = "ENCRYPTED SIGSTORE PRIVATE KEY"
 _TYPES = (_TYPE, "ENCRYPTED COSIGN PRIVATE KEY")
@@ -75,12 +77,12 @@ def load_key(path: Path, password: bytes) -> EllipticCurvePrivateKey:
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_FILE).decode("ascii")
-        envelope = json.loads(base64.b64decode(_unarmor(text), validate=True))
+        envelope = strict_json.loads(base64.b64decode(_unarmor(text), validate=True), limit=_MAX_FILE)
         der = _decrypt(envelope, password)
         key = None if der is None else load_der_private_key(der, password=None)
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError, UnsupportedAlgorithm) as error:
+    except (StrictJSONError, ValueError, KeyError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidInputError(
             f"{path} is not an encrypted release key: {error}", hint="ums keys generate and cosign make such keys"
         ) from error

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import requests
 
+from ums.domain import strict_json
 from ums.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -18,6 +19,7 @@ from ums.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from ums.domain.strict_json import StrictJSONError
 
 T = TypeVar("T")
 _TIMEOUT_SECONDS = (5, 30)
@@ -142,8 +144,8 @@ class KubeConnection:
             hint = "the list changed too much while it was read; try again" if status == _GONE else ""
             raise UnavailableError(f"{what} answered {status}", hint=hint)
         try:
-            data = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            data = strict_json.loads(content, limit=len(content), go=False)
+        except StrictJSONError as error:
             raise UnavailableError(f"{what} answered with something that is not JSON") from error
         if not isinstance(data, dict):
             raise UnavailableError(f"{what} answered with something that is no object")
@@ -153,7 +155,7 @@ class KubeConnection:
 def _said(content: bytes | bytearray) -> str:
     """Return what the server says of its refusal, if it says something."""
     try:
-        message = json.loads(content)["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        message = strict_json.loads(content, go=False)["message"]
+    except (StrictJSONError, KeyError, TypeError):
         return ""
     return f", {message:.{_MAX_SAID}}" if isinstance(message, str) else ""

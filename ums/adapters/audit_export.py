@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ums.adapters._new_file import new_file
+from ums.domain import strict_json
 from ums.domain.errors import InvalidInputError, NotFoundError, StorageError
 from ums.domain.security_log import Entry
 
@@ -56,7 +57,7 @@ def read_events(path: Path) -> Iterator[Entry]:
 
 def _entry(line: str, where: str) -> Entry | None:
     try:
-        record = json.loads(line)
+        record = strict_json.loads(line.encode(), go=False)
         kind = record["type"]
         return Entry.from_dict(record) if kind == "securityEvent" else None
     except (ValueError, TypeError, KeyError, RecursionError, InvalidInputError) as error:

@@ -21,7 +21,9 @@ from typing import Any, BinaryIO
 
 from ums.adapters._git import Git
 from ums.adapters.git_release_repo import GitReleaseRepo
+from ums.domain import strict_json
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError
+from ums.domain.strict_json import StrictJSONError
 
 FORMAT = 1
 _INDEX = "backup.json"
@@ -178,9 +180,9 @@ def _index(tar: tarfile.TarFile, source: Path) -> dict[str, Any]:
     is_index = member is not None and member.name == _INDEX and member.size < _MAX_INDEX_BYTES
     file = tar.extractfile(member) if member is not None and is_index else None
     try:
-        index: dict[str, Any] = json.loads(file.read()) if file else {}
+        index: dict[str, Any] = strict_json.loads(file.read(), limit=_MAX_INDEX_BYTES) if file else {}
         known = index["format"] == FORMAT and isinstance(index["heads"], dict) and isinstance(index["at"], str)
-    except (ValueError, KeyError, TypeError) as error:
+    except (StrictJSONError, KeyError, TypeError) as error:
         raise InvalidInputError(f"{source} is no backup of UMS", hint="ums backup makes one") from error
     if not known:
         raise InvalidInputError(f"{source} was made by another version of UMS, in format {index['format']}")

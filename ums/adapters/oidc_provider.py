@@ -8,7 +8,6 @@ were a password.
 from __future__ import annotations
 
 import io
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +26,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey, import_key
 from requests.adapters import HTTPAdapter
 
+from ums.domain import strict_json
 from ums.domain.errors import ForbiddenError, InvalidInputError, UnauthenticatedError, UnavailableError
 from ums.domain.issuers import Issuer, check_issuer
 from ums.domain.sessions import Person
+from ums.domain.strict_json import StrictJSONError
 
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 _KEY_TYPES = frozenset({"RSA", "EC"})
@@ -216,11 +217,15 @@ class OIDCProvider:
             try:
                 answer = session.get(url, withhold_token=True)
                 answer.raise_for_status()
-                found = json.loads(answer.content)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                found = strict_json.loads(answer.content, go=False)
+            except (
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                OSError,
+                ValueError,
+                StrictJSONError,
+            ) as error:
                 raise self._unavailable(error) from error
-            except RecursionError as error:
-                raise self._unavailable(ValueError("nested too deeply")) from error
         if not isinstance(found, dict):
             raise self._unavailable(ValueError("not an object"))
         return found

@@ -15,10 +15,12 @@ from urllib.parse import quote
 
 import requests
 
+from ums.domain import strict_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InProgressError, Reason, RefusedError, UmsError, UnavailableError
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
+from ums.domain.strict_json import StrictJSONError
 from ums.outcomes import error_of
 
 _TIMEOUT = (5.0, 60.0)
@@ -99,7 +101,7 @@ class Connection:
                 if name == "id":
                     after = data
                 else:
-                    yield name, json.loads(data)
+                    yield name, strict_json.loads(data.encode(), limit=_MAX_ANSWER, go=False)
             time.sleep(_DELAYS[-1])
 
     def _stream(self, after: str) -> Iterator[tuple[str, str]]:
@@ -162,10 +164,8 @@ class Connection:
 
     def _read(self, response: requests.Response, content: bytes) -> Any:  # noqa: ANN401 - any JSON value
         try:
-            if len(content) > _MAX_ANSWER:
-                raise ValueError(f"more than {_MAX_ANSWER} bytes")  # noqa: TRY301 - told like any other wrong answer
-            data = json.loads(content)
-        except (ValueError, RecursionError) as error:
+            data = strict_json.loads(content, limit=_MAX_ANSWER, go=False)
+        except StrictJSONError as error:
             raise UnavailableError(
                 f"{self._url} answered {response.status_code} with something that is not JSON: {error}",
                 hint="is UMS_SERVER the address of a UMS service?",

@@ -6,7 +6,6 @@ the newest. So nobody changes what was anchored without the state key, and nobod
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Self
 
+from ums.domain import strict_json
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
@@ -293,9 +293,9 @@ def _wrong(entry: Entry, head: Anchor | None, here: Anchored | None, anchored: i
 def _parsed(what: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return what a text of canonical JSON says, or the text itself where it is none."""
     try:
-        found = json.loads(what)
+        found = strict_json.loads(what.encode(), go=False)
         return found if canonical_json(found).decode() == what else what
-    except (ValueError, TypeError, RecursionError, InvalidInputError):
+    except (AttributeError, InvalidInputError):  # a row may be of any type, if somebody wrote it into the database
         return what
 
 

@@ -30,13 +30,15 @@ class StrictJSONError(InvalidInputError):
     """A document has no reading, more than one, or another shape than is expected of it."""
 
 
-def loads(content: bytes, *, limit: int = MAX_BYTES, floats: bool = False) -> Any:  # noqa: ANN401 - any JSON value
+def loads(content: bytes | bytearray, *, limit: int = MAX_BYTES, floats: bool = False, go: bool = True) -> Any:  # noqa: ANN401 - any JSON
     """Return the value of a JSON document.
 
     Args:
         content: UTF-8 without a byte order mark; one value and nothing behind it.
         limit: bytes.
         floats: accept numbers with a fraction or an exponent, in documents that are not signed.
+        go: reject what Go would read in another way; without it, names may differ in case alone and hold any
+            character, and numbers are of any kind: in answers and records that Go does not read.
 
     Raises:
         StrictJSONError: it is none; has a member twice in one object, also in another case; a control character in a
@@ -55,9 +57,9 @@ def loads(content: bytes, *, limit: int = MAX_BYTES, floats: bool = False) -> An
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_float if floats else _NotSafe,
+            object_pairs_hook=_object if go else _exact_object,
+            parse_int=_integer if go else int,
+            parse_float=_float if floats or not go else _NotSafe,
             parse_constant=_reject_constant,
         )
     except RecursionError as error:
@@ -68,7 +70,7 @@ def loads(content: bytes, *, limit: int = MAX_BYTES, floats: bool = False) -> An
     return value
 
 
-def load_canonical(content: bytes, *, limit: int = MAX_BYTES) -> Any:  # noqa: ANN401 - any JSON value
+def load_canonical(content: bytes, *, limit: int = MAX_BYTES) -> Any:  # noqa: ANN401 - any JSON
     """Return the value of a document that is canonical JSON (RFC 8785), as ``canonical_json`` writes it.
 
     Raises:
@@ -235,6 +237,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(seen) == count:
             raise StrictJSONError(f"members {_show(other)} and {_show(name)} of one object are the same to Go")
     return dict(pairs)
+
+
+def _exact_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise StrictJSONError("a member occurs twice in one object")
+    return found
 
 
 class _NotSafe(str):

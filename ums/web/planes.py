@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from itertools import islice
 from typing import Any
@@ -11,10 +10,12 @@ from flask import Response, jsonify
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from ums import __version__
+from ums.domain import strict_json
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Registration
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
+from ums.domain.strict_json import StrictJSONError
 from ums.domain.version import Version, VersionRange
 from ums.services import Services
 from ums.usecases.instruct import Subject
@@ -192,9 +193,9 @@ def _signed(services: Services, name: PDPName, raw: RawJSON) -> Any:  # noqa: AN
     services.authenticate_plane.by_signature(name, body, raw.headers.get("X-Signature", ""))
     note(subject=str(name))
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError("what was sent is not JSON") from error
+        return strict_json.loads(body, go=False)
+    except StrictJSONError as error:
+        raise InvalidInputError(f"what was sent is not JSON: {error.message}") from error
 
 
 def _instruction_routes(api: Area, services: Services) -> None:

@@ -125,3 +125,12 @@ def test_values_are_of_the_type_expected() -> None:
         for value in values:
             with pytest.raises(StrictJSONError, match=says):
                 read(value, "it")
+
+
+def test_what_go_does_not_read_may_have_any_name_and_number() -> None:
+    """Answers and records hold labels in two cases, large numbers and fractions; a member twice is still rejected."""
+    content = b'{"Env":1,"env":1.5,"a\\u0000":123456789012345678901}'
+    assert loads(content, go=False) == {"Env": 1, "env": 1.5, "a\x00": 123456789012345678901}
+    for wrong in (b'{"a":1,"a":2}', b"NaN", b"1e999", b'"\\ud800"', b"[" * 100_000, b"\xef\xbb\xbf1", b"1 1"):
+        with pytest.raises(StrictJSONError):
+            loads(wrong, go=False)
