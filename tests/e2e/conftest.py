@@ -11,7 +11,11 @@ from tests.e2e.cluster import FLUX, Cluster
 from tests.e2e.toolchain import find_tool
 
 _CLUSTER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "helm", *FLUX)
-_NEEDED = {"test_conformance.py": ("conformance",), "test_differential.py": ("differential",)}
+_NEEDED = {
+    "test_conformance.py": ("conformance",),
+    "test_differential.py": ("differential",),
+    "test_differential_yaml.py": ("differential",),
+}
 """Files that need no cluster, and the tools that they need."""
 
 

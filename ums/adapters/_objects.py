@@ -5,7 +5,7 @@ helm-controller, which use sigs.k8s.io/yaml and kyaml. They differ from PyYAML, 
 
 - kyaml, Helm and Kubernetes cut a stream at each line that begins with ``---``, before any of it is parsed as YAML;
 - kyaml takes one document of each piece and leaves out the rest;
-- ``yes``, ``on`` and ``y`` are text to kyaml and booleans to sigs.k8s.io/yaml;
+- ``yes``, ``on`` and ``y`` are text to kyaml and booleans to sigs.k8s.io/yaml; dates are times to kyaml alone;
 - PyYAML decodes ``!!binary``, the others do not; where a key overrides a merged one depends on the reader.
 
 Whatever they read differently is refused, with file and line. An alias, a comment or a folded text, which they read
@@ -47,9 +47,12 @@ _DIFFERS = re.compile(
     r"y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF"  # text to kyaml and to YAML 1.2, booleans to others
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"  # nothing that JSON has
     r"|[-+]?0(?:[bB][01]+|[oO][0-7]+|[xX][0-9a-fA-F]+)|[-+]?0[0-9]*[89][0-9]*"
+    r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?"  # kyaml writes a time of day behind a date
 )
 _PLAIN_KEY = re.compile(r"0|-?[1-9][0-9]*|true|false")
 """Keys that are not text, and that all readers turn into this text."""
+_LISTS, _OF_A_LIST = {"List", "ResourceList"}, {"apiVersion", "kind", "metadata", "items"}
+"""What kyaml takes apart wherever it reads, and what it does not act on there."""
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -86,15 +89,24 @@ def _json(value: object) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def _depth(value: object) -> int:
+    if isinstance(value, dict | list):
+        return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
+    return 0
+
+
 def _items(value: dict[str, Any], file: str, line: int) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a list, as kustomize does: what it is in does not reach the cluster."""
-    items = value.get("items")
-    if not str(value.get("kind")).endswith("List") or not isinstance(items, list):
+    """Yield the objects of a list, as kustomize does: what they are in does not reach the cluster."""
+    kind = str(value.get("kind"))
+    if kind in _LISTS and not value.keys() <= _OF_A_LIST:
+        raise SpecError(f"a {kind} has apiVersion, kind, metadata and items only", file=file, line=line)
+    if not kind.endswith("List") or "items" not in value:
         yield value
         return
+    items = value["items"] or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise SpecError("this list holds something that is no Kubernetes object", file=file, line=line)
     for item in items:
-        if not isinstance(item, dict):
-            raise SpecError("this list holds something that is no Kubernetes object", file=file, line=line)
         yield from _items(item, file, line)
 
 
@@ -144,7 +156,8 @@ class _Reader:
     nodes: int = 0
     aliases: int = 0
     _line: int = 1
-    _anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    _flow: int = 0
+    _anchors: dict[str, tuple[Any, int, int]] = field(default_factory=dict)  # value, values in it, depth
     _next: Callable[[], Any] = field(init=False)
 
     def read(self, part: str, line: int) -> Any:  # noqa: ANN401 - any YAML value
@@ -154,7 +167,7 @@ class _Reader:
             SpecError: it is no YAML, or is more than one document.
 
         """
-        self._line, self._anchors = line, {}
+        self._line, self._flow, self._anchors = line, 0, {}
         loader: Any = _Loader(part)
         self._next = loader.get_event
         try:
@@ -179,40 +192,48 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise self._error(event, f"nested more than {MAX_DEPTH} deep")
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
+            return self._alias(event, depth)
         if event.tag is not None:
             raise self._error(event, f"readers of YAML differ on tags such as {event.tag}", "remove the tag")
         before = self.nodes
         value: Any
         self._count(event, 1)
         if isinstance(event, yaml.ScalarEvent):
+            if self._flow and event.implicit[0] and not event.value:
+                raise self._error(event, "readers of YAML differ on what is left out here", "write null or a value")
             value = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value = []
-            while not isinstance(item := self._next(), yaml.SequenceEndEvent):
-                value.append(self._value(item, depth + 1))
         else:
-            value = self._mapping(depth)
+            self._flow += bool(event.flow_style)
+            value = self._sequence(depth) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(depth)
+            self._flow -= bool(event.flow_style)
         if event.anchor is not None:
             if event.anchor in self._anchors:
                 raise self._error(event, f"the anchor {event.anchor} is defined twice", "rename one of them")
-            self._anchors[event.anchor] = value, self.nodes - before
+            self._anchors[event.anchor] = value, self.nodes - before, _depth(value)
         return value
 
-    def _alias(self, event: yaml.AliasEvent) -> Any:  # noqa: ANN401 - any YAML value
+    def _alias(self, event: yaml.AliasEvent, depth: int) -> Any:  # noqa: ANN401 - any YAML value
         if event.anchor not in self._anchors:
             raise self._error(event, f"the alias {event.anchor} refers to nothing that is complete before it")
-        value, nodes = self._anchors[event.anchor]
+        value, nodes, inner = self._anchors[event.anchor]
         self.aliases += 1
         if self.aliases > MAX_ALIASES:
             raise self._error(event, f"more than {MAX_ALIASES} aliases", "write it out")
         self._count(event, nodes)
+        if depth + inner > MAX_DEPTH:
+            raise self._error(event, f"nested more than {MAX_DEPTH} deep")
         return value
 
     def _count(self, event: yaml.Event, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
             raise self._error(event, f"more than {MAX_NODES:,} values")
+
+    def _sequence(self, depth: int) -> list[Any]:
+        sequence: list[Any] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            sequence.append(self._value(event, depth + 1))
+        return sequence
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
@@ -251,8 +272,8 @@ class _Reader:
         return merged
 
     def _key(self, event: yaml.ScalarEvent) -> str:
-        text = str(event.value)
-        if event.implicit[0] and not isinstance(self._scalar(event), str) and not _PLAIN_KEY.fullmatch(text):
+        text, value = str(event.value), self._scalar(event)
+        if not isinstance(value, str) and not _PLAIN_KEY.fullmatch(text):
             raise self._error(event, f"readers of YAML differ on the key {text or '(empty)'}", "put it in quotes")
         if len(_json(text)) > MAX_KEY:
             raise self._error(event, f"this key is longer than {MAX_KEY} characters")
@@ -260,6 +281,8 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> str | bool | int | float | None:
         text = str(event.value)
+        if "\x85" in text:
+            raise self._error(event, "kustomize makes the character U+0085 a space", "remove it")
         if not event.implicit[0]:
             return text
         if _NULL.fullmatch(text):
@@ -268,7 +291,9 @@ class _Reader:
             return text.lower() == "true"
         number = text.replace("_", "")
         if _DIFFERS.fullmatch(number) or (number != text and _FLOAT.fullmatch(number)):
-            raise self._error(event, f"readers of YAML differ on {text}", "put it in quotes, or write true, false or 1")
+            raise self._error(
+                event, f"readers of YAML differ on {text}", "put text in quotes; write true, false or a decimal number"
+            )
         if _INT.fullmatch(text) or _OCTAL.fullmatch(text):
             return self._int(event, text)
         if _FLOAT.fullmatch(text):

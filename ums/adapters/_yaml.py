@@ -113,16 +113,6 @@ def load(content: bytes, file: str) -> Any:  # noqa: ANN401 - any YAML value
     return documents[0][0] if documents else None
 
 
-def load_all(content: bytes, file: str, *, max_bytes: int = MAX_BYTES) -> list[Any]:
-    """Return all documents, empty ones left out.
-
-    Raises:
-        SpecError: as ``load``.
-
-    """
-    return [value for value, _ in _documents(content, file, max_bytes) if value is not None]
-
-
 def validate(model: type[Model], content: bytes, file: str) -> Model:
     """Return the document as ``model``.
 

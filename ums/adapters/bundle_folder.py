@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -370,18 +370,18 @@ def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedC
             f"{component.source}/{customized[0]} changes the manifests after they were signed",
             hint="put the output of kustomize build there instead",
         )
-    read = {
+    documents = {
         path: read_objects(content, f"{component.source}/{path}", max_bytes=_MAX_MANIFEST_BYTES)
         for path, content in sorted(files.items())
         if path.endswith((".yaml", ".yml"))
     }
-    objects = [each for found in read.values() for each in found]
+    objects = [each for found in documents.values() for each in found]
     if not objects:
         raise InvalidInputError(f"{component.source} holds no manifests")
-    for path, found in read.items():
-        _check_annotations(found, f"{component.source}/{path}")
+    for path, found in documents.items():
+        _check_metadata(found, f"{component.source}/{path}")
     # What was read is what is shipped: whatever reads it finds these objects, and nothing else is there to be read.
-    files = {path: write_objects(found) for path, found in read.items() if found}
+    files = {path: write_objects(found) for path, found in documents.items() if found}
     layer, content_digest = pack(files)
     artifact = manifests_artifact(bundle, component.name, str(component.version), layer)
     workloads = component.workloads or tuple(workloads_of(objects, component.namespace))
@@ -389,21 +389,39 @@ def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedC
     return PackagedComponent(artifact, component.version, content_digest, images, tuple(sorted(set(workloads))))
 
 
-def _check_annotations(objects: Iterable[Mapping[str, Any]], file: str) -> None:
-    """Check that kustomize takes objects as they are.
+def _check_metadata(objects: Iterable[Mapping[str, Any]], file: str) -> None:
+    """Check that kustomize and Flux take objects as they are.
 
     Raises:
-        SpecError: an annotation makes it leave one out, or give it another name.
+        SpecError: one lacks what identifies it, and Flux would leave it out; or a label or annotation is no text, or
+            has a meaning to kustomize.
 
     """
     for each in objects:
         match each:
-            case {"metadata": {"annotations": dict(annotations)}}:
-                found = [key for key in annotations if key == _LOCAL_CONFIG or key.startswith(_INTERNAL)]
-                if found:
-                    raise SpecError(
-                        f"kustomize changes what has the annotation {found[0]}", file=file, hint="remove it"
-                    )
+            case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str(name), **metadata}}:
+                if not (version and kind and name):
+                    raise SpecError("an object has an empty apiVersion, kind or metadata.name", file=file)
+            case _:
+                raise SpecError("an object lacks apiVersion, kind or metadata.name, as text", file=file)
+        for key, value in _labels(metadata):
+            if not isinstance(value, str):
+                raise SpecError(
+                    f"{kind} {name} has {key}: {value!r}, which is no text", file=file, hint="put it in quotes"
+                )
+            if key == _LOCAL_CONFIG or key.startswith(_INTERNAL):
+                raise SpecError(f"kustomize changes objects annotated {key}, as {kind} {name} is", file=file)
+
+
+def _labels(metadata: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for name in ("labels", "annotations"):
+        match metadata.get(name):
+            case dict(labels):
+                yield from labels.items()
+            case None:
+                pass
+            case other:
+                yield name, other
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value

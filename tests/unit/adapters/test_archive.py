@@ -40,6 +40,26 @@ def tgz(*entries: Entry) -> bytes:
     return buffer.getvalue()
 
 
+def pax(name: str, **headers: str) -> Entry:
+    """Return an entry whose extended header says something else than its plain one."""
+    info, content = entry(name)
+    info.pax_headers = headers
+    return info, content
+
+
+def second_archive() -> bytes:
+    """Return an archive behind one block of zeros: to Python it has ended there."""
+    first, second = (gzip.decompress(tgz(entry(name))) for name in "ab")
+    return gzip.compress(first[:1024] + bytes(512) + second)
+
+
+def damaged_header() -> bytes:
+    """Return an archive whose second header has a wrong checksum: to Python it has ended there."""
+    plain = bytearray(gzip.decompress(tgz(entry("a"), entry("b"))))
+    plain[1024 + 148] ^= 1
+    return gzip.compress(bytes(plain))
+
+
 @given(st.dictionaries(NAMES, st.binary(max_size=50), min_size=1, max_size=5))
 def test_files_come_back_whatever_their_order(files: dict[str, bytes]) -> None:
     """Packing is a function of names and contents, and unpacking undoes it."""
@@ -73,6 +93,45 @@ def test_a_path_too_long_for_ustar_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        *("a\\b", "a/b\\c", "/a", "a//b", "a/", "./a", "a/../b", "..", "", "-a", "a/-b", "a ", "a.", "a/b. ", "c:/a"),
+        *("a:b", "a*", "a?", "a|b", "a<b", 'a"', "con", "con.yaml", "a/NUL", "Com1.txt", "lpt9", "a\tb", "a\nb", "a\0"),
+        *("a\x7f", "a\x85", "a\u2028", "a\u202e", "\ufeffa", "a\ud800", "a\udcff"),
+    ],
+)
+def test_names_that_readers_take_differently_are_not_packed(name: str) -> None:
+    """What is written is one file to every reader, on every machine."""
+    with pytest.raises(InvalidInputError, match="a name that not every machine can write"):
+        pack({name: b""})
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "A"), ("x/a", "X/a"), ("\xe4", "a\u0308"), ("a", "a/b"), ("A/b", "a"), ("ß", "SS")]
+)
+def test_names_that_are_one_on_some_machines_are_not_packed(names: tuple[str, str]) -> None:
+    """A file system that ignores case, or how accents are written, would keep one of them."""
+    with pytest.raises(InvalidInputError, match=r"one file on some machines|is a file, and a folder"):
+        pack(dict.fromkeys(names, b""))
+
+
+def test_ordinary_names_are_packed() -> None:
+    """Charts have files with spaces, dots, underscores and umlauts."""
+    names = [
+        "a b.json",
+        ".helmignore",
+        "_helpers.tpl",
+        "a@b+c~d,e=f",
+        "ä/ß.txt",
+        "console.yaml",
+        "a/comm.yaml",
+        "..a",
+        "aux2",
+    ]
+    assert set(unpack(pack(dict.fromkeys(names, b""))[0], "x")) == set(names)
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         (tgz(entry("/etc/passwd")), "leads outside"),
@@ -83,6 +142,17 @@ def test_a_path_too_long_for_ustar_is_refused() -> None:
         (tgz(entry("a", b"", tarfile.FIFOTYPE)), "a device"),
         (tgz(entry("a", b"", tarfile.CHRTYPE)), "a device"),
         (tgz(entry("a"), entry("./a")), "in it twice"),
+        (tgz(entry("a", b"", tarfile.GNUTYPE_SPARSE)), "sparse"),
+        (tgz(entry("a", b"", tarfile.CONTTYPE)), "is a link, a device, or sparse"),
+        (tgz(entry("app\\templates\\a.yaml")), "has a name that not every machine can write"),
+        (tgz(entry("a\nb")), "has a name that not every machine can write"),
+        (tgz(entry("a\x85b")), "has a name that not every machine can write"),
+        (tgz(entry("a\udcff")), "has a name that not every machine can write"),
+        (tgz(pax("a", path="a\0b")), "has a name that not every machine can write"),
+        (tgz(pax("a", path="../b")), "leads outside"),
+        (tgz(pax("a", size="-1")), "x.tgz"),
+        (second_archive(), "something after its end, or a damaged header"),
+        (damaged_header(), "something after its end, or a damaged header"),
         (b"", "cut short"),
         (b"no archive", "not a tar.gz"),
         (gzip.compress(b""), "not a tar.gz"),
@@ -174,6 +244,10 @@ def _bad_name(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder / "in") + b"/\xff")).write_bytes(b"")
 
 
+def _backslash(folder: Path) -> None:
+    (folder / "in" / "a\\b").write_bytes(b"")
+
+
 def _newline(folder: Path) -> None:
     (folder / "in" / "a\nb").write_bytes(b"")
 
@@ -196,6 +270,7 @@ def _file(folder: Path) -> None:
         (_link_folder, "in is a symbolic link"),
         (_fifo, "in/pipe is not a regular file"),
         (_bad_name, "a name that not every machine can write"),
+        (_backslash, "a name that not every machine can write"),
         (_newline, "a name that not every machine can write"),
         (_empty, "in is empty"),
         (_file, "in is not a folder"),

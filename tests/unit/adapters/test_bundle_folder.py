@@ -50,6 +50,16 @@ CHART: dict[str, bytes] = {
 COMPONENT: dict[str, Any] = {"name": "app", "chart": "chart", "namespace": "apps", "images": [IMAGE]}
 
 
+def pod(*images: str, kind: str = "containers") -> dict[str, Any]:
+    """Return a pod template."""
+    return {"spec": {"containers": [], kind: [{"image": image} for image in images]}}
+
+
+def named(kind: str, spec: object, **metadata: object) -> dict[str, Any]:
+    """Return an object."""
+    return {"apiVersion": "x/v1", "kind": kind, "metadata": {"name": kind.lower(), **metadata}, "spec": spec}
+
+
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files below a folder."""
     for name, content in files.items():
@@ -452,6 +462,30 @@ def test_a_packed_chart_is_repacked(tmp_path: Path) -> None:
     assert build(packed) == build(folder)
 
 
+def test_packed_subcharts_are_unpacked(tmp_path: Path) -> None:
+    """What is shipped holds no archive that readers could take differently; each keeps a folder of its own."""
+    deep = tgz(entry("deep/Chart.yaml", b"name: deep\n"), entry("deep/templates/x.yaml", b""))
+    sub = tgz(entry("sub/Chart.yaml", b"name: sub\n"), entry("sub/charts/deep-2.tgz", deep))
+    folder = bundle(tmp_path)
+    write(
+        folder / "chart",
+        {"charts/sub-1.tgz": sub, "charts/sub-2.tgz": sub, "charts/_off.tgz": b"", "charts/README": b""},
+    )
+    assert set(files_of(build(folder)["app"])) == {
+        *(f"app/{name}" for name in CHART),
+        *(f"app/charts/sub-{number}/Chart.yaml" for number in (1, 2)),
+        *(
+            f"app/charts/sub-{number}/charts/deep-2/{name}"
+            for number in (1, 2)
+            for name in ("Chart.yaml", "templates/x.yaml")
+        ),
+        *("app/charts/_off.tgz", "app/charts/README"),
+    }
+    write(folder / "chart", {"charts/sub-1/Chart.yaml": b""})
+    with pytest.raises(InvalidInputError, match=r"both charts/sub-1\.tgz and a folder charts/sub-1"):
+        build(folder)
+
+
 def in_registry(registry: MemoryRegistry, files: Mapping[str, bytes], *, config: Blob | None = None) -> Reference:
     """Push a chart and return its reference."""
     repository = Repository("registry.example.com", "charts/app")
@@ -523,6 +557,28 @@ def _linked(folder: Path) -> None:
         (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("Chart.yaml"))), "not a packed Helm chart"),
         (changed(chart="a.tgz"), _with("a.tgz", tgz(entry("a/Chart.yaml"), entry("b/x"))), "not a packed Helm chart"),
         (changed(images=None), None, "what images the chart runs is not known"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: 1.2.3\nNAME: b\n"), "Helm would also read NAME"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: 1.2.3\nver\xc5\xbfion: 2.0.0\n"), "also read ver"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: !!str 1.2.3\n"), "readers of YAML differ on tags"),
+        (COMPONENT, _with("chart/Chart.yaml", b"name: app\nversion: 1.2.3\n---\nname: b\n"), "is no mapping"),
+        (COMPONENT, _with("chart/Chart.yaml", b'name: "app\\n"\nversion: 1.2.3\n'), "lacks a name or a version"),
+        (COMPONENT, _with("chart/Chart.yaml", b'name: app\nversion: "1.2.3\\n"\n'), "not a semantic version"),
+        (COMPONENT, _with("chart/requirements.yaml", b"name: b\ndependencies: []\n"), "Helm would also read name"),
+        (COMPONENT, _with("chart/templates\\evil.yaml", b"a: 1\n"), "a name that not every machine can write"),
+        (
+            COMPONENT,
+            _with("chart/crds/a.yaml", yaml.safe_dump(named("Pod", pod(SIDECAR)["spec"])).encode()),
+            "not listed",
+        ),
+        (COMPONENT, _with("chart/CHART.yaml", b"a: 1\n"), "one file on some machines"),
+        (COMPONENT, _with("chart/charts/sub.tgz", tgz(entry("sub/../x"))), "leads outside"),
+        (COMPONENT, _with("chart/charts/sub.tgz", tgz(entry("sub/x"))), "is not a packed Helm chart"),
+        (COMPONENT, _with("chart/charts/sub.tgz", tgz(entry("s/Chart.yaml"), entry("s/a\\b"))), "not every machine"),
+        (
+            changed(chart="a.tgz"),
+            _with("a.tgz", tgz(entry("app/Chart.yaml"), entry("app/a\x01b"))),
+            "not every machine",
+        ),
     ],
 )
 def test_wrong_charts_are_refused(
@@ -640,16 +696,6 @@ def test_manifests_become_a_flux_artifact(tmp_path: Path) -> None:
     assert packaged.workloads == (Workload("apps/v1", "Deployment", "agents", "app"),)
 
 
-def pod(*images: str, kind: str = "containers") -> dict[str, Any]:
-    """Return a pod template."""
-    return {"spec": {"containers": [], kind: [{"image": image} for image in images]}}
-
-
-def named(kind: str, spec: object, **metadata: object) -> dict[str, Any]:
-    """Return an object."""
-    return {"apiVersion": "x/v1", "kind": kind, "metadata": {"name": kind.lower(), **metadata}, "spec": spec}
-
-
 @pytest.mark.parametrize(
     ("document", "images", "workloads"),
     [
@@ -669,7 +715,7 @@ def named(kind: str, spec: object, **metadata: object) -> dict[str, Any]:
         (named("Plan", {"initContainers": [{"image": IMAGE}]}), {IMAGE}, set()),
         (named("Pod", pod(IMAGE)["spec"], annotations={"helm.sh/hook": "test"}), {IMAGE}, set()),
         ({"kind": "PodList", "items": [{"kind": "List", "items": [DEPLOYMENT]}]}, {IMAGE}, {"Deployment agents"}),
-        ({"kind": "ConfigMap", "data": {"image": IMAGE}}, set(), set()),
+        ({**named("ConfigMap", None), "data": {"image": IMAGE}}, set(), set()),
     ],
 )
 def test_images_and_workloads_are_read_off_manifests(
@@ -693,6 +739,51 @@ def test_declared_workloads_stand_for_those_found(tmp_path: Path) -> None:
     assert [each.name for each in packaged.workloads] == ["other"]
 
 
+def _labelled(annotations: str) -> bytes:
+    return f"apiVersion: v1\nkind: Pod\nmetadata: {{name: a, annotations: {annotations}}}\n".encode()
+
+
+SMUGGLED = f"""\
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: a}}
+data:
+  a: "x
+---# another document to kyaml, which ignores the quotes
+apiVersion: v1
+kind: Pod
+metadata: {{name: b}}
+spec: {{containers: [{{name: b, image: {SIDECAR}}}]}}
+---#"
+"""
+
+
+def test_only_what_was_checked_is_shipped(tmp_path: Path) -> None:
+    """The layer holds the objects that were read, each in one form, and no other file."""
+    folder = manifests(tmp_path, DEPLOYMENT)
+    more = b"# Comments are lost.\n'kind': ConfigMap\napiVersion: v1\nmetadata: {name: on-off}\ndata:\n"
+    more += b"  x: 'on'\n  y1: \"\\x6f\"\n"
+    write(
+        folder,
+        {"manifests/sub/b.yml": more, "manifests/README.md": b"x", "manifests/x.YAML": b"x", "manifests/c.yaml": b"#"},
+    )
+    shipped = files_of(build(folder)["agent"])
+    assert set(shipped) == {"all.yaml", "sub/b.yml"}
+    assert json.loads(shipped["all.yaml"]) == DEPLOYMENT
+    assert shipped["sub/b.yml"].decode() == (
+        '{\n  "kind": "ConfigMap",\n  "apiVersion": "v1",\n  "metadata": {\n    "name": "on-off"\n  },\n'
+        '  "data": {\n    "x": "on",\n    "y1": "o"\n  }\n}\n'
+    )
+
+
+def test_a_document_that_only_flux_finds_is_refused(tmp_path: Path) -> None:
+    """PyYAML reads one ConfigMap here. Flux would run the image that is in its text."""
+    assert [each["kind"] for each in yaml.safe_load_all(SMUGGLED)] == ["ConfigMap"]
+    write(tmp_path, {"manifests/a.yaml": SMUGGLED.encode()})
+    with pytest.raises(InvalidInputError, match=r"a\.yaml:6: Flux and Helm begin another document at this line"):
+        build(_only(tmp_path, MANIFESTS))
+
+
 @pytest.mark.parametrize(
     ("files", "says"),
     [
@@ -700,9 +791,28 @@ def test_declared_workloads_stand_for_those_found(tmp_path: Path) -> None:
         ({"manifests/a.yaml": b"# nothing\n"}, "holds no manifests"),
         ({"manifests/a.yaml": b"- a\n"}, "is no mapping"),
         ({"manifests/a.yaml": b"a: [\n"}, "manifests/a.yaml:2: not YAML"),
-        ({"manifests/a.yaml": b"kind: Deployment\nmetadata: {generateName: x}\n"}, "a Deployment lacks apiVersion or"),
-        ({"manifests/a.yaml": b"kind: Job\nmetadata: x\n"}, "a Job lacks apiVersion or"),
+        (
+            {"manifests/a.yaml": b"kind: Deployment\nmetadata: {generateName: x}\n"},
+            "lacks apiVersion, kind or metadata",
+        ),
+        ({"manifests/a.yaml": b"kind: Job\nmetadata: x\n"}, "lacks apiVersion, kind or metadata"),
         ({"manifests/deep/kustomization.yaml": b"images: []\n"}, "changes the manifests after they were signed"),
+        ({"manifests/Kustomization": b"images: []\n"}, "changes the manifests after they were signed"),
+        ({"manifests/.sourceignore": b"*\n"}, "changes the manifests after they were signed"),
+        ({"manifests/a\\b.yaml": b"a: 1\n"}, "a name that not every machine can write"),
+        ({"manifests/a.yaml": b"a: 1\n---\nb: !!binary aW1n\n"}, "manifests/a.yaml:3: readers of YAML differ on tags"),
+        ({"manifests/a.yaml": _labelled("{a: null}")}, "Pod a has a: None, which is no text"),
+        ({"manifests/a.yaml": _labelled("[a]")}, "which is no text"),
+        ({"manifests/a.yaml": _labelled("{config.kubernetes.io/local-config: 'true'}")}, "kustomize changes objects"),
+        ({"manifests/a.yaml": _labelled("{internal.config.kubernetes.io/x: ''}")}, "kustomize changes objects"),
+        (
+            {"manifests/a.yaml": b"apiVersion: v1\nkind: Pod\nmetadata: {name: ''}\n"},
+            "has an empty apiVersion, kind or",
+        ),
+        (
+            {"manifests/a.yaml": _labelled("{}") + b"spec: {containers: [{image: 1}]}\n"},
+            "an image is 1, which is no text",
+        ),
         ({"manifests": b"a file"}, "is not a folder"),
         ({}, "manifests does not exist"),
     ],

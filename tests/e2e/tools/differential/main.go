@@ -15,7 +15,9 @@ import (
 type mode func(document []byte) any
 
 var modes = map[string]mode{
-	"manifest": readManifest,
+	"kyaml":     readFolder,
+	"manifest":  readManifest,
+	"rendering": readRendering,
 }
 
 // A reading is a value, or the reason why there is none.
