@@ -20,6 +20,7 @@ from ums.domain.packaging import PackagedComponent
 from ums.domain.release import ReleaseName
 from ums.domain.stored_versions import Definition, StoredObject
 from ums.domain.trust import Signatory
+from ums.domain.version import VersionRange
 
 if TYPE_CHECKING:
     # The service's alone: whoever publishes or verifies starts without the fleet's model.
@@ -156,8 +157,10 @@ class Packager(Protocol):
         """
         ...
 
-    def package(self, folder: Path, bundle: str, component: ComponentSpec) -> PackagedComponent:
-        """Return the artifact of one component.
+    def package(
+        self, folder: Path, bundle: str, component: ComponentSpec, *, kubernetes: VersionRange | None = None
+    ) -> PackagedComponent:
+        """Return the artifact of one component, checked for the versions of Kubernetes that the release requires.
 
         Raises:
             InvalidInputError: a file is missing, leads outside the folder, or is a link.

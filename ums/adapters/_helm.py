@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from ums.adapters._archive import MAX_FILE_BYTES, pack, unpack
 from ums.adapters._objects import read_objects
 from ums.adapters._yaml import dump, load
 from ums.domain.errors import InvalidInputError
+from ums.domain.version import Version
 
 MAX_RENDERING_BYTES = 4 << 20
 TIMEOUT_SECONDS = 60
@@ -30,6 +32,10 @@ _REVISION = re.compile(rb"[$\w.]*\.Release\.Revision\b")
 _LOOKUP = re.compile(rb"(?<![\w.$-])lookup(?=[ \t])")
 _API_VERSION = re.compile(rb"""APIVersions\.Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]""")
 _TESTS = {"test", "test-success"}
+
+
+class _RefusedError(InvalidInputError):
+    """Helm itself does not render a chart."""
 
 
 def without_ignored(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -152,12 +158,19 @@ def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 
 
 def render(
-    helm: str, files: Mapping[str, bytes], *, chart: str, release: str, namespace: str
+    helm: str,
+    files: Mapping[str, bytes],
+    *,
+    chart: str,
+    release: str,
+    namespace: str,
+    kubernetes: Sequence[Version] = (),
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the objects that ``helm template`` makes of a chart: at first those of an installation, tests left out.
+    """Yield the objects that ``helm template`` makes of a chart: first those of an installation, tests left out.
 
-    Then those of an upgrade, and – as far as the chart renders so – those where every API that its templates ask for is
-    served, and where each ``lookup`` finds an object. A template can ask for still more, such as the time.
+    Then those of an installation on each version of ``kubernetes``. Then, as far as Helm renders the chart so, those of
+    an upgrade, those where every API that its templates ask for is served, and those where each ``lookup`` finds an
+    object. A template can depend on still more, such as the time.
 
     Raises:
         InvalidInputError: Helm refuses the chart, takes too long, or makes too much of it; what it makes is read
@@ -165,19 +178,26 @@ def render(
 
     """
     command = [helm, "template", release, "--namespace", namespace]
-    upgrade = ["--is-upgrade"]
     yield _render(command, chart, files)
-    yield _render([*command, *upgrade], chart, _edited(files, _REVISION, b"2"))
-    asked = {name.decode() for content in _templates(files).values() for name in _API_VERSION.findall(content)}
-    served = [f"--api-versions={name}" for name in sorted(asked)]
-    existing = _edited(_edited(files, _REVISION, b"2"), _LOOKUP, b"dict")
-    for options, variant in (([*served], files), ([*upgrade, *served], existing)):
-        if not options or (variant is not files and not any(map(_LOOKUP.search, _templates(files).values()))):
-            continue
-        try:
+    for version in kubernetes:
+        yield _render([*command, f"--kube-version={version}"], chart, files)
+    for options, variant in _variants(files):
+        # Charts that keep passwords refuse an upgrade where they find none.
+        with contextlib.suppress(_RefusedError):
             yield _render([*command, *options], chart, variant)
-        except InvalidInputError:
-            continue  # a chart need not work with all of them at once
+
+
+def _variants(files: Mapping[str, bytes]) -> Iterator[tuple[list[str], Mapping[str, bytes]]]:
+    """Yield options of ``helm template``, and files in which stands what no option says: a revision, an object."""
+    templates = _templates(files).values()
+    asked = {name.decode() for content in templates for name in _API_VERSION.findall(content)}
+    served = [f"--api-versions={name}" for name in sorted(asked)]
+    upgraded = _edited(files, _REVISION, b"2")
+    yield ["--is-upgrade"], upgraded
+    if served:
+        yield served, files
+    if any(map(_LOOKUP.search, templates)):
+        yield ["--is-upgrade", *served], _edited(upgraded, _LOOKUP, b"dict")
 
 
 def _templates(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -185,7 +205,6 @@ def _templates(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _edited(files: Mapping[str, bytes], pattern: re.Pattern[bytes], text: bytes) -> dict[str, bytes]:
-    """Return a chart's files with something in its templates replaced: helm cannot be told a revision or an object."""
     return {**files, **{path: pattern.sub(text, content) for path, content in _templates(files).items()}}
 
 
@@ -240,5 +259,5 @@ def _run(command: list[str], home: str) -> bytes:
     if code < 0:
         raise InvalidInputError(f"helm was still rendering the chart after {TIMEOUT_SECONDS} seconds, or was killed")
     if code:
-        raise InvalidInputError(f"helm cannot render the chart: {text}", hint="see helm template and helm lint")
+        raise _RefusedError(f"helm cannot render the chart: {text}", hint="see helm template and helm lint")
     return output

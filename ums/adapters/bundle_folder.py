@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -241,8 +241,10 @@ class BundleFolder:
         except InvalidInputError as error:
             raise SpecError(error.message, file=str(path), hint=error.hint) from error
 
-    def package(self, folder: Path, bundle: str, component: ComponentSpec) -> PackagedComponent:
-        """Return the artifact of one component.
+    def package(
+        self, folder: Path, bundle: str, component: ComponentSpec, *, kubernetes: VersionRange | None = None
+    ) -> PackagedComponent:
+        """Return the artifact of one component. A chart is rendered for both ends of ``kubernetes`` as well.
 
         Raises:
             InvalidInputError: a file is missing, leads outside the folder, or is a link.
@@ -250,19 +252,19 @@ class BundleFolder:
         """
         try:
             if component.kind is ComponentKind.CHART:
-                return self._chart(folder, component)
+                return self._chart(folder, component, kubernetes.ends() if kubernetes else ())
             return _manifests(folder, bundle, component)
         except InvalidInputError as error:
             raise InvalidInputError(f"component {component.name}: {error.message}", hint=error.hint) from error
 
-    def _chart(self, folder: Path, component: ComponentSpec) -> PackagedComponent:
+    def _chart(self, folder: Path, component: ComponentSpec, kubernetes: Sequence[Version]) -> PackagedComponent:
         files = with_values(with_subcharts(self._chart_files(folder, component)), component.values)
         metadata = _chart_metadata(files, str(component.source))
         name, version = metadata["name"], metadata["version"]
         parsed = Version(version)
         layer, content_digest = pack({f"{name}/{path}": content for path, content in files.items()})
         artifact = chart_artifact(_plain(metadata), layer)
-        images, workloads = self._declared_or_rendered(component, name, files)
+        images, workloads = self._declared_or_rendered(component, name, files, kubernetes)
         return PackagedComponent(artifact, parsed, content_digest, images, workloads)
 
     def _chart_files(self, folder: Path, component: ComponentSpec) -> dict[str, bytes]:
@@ -294,7 +296,7 @@ class BundleFolder:
             return blob.read()
 
     def _declared_or_rendered(
-        self, component: ComponentSpec, chart: str, files: Mapping[str, bytes]
+        self, component: ComponentSpec, chart: str, files: Mapping[str, bytes], kubernetes: Sequence[Version]
     ) -> tuple[tuple[str, ...], tuple[Workload, ...]]:
         declared_images, declared = tuple(sorted(set(component.images))), tuple(sorted(set(component.workloads)))
         definitions = set(images_of(crds(files)))
@@ -307,7 +309,9 @@ class BundleFolder:
             _check_listed(definitions, declared_images)
             return declared_images, declared
         release = component.release_name or component.name
-        first, *others = render(self._helm, files, chart=chart, release=release, namespace=component.namespace)
+        first, *others = render(
+            self._helm, files, chart=chart, release=release, namespace=component.namespace, kubernetes=kubernetes
+        )
         images = tuple(sorted(definitions.union(images_of(first), *map(images_of, others))))
         workloads = tuple(sorted(set(workloads_of(first, component.namespace))))
         _check_listed(images, declared_images)

@@ -112,6 +112,15 @@ class VersionRange:
         """Return whether the range names one version."""
         return semver.Version.is_valid(self.text)
 
+    def ends(self) -> tuple[Version, ...]:
+        """Return the lowest and the highest version that the text tells: one, both, or none.
+
+        What is below ``<1.35.0`` ends with ``1.34.0``, since patch versions are not told. Pre-releases do not count.
+        """
+        bounds = {_inside(symbol, bound) for alternative in _parse_range(self.text) for symbol, bound in alternative}
+        versions = sorted(version for version in map(Version, bounds - {"", "0.0.0"}) if version in self)
+        return tuple(dict.fromkeys([*versions[:1], *versions[-1:]]))
+
     def __contains__(self, version: Version) -> bool:
         if self.is_exact:
             return version.text == self.text
@@ -123,6 +132,20 @@ class VersionRange:
 
 
 _Comparator = tuple[str, semver.Version]
+
+
+def _inside(symbol: str, bound: semver.Version) -> str:
+    """Return the version next to a bound that is inside it, or nothing where that is not known."""
+    major, minor, patch = bound.to_tuple()[:3]
+    match symbol:
+        case ">":
+            return f"{major}.{minor}.{patch + 1}"
+        case "<" if patch:
+            return f"{major}.{minor}.{patch - 1}"
+        case "<":
+            return f"{major}.{minor - 1}.0" if minor else ""
+        case _:
+            return f"{major}.{minor}.{patch}"
 
 
 def _accepts(alternative: list[_Comparator], candidate: semver.Version) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ums.domain.artifact import Artifact
-from ums.domain.bundle import BundleSpec, ComponentKind, ComponentSpec
+from ums.domain.bundle import BundleSpec, ComponentKind, ComponentSpec, Requires
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.oci import Reference
@@ -85,7 +86,7 @@ class Build:
         if patch is not None:
             return self._build_patch(folder, version, patch)
         spec = self.packager.read(folder)
-        packaged = self._package(folder, spec.name, spec.components)
+        packaged = self._package(folder, spec.name, spec.components, spec.requires)
         components = tuple(
             _component(each, packaged[each.name]) for each in sorted(spec.components, key=lambda each: each.name)
         )
@@ -115,7 +116,7 @@ class Build:
         needs_spec = any(each.source is None for each in patch.replacements)
         spec = self.packager.read(folder) if needs_spec else None
         specs = tuple(_replacement_spec(base, each, version, spec) for each in patch.replacements)
-        packaged = self._package(folder, base.bundle, specs)
+        packaged = self._package(folder, base.bundle, specs, base.requires)
         replaced = {each.name: _component(each, packaged[each.name]) for each in specs}
         notes = spec.notes if spec else ""
         release = replace(
@@ -132,9 +133,12 @@ class Build:
         artifacts = {name: each.artifact for name, each in packaged.items()}
         return Built(release, release.to_artifact(notes), artifacts, reused, notes)
 
-    def _package(self, folder: Path, bundle: str, specs: tuple[ComponentSpec, ...]) -> dict[str, PackagedComponent]:
+    def _package(
+        self, folder: Path, bundle: str, specs: tuple[ComponentSpec, ...], requires: Requires
+    ) -> dict[str, PackagedComponent]:
+        package = partial(self.packager.package, folder, bundle, kubernetes=requires.kubernetes)
         with ThreadPoolExecutor(PARALLEL) as pool:
-            packaged = pool.map(lambda spec: self.packager.package(folder, bundle, spec), specs)
+            packaged = pool.map(package, specs)
             return {spec.name: each for spec, each in zip(specs, packaged, strict=True)}
 
 

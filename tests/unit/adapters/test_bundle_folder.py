@@ -26,6 +26,7 @@ from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
 from ums.domain.oci import FLUX_CONFIG, FLUX_CONTENT, HELM_CHART, HELM_CONFIG, Reference, Repository
 from ums.domain.packaging import PackagedComponent
+from ums.domain.version import VersionRange
 from ums.schemas.__main__ import FOLDER as SCHEMAS
 from ums.schemas.__main__ import schemas
 
@@ -627,6 +628,97 @@ def test_a_declaration_that_is_wrong_is_refused(
     with pytest.raises(InvalidInputError) as caught:
         build(folder, packager(helm=HELM))
     assert says in caught.value.message
+
+
+RUNS = f"kind: Pod\napiVersion: v1\nmetadata: {{name: x}}\nspec: {{containers: [{{name: x, image: '{SIDECAR}'}}]}}\n"
+VOLUME = f"containers: []\n  volumes: [{{name: v, image: {{reference: '{SIDECAR}'}}}}]"
+EVIL = {"Chart.yaml": b"apiVersion: v2\nname: sub\nversion: 1.0.0\n", "templates/x.yaml": RUNS.encode()}
+
+
+def _hook(events: str) -> bytes:
+    return RUNS.replace("name: x}", f"name: x, annotations: {{helm.sh/hook: '{events}'}}}}", 1).encode()
+
+
+def _when(condition: str) -> bytes:
+    return f"{{{{ if {condition} }}}}\n{RUNS}{{{{ end }}}}\n".encode()
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"templates/x.yaml": _when(".Release.IsUpgrade")},
+        {"templates/x.yaml": _when("gt .Release.Revision 1")},
+        {
+            "templates/x.yaml": _when(
+                "with $ }}{{ gt $.Release.Revision 1 }}{{ end }}{{ if gt (int $.Release.Revision) 1"
+            )
+        },
+        {"templates/x.yaml": _when('lookup "v1" "Namespace" "" "kube-system"')},
+        {"templates/x.yaml": _when('.Capabilities.APIVersions.Has "example.com/v1/Widget"')},
+        {"templates/x.yaml": _when('semverCompare ">=1.34-0" .Capabilities.KubeVersion.Version')},
+        {"templates/x.yaml": _when('semverCompare "<1.31-0" .Capabilities.KubeVersion.Version')},
+        {"templates/x.yaml": _hook("pre-install,test")},
+        {"templates/x.yaml": _hook("post-upgrade")},
+        {"templates/x.yaml": _hook("test").replace(b"annotations", b"labels: {}, annotation\xc5\xbf")},
+        {"templates/x.yaml": b"---a: b\n---" + RUNS.encode()},
+        {"templates/x.yaml": RUNS.replace("containers", "ephemeralContainers").encode()},
+        {"templates/x.yaml": f"kind: Pod\napiVersion: v1\nmetadata: {{name: x}}\nspec:\n  {VOLUME}\n".encode()},
+        {"templates/tests/x.yaml": RUNS.encode()},
+        {"charts/sub.tgz": tgz(*(entry(f"sub/{name}", content) for name, content in EVIL.items()))},
+        {f"charts/sub/{name}": content for name, content in EVIL.items()},
+        {"crds/x.yaml": RUNS.encode()},
+        {"crds/deep/x.YML": RUNS.encode()},
+        {"crds/x.json": json.dumps(yaml.safe_load(RUNS)).encode()},
+        {"charts/sub/crds/x.yaml": RUNS.encode(), "charts/sub/Chart.yaml": EVIL["Chart.yaml"]},
+    ],
+    ids=",".join,
+)
+def test_every_image_that_a_chart_can_run_must_be_listed(files: dict[str, bytes], tmp_path: Path) -> None:
+    """Another time, another cluster, another place in the chart: what runs there is listed, or the chart is refused."""
+    folder = bundle(tmp_path, COMPONENT, requires={"kubernetes": ">=1.30.0 <1.36.0"})
+    write(folder / "chart", files)
+    spec = packager(helm=HELM).read(folder)
+    with pytest.raises(InvalidInputError, match=f"images that are not listed: {SIDECAR}"):
+        packager(helm=HELM).package(folder, "platform", spec.components[0], kubernetes=spec.requires.kubernetes)
+
+
+@needs_helm
+def test_helm_ignores_nothing_that_is_shipped(tmp_path: Path) -> None:
+    """A packed chart's .helmignore does not hide a template from the check that Flux would use."""
+    files = {**CHART, ".helmignore": b"x.yaml\n", "templates/x.yaml": RUNS.encode()}
+    folder = bundle(tmp_path, changed(chart="app.tgz"))
+    write(folder, {"app.tgz": tgz(*(entry(f"app/{name}", content) for name, content in files.items()))})
+    with pytest.raises(InvalidInputError, match=f"images that are not listed: {SIDECAR}"):
+        build(folder, packager(helm=HELM))
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    "template",
+    [
+        _hook("test"),
+        _hook(" Test , test-success"),
+        b"{{ if .Release.IsUpgrade }}{{ fail `no password` }}{{ end }}",
+        b"{{ with lookup `v1` `Secret` `a` `b` }}{{ index .data `x` | b64dec | required `x` }}{{ end }}",
+        b"{{ if .Capabilities.APIVersions.Has `policy/v1beta1` }}{{ fail `too old` }}{{ end }}",
+    ],
+)
+def test_ordinary_charts_are_not_refused(template: bytes, tmp_path: Path) -> None:
+    """Images of tests need no digest, and a chart need not render an upgrade without a cluster."""
+    folder = bundle(tmp_path)
+    write(folder / "chart", {"templates/x.yaml": template})
+    assert build(folder, packager(helm=HELM))["app"].images == (IMAGE,)
+
+
+@needs_helm
+def test_a_chart_for_another_kubernetes_is_refused(tmp_path: Path) -> None:
+    """What the release allows is what the chart must take."""
+    folder = bundle(tmp_path)
+    write(folder / "chart", {"Chart.yaml": CHART["Chart.yaml"] + b"kubeVersion: '>=1.33.0-0'\n"})
+    component = packager().read(folder).components[0]
+    with pytest.raises(InvalidInputError, match=r"incompatible with Kubernetes v1\.32\.0"):
+        packager(helm=HELM).package(folder, "platform", component, kubernetes=VersionRange(">=1.32"))
 
 
 @needs_helm

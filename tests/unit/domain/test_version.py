@@ -103,3 +103,24 @@ def test_a_tag_has_no_plus() -> None:
 def test_only_a_whole_version_is_exact(text: str, exact: bool) -> None:  # noqa: FBT001 - a table's column
     """A range that is a version names that one alone."""
     assert VersionRange(text).is_exact is exact
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        (">=1.30.0 <1.35.0", ["1.30.0", "1.34.0"]),
+        (">1.30.0 <=1.35.2", ["1.30.1", "1.35.2"]),
+        ("~1.30 || 1.33.x", ["1.30.0", "1.33.0"]),
+        (">=1.30", ["1.30.0"]),
+        ("<1.30.5", ["1.30.4"]),
+        ("^1.30.2", ["1.30.2"]),
+        ("1.30.2", ["1.30.2"]),
+        ("1.30.2-rc.1", []),
+        (">=1.31.0-rc.1 <1.32.0", ["1.31.0"]),
+        ("<2.0.0", []),
+        ("*", []),
+    ],
+)
+def test_a_range_tells_its_ends(text: str, ends: list[str]) -> None:
+    """What is tested at both ends holds, most likely, in between."""
+    assert [str(version) for version in VersionRange(text).ends()] == ends
