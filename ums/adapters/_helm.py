@@ -26,8 +26,7 @@ BOM = b"\xef\xbb\xbf"
 """A byte order mark, which Helm drops where a file begins with it."""
 _DEFAULT_RULES = ("templates/.?*",)
 _SUBCHART = re.compile(r"((?:charts/[^/]+/)*charts/[^/._][^/]*)\.tgz")
-_DEFINITIONS = re.compile(r"(?:charts/[^/]+/)*crds/.+\.(?:yaml|yml|json)", re.IGNORECASE)
-_TEMPLATE = re.compile(r"(?:charts/[^/]+/)*templates/.+")
+_DEFINITIONS = re.compile(r"(?:charts/[^/]+/)*crds/.*\.(?:yaml|yml|json)", re.IGNORECASE)
 _REVISION = re.compile(rb"[$\w.]*\.Release\.Revision\b")
 _LOOKUP = re.compile(rb"(?<![\w.$-])lookup(?=[ \t])")
 _API_VERSION = re.compile(rb"""APIVersions\.Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]""")
@@ -188,24 +187,25 @@ def render(
 
 
 def _variants(files: Mapping[str, bytes]) -> Iterator[tuple[list[str], Mapping[str, bytes]]]:
-    """Yield options of ``helm template``, and files in which stands what no option says: a revision, an object."""
-    templates = _templates(files).values()
-    asked = {name.decode() for content in templates for name in _API_VERSION.findall(content)}
+    """Yield options of ``helm template``, and files in which stands what no option says: a revision, an object.
+
+    Templates are in values and other files too, for ``tpl``.
+    """
+    asked = {name.decode() for content in files.values() for name in _API_VERSION.findall(content)}
     served = [f"--api-versions={name}" for name in sorted(asked)]
     upgraded = _edited(files, _REVISION, b"2")
-    yield ["--is-upgrade"], upgraded
+    existing = _edited(upgraded, _LOOKUP, b"dict")
+    yield ["--is-upgrade"], files
+    if upgraded != files:
+        yield ["--is-upgrade"], upgraded
     if served:
         yield served, files
-    if any(map(_LOOKUP.search, templates)):
-        yield ["--is-upgrade", *served], _edited(upgraded, _LOOKUP, b"dict")
-
-
-def _templates(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {path: content for path, content in files.items() if _TEMPLATE.fullmatch(path)}
+    if existing != upgraded:
+        yield ["--is-upgrade", *served], existing
 
 
 def _edited(files: Mapping[str, bytes], pattern: re.Pattern[bytes], text: bytes) -> dict[str, bytes]:
-    return {**files, **{path: pattern.sub(text, content) for path, content in _templates(files).items()}}
+    return {path: pattern.sub(text, content) for path, content in files.items()}
 
 
 def _render(command: Sequence[str], chart: str, files: Mapping[str, bytes]) -> list[dict[str, Any]]:

@@ -658,6 +658,10 @@ def _when(condition: str) -> bytes:
         {"templates/x.yaml": _when('.Capabilities.APIVersions.Has "example.com/v1/Widget"')},
         {"templates/x.yaml": _when('semverCompare ">=1.34-0" .Capabilities.KubeVersion.Version')},
         {"templates/x.yaml": _when('semverCompare "<1.31-0" .Capabilities.KubeVersion.Version')},
+        {
+            "templates/x.yaml": b"{{ tpl .Values.x . }}",
+            "values.yaml": b"x: |\n  " + _when("gt .Release.Revision 1").replace(b"\n", b"\n  "),
+        },
         {"templates/x.yaml": _hook("pre-install,test")},
         {"templates/x.yaml": _hook("post-upgrade")},
         {"templates/x.yaml": _hook("test").replace(b"annotations", b"labels: {}, annotation\xc5\xbf")},
