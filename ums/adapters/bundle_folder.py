@@ -41,6 +41,7 @@ FILE = "bundle.yaml"
 _MAX_MANIFEST_BYTES = 4 << 20
 _CHANGES_MANIFESTS = {"kustomization.yaml", "kustomization.yml", "kustomization", ".sourceignore"}
 """Lower-case names of files by which kustomize and Flux change or leave out what is beside them."""
+_KUSTOMIZE = "kustomize.config.k8s.io/"
 _LOCAL_CONFIG, _INTERNAL = "config.kubernetes.io/local-config", "internal.config.kubernetes.io/"
 """Annotations by which kustomize leaves out or renames an object."""
 _IDENTITY = {"name", "version"}
@@ -406,6 +407,8 @@ def _check_metadata(objects: Iterable[Mapping[str, Any]], file: str) -> None:
             case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str(name), **metadata}}:
                 if not (version and kind and name):
                     raise SpecError("an object has an empty apiVersion, kind or metadata.name", file=file)
+                if version.startswith(_KUSTOMIZE):
+                    raise SpecError(f"{kind} {name} is for kustomize, and Flux leaves it out", file=file)
             case _:
                 raise SpecError("an object lacks apiVersion, kind or metadata.name, as text", file=file)
         for key, value in _labels(metadata):

@@ -897,6 +897,10 @@ def test_a_document_that_only_flux_finds_is_refused(tmp_path: Path) -> None:
         ({"manifests/.sourceignore": b"*\n"}, "changes the manifests after they were signed"),
         ({"manifests/a\\b.yaml": b"a: 1\n"}, "a name that not every machine can write"),
         ({"manifests/a.yaml": b"a: 1\n---\nb: !!binary aW1n\n"}, "manifests/a.yaml:3: readers of YAML differ on tags"),
+        (
+            {"manifests/a.yaml": b"apiVersion: kustomize.config.k8s.io/v1\nkind: Component\nmetadata: {name: a}\n"},
+            "Component a is for kustomize",
+        ),
         ({"manifests/a.yaml": _labelled("{a: null}")}, "Pod a has a: None, which is no text"),
         ({"manifests/a.yaml": _labelled("[a]")}, "which is no text"),
         ({"manifests/a.yaml": _labelled("{config.kubernetes.io/local-config: 'true'}")}, "kustomize changes objects"),
