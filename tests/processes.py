@@ -87,6 +87,11 @@ class Process:
         """Return the process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """Return how it ended; ``None`` while it runs."""
+        return self._process.poll()
+
     def wait_until(self, condition: Callable[[], object], *, timeout: float = 60) -> Process:
         """Wait for a condition; if the process ends before, show what it said."""
 

@@ -26,7 +26,7 @@ PASSWORD = "correct horse"  # noqa: S105 - of a key that lives for a test
 
 
 class RunningService:
-    """``ums serve`` on a fresh data folder; a context manager.
+    """``ums serve`` on a fresh data folder; a context manager. ``settings`` are variables of its environment.
 
     Attributes:
         url: where it listens.
@@ -44,6 +44,7 @@ class RunningService:
         channels: Mapping[str, object] = AT_ONCE,
         threads: int | None = None,
         topology: str = "view",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self._channels = channels
@@ -54,6 +55,7 @@ class RunningService:
         self._reconcile = reconcile
         self._threads = threads
         self._topology = topology
+        self._settings = settings or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = ""
@@ -85,7 +87,7 @@ class RunningService:
         """Start the process."""
         command = [sys.executable, "-m", "ums", "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}"]
         command += ["--threads", str(self._threads)] if self._threads else []
-        env = {**self._env(), "UMS_RECONCILE_EVERY": self._reconcile}
+        env = {**self._env(), "UMS_RECONCILE_EVERY": self._reconcile, **self._settings}
         self._process = Process(command, log=self.folder / "serve.log", env=env)
         self._process.wait_until(listens(self.port))
 
@@ -99,6 +101,12 @@ class RunningService:
         """Return the process id of the service, whose child does the work."""
         assert self._process is not None, "it was not started"
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return how the service ended; ``None`` while it runs."""
+        assert self._process is not None, "it was not started"
+        return self._process.exit_code
 
     def log_text(self) -> str:
         """Return what the process wrote to its log."""

@@ -41,6 +41,7 @@ class Settings:
         data: folder with keys, release repo, embedded registry and, unless it is elsewhere, the database.
         listen: ``host:port``.
         trusted_proxies: how many reverse proxies in front have their X-Forwarded headers believed.
+        connections_per_address: connections that one address may have at a time.
         reconcile_every: how often the loop runs when nobody changes anything.
         database_url: SQLAlchemy URL without a password, or ``None`` for the file in ``data``.
         database_password: for the database.
@@ -56,6 +57,7 @@ class Settings:
     data: Path
     listen: str = DEFAULT_LISTEN
     trusted_proxies: int = 0
+    connections_per_address: int = 512
     reconcile_every: timedelta = timedelta(seconds=10)
     database_url: str | None = None
     database_password: str | None = field(default=None, repr=False)
@@ -233,6 +235,7 @@ class _Collected:
         return {
             "listen": self._get("listen"),
             "trusted_proxies": self._get("trustedProxies"),
+            "connections_per_address": self._get("connectionsPerAddress"),
             "reconcile_every": self._span("reconcileEvery"),
             "database_url": self._get("database.url"),
             "database_password": database_password,

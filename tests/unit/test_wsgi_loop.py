@@ -43,7 +43,8 @@ class App:
         if query == "fail":
             will_wait()
             raise ValueError("unforeseen")
-        body = b"x" * LARGE if query == "large" else environ["wsgi.input"].read() or b"heads"
+        size = {"large": LARGE, "middle": 8 << 20}.get(query, 0)
+        body = b"x" * size if size else environ["wsgi.input"].read() or b"heads"
         by = "thread" if threading.current_thread().name.startswith("request") else "loop"
         self.answered.append((by, environ["REQUEST_METHOD"]))
         start_response("200 OK", [("Content-Length", str(len(body)))])
@@ -60,7 +61,7 @@ class Here(Worker):
 class Served:
     """A worker that serves, and a client that keeps its connection; its first request was answered by a thread."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, kind: type[Worker] = Here) -> None:
         config = Config()
         config.set("keepalive", 15)
         config.set("threads", 2)
@@ -68,12 +69,13 @@ class Served:
             make_certificate(folder)
             config.set("certfile", str(folder / "tls.crt"))
             config.set("keyfile", str(folder / "tls.key"))
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+        self.address: tuple[str, int] = listener.getsockname()
         self.app = App()
-        self._worker = Here(1, os.getppid(), [listener], self.app, 30, config, ServerLog(config))
-        self._loop = threading.Thread(target=self._worker.init_process, daemon=True)
+        self.worker = kind(1, os.getppid(), [listener], self.app, 30, config, ServerLog(config))
+        self._loop = threading.Thread(target=self.worker.init_process, daemon=True)
         self._loop.start()
-        self.client: socket.socket = socket.create_connection(listener.getsockname(), timeout=10)
+        self.client: socket.socket = socket.create_connection(self.address, timeout=10)
         if folder is not None:
             trusting = ssl.create_default_context(cafile=folder / "tls.crt")
             self.client = trusting.wrap_socket(self.client, server_hostname="localhost")
@@ -82,7 +84,7 @@ class Served:
     def keep(self) -> None:
         """Ask once, so that the connection is one that was kept, and forget who answered."""
         self.ask(POLL)
-        eventually(lambda: self._worker.keepalived_conns, timeout=5, what="the connection is kept")
+        eventually(lambda: self.worker.keepalived_conns, timeout=5, what="the connection is kept")
         self.app.answered.clear()
 
     def ask(self, sent: bytes, answers: int = 1) -> list[str]:
@@ -99,10 +101,10 @@ class Served:
     def stop(self) -> None:
         """End it."""
         self.client.close()
-        self._worker.handle_exit(0, None)
+        self.worker.handle_exit(0, None)
         self._loop.join(10)
         assert not self._loop.is_alive()
-        self._worker.tmp.close()
+        self.worker.tmp.close()
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]\s/]+):(?P<port>\d{1,5})")
 _MAX_PORT = 65535
 _MAX_PROXIES = 10
+_MAX_CONNECTIONS = 2000
 _NEAR = 0.9
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 
@@ -143,6 +144,9 @@ class ServiceModel(StrictModel):
     listen: Annotated[str, parsed_by(check_address)] = Field(DEFAULT_LISTEN, description="Address, host:port.")
     trusted_proxies: Number = Field(
         0, ge=0, le=_MAX_PROXIES, description="Reverse proxies in front whose X-Forwarded headers are believed."
+    )
+    connections_per_address: Number = Field(
+        512, ge=1, le=_MAX_CONNECTIONS, description="Connections that one client address may have at a time."
     )
     reconcile_every: Duration = Field("10s", description="How often the loop runs when nobody acts.")
     database: DatabaseModel = Field(default_factory=DatabaseModel, description="Where observations and tokens are.")

@@ -23,6 +23,7 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
       UMS_CONFIG                   the file             [default: service.yaml in the folder]
       UMS_LISTEN                   address              [default: 127.0.0.1:8080]
       UMS_TRUSTED_PROXIES          reverse proxies whose X-Forwarded headers are believed  [default: 0]
+      UMS_CONNECTIONS_PER_ADDRESS  connections of one client address  [default: 512]
       UMS_RECONCILE_EVERY          how often the loop runs when nobody acts  [default: 10s]
       UMS_DATABASE_URL             postgresql://user@host/name   [default: ums.db in the folder]
       UMS_DATABASE_PASSWORD_FILE   file with its password

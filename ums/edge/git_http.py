@@ -22,6 +22,7 @@ from ums.domain import layout
 from ums.edge.registry import Challenge
 
 _TIMEOUT_SECONDS = 120
+_MAX_PROCESSES = 64
 _MAX_REQUEST = 4 << 20
 _MAX_DIGITS = 20
 _CHUNK = 64 << 10
@@ -46,6 +47,7 @@ class GitHTTP:
         self._authorize = authorize
         self._timeout_seconds = timeout_seconds
         self._git = shutil.which("git") or "git"
+        self._running: dict[_Answer, None] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -101,7 +103,7 @@ class GitHTTP:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        answer = _Answer(process, self._timeout_seconds)
+        answer = _Answer(process, self._timeout_seconds, self._running)
         status, headers = "200 OK", []
         for name, value in answer.read_headers():
             if name.lower() == "status":
@@ -121,11 +123,17 @@ class _Answer:
     The process leads a group: what it started holds its output open, and ends with it.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], timeout_seconds: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], timeout_seconds: float, running: dict[_Answer, None]) -> None:
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+        # A client that is slow to read keeps its process: where there are many, the oldest gives way.
+        for oldest in list(running)[: max(0, len(running) - _MAX_PROCESSES + 1)]:
+            oldest.kill()
+        running[self] = None
+        self._running = running
+        self._lock, self._is_over = threading.Lock(), False
         self._process = process
         self._output = process.stdout
-        self._deadline = threading.Timer(timeout_seconds, self._kill)
+        self._deadline = threading.Timer(timeout_seconds, self.kill)
         self._deadline.daemon = True
         self._deadline.start()
 
@@ -141,15 +149,19 @@ class _Answer:
 
     def close(self) -> None:
         """End the process."""
+        self._running.pop(self, None)
         self._deadline.cancel()
-        self._deadline.join()  # once waited for, the group's number may be another's
         self._output.close()
-        self._kill()
+        self.kill()
+        with self._lock:
+            self._is_over = True  # once waited for, the group's number may be another's
         self._process.wait()
 
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+    def kill(self) -> None:
+        """End the process, whose answer ends there."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if not self._is_over:
+                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class BodyError(Exception):
