@@ -85,6 +85,7 @@ from ums.usecases.verify import Verify
 from ums.waiting import will_wait
 from ums.web.app import create_app
 from ums.web.errors import retry_after
+from ums.web.headers import Secured
 from ums.web.observing import Observed, note, origin
 
 _LOG = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def make_leadership(settings: Settings) -> Leadership:
 
 def make_wsgi(settings: Settings, services: Services) -> WSGI:
     """Put the edge, which data planes speak to, before the API: polls and pulls never pass through Flask."""
-    api = create_app(services)
+    api = create_app(services, anonymous=settings.metrics_anonymous)
     git = GitHTTP(settings.release_repo, authorize=lambda header: _repo_access(services, settings, header))
     registry = EmbeddedRegistry(
         settings.registry,
@@ -240,7 +241,7 @@ def make_wsgi(settings: Settings, services: Services) -> WSGI:
             return edge(registry, environ, start_response)
         return api(environ, start_response)
 
-    return behind_proxies(Observed(dispatch, services.meter), settings.trusted_proxies)
+    return behind_proxies(Secured(Observed(dispatch, services.meter)), settings.trusted_proxies)
 
 
 def _basic(header: str | None) -> tuple[str, str] | None:

@@ -51,6 +51,7 @@ class Settings:
         issuer: where people log in, or ``None``: tokens alone.
         git_host: the Git host that the release repo is exchanged with, or ``None``.
         history_retention: how long changes of health are kept.
+        metrics_anonymous: who reads ``/metrics`` without a token: ``local``, ``never`` or ``always``.
 
     """
 
@@ -68,6 +69,7 @@ class Settings:
     issuer: Issuer | None = None
     git_host: GitRemote | None = None
     history_retention: timedelta = timedelta(days=90)
+    metrics_anonymous: str = "local"
     log_format: str = "auto"
 
     def __post_init__(self) -> None:
@@ -246,6 +248,7 @@ class _Collected:
             "issuer": self._issuer(),
             "git_host": self._git_host(),
             "history_retention": self._span("history.retention"),
+            "metrics_anonymous": self._get("metrics.anonymous"),
             "log_format": self._get("log.format"),
         }
 

@@ -64,6 +64,8 @@ from ums.usecases.withdraw import WithdrawRelease
 
 _LOGINS = Rate(20, timedelta(seconds=6))
 _WRONG_TOKENS = Rate(30, timedelta(seconds=10))
+_KEYS_USED = Rate(1000, timedelta(minutes=1))
+"""Of one identity: each new idempotency key keeps an answer for a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Services:
     sessions: KnowSessions
     login_attempts: Throttle
     wrong_tokens: Throttle
+    keys_used: Throttle
     issue_token: IssueToken
     manage_tokens: ManageTokens
     grant_roles: GrantRoles
@@ -156,6 +159,7 @@ class Services:
             sessions=KnowSessions(release_repo, sessions, clock, security),
             login_attempts=Throttle(_LOGINS),
             wrong_tokens=Throttle(_WRONG_TOKENS),
+            keys_used=Throttle(_KEYS_USED),
             issue_token=IssueToken(store, clock, security),
             manage_tokens=ManageTokens(store, security),
             grant_roles=GrantRoles(record),

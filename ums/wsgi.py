@@ -43,6 +43,7 @@ from ums.edge.forwarded import forwarded_client
 from ums.edge.registry_messages import CHUNK
 from ums.scheduler.jobs import start_scheduler
 from ums.waiting import at_once
+from ums.web.headers import secured
 from ums.web.requests import MAX_BODY_BYTES
 
 _POLL, _MAX_POLL = f"GET {GIT_PREFIX}/".encode(), 8192
@@ -130,8 +131,13 @@ class _ErrorWriter:
 def _refuse(client: Client, status: str, text: str) -> None:
     """Answer without the application, for the last time on this connection."""
     body = f"{text}\n".encode()
-    headers = {"Connection": "close", "Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    headers = [
+        ("Connection", "close"),
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+    ]
+    headers = secured("", headers, is_tls=isinstance(client.raw, ssl.SSLSocket))
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
     client.sendall("\r\n".join(lines).encode("latin-1") + body)
     with suppress(OSError):
         client.flush()

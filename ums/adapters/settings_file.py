@@ -130,6 +130,14 @@ class HistoryModel(StrictModel):
     retention: Duration = Field("90d", description="How long changes of data planes' health are kept.")
 
 
+class MetricsModel(StrictModel):
+    """What Prometheus reads."""
+
+    anonymous: Literal["local", "never", "always"] = Field(
+        "local", description="Who reads /metrics without a token: local (this machine, not by a proxy), never, always."
+    )
+
+
 class LogModel(StrictModel):
     """How the process logs, to standard error."""
 
@@ -155,6 +163,7 @@ class ServiceModel(StrictModel):
     oidc: OIDCModel = Field(default_factory=OIDCModel, description="Where people log in.")
     git_host: GitHostModel = Field(default_factory=GitHostModel, description="Where the release repo is exchanged.")
     history: HistoryModel = Field(default_factory=HistoryModel, description="What is kept of the past.")
+    metrics: MetricsModel = Field(default_factory=MetricsModel, description="What Prometheus reads.")
     log: LogModel = Field(default_factory=LogModel, description="How the process logs.")
 
 

@@ -44,6 +44,7 @@ def serve(data: Path | None, listen: str | None, threads: int) -> None:
       UMS_GIT_HOST_SSH_KEY_FILE    private key that may push
       UMS_GIT_HOST_KNOWN_HOSTS_FILE  the host's own keys
       UMS_HISTORY_RETENTION        how long health history is kept  [default: 90d]
+      UMS_METRICS_ANONYMOUS        who reads /metrics without a token: local, never, always  [default: local]
       UMS_LOG_FORMAT               json, console or auto  [default: auto, console at a terminal]
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     import os

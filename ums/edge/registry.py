@@ -132,7 +132,7 @@ class EmbeddedRegistry:
                 answer = RefusalError(HTTPStatus.INSUFFICIENT_STORAGE, "UNKNOWN", "the disk is full").answer()
             else:
                 answer = RefusalError(HTTPStatus.INTERNAL_SERVER_ERROR, "UNKNOWN", "the disk failed").answer()
-        headers = {"Docker-Distribution-API-Version": "registry/2.0", "X-Content-Type-Options": "nosniff"}
+        headers = {"Docker-Distribution-API-Version": "registry/2.0"}
         if answer.status is not HTTPStatus.NOT_MODIFIED:
             headers["Content-Length"] = str(answer.size)
         start_response(f"{answer.status.value} {answer.status.phrase}", list({**headers, **answer.headers}.items()))

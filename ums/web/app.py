@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask
 
 from ums.services import Services
 from ums.web import once
@@ -20,29 +20,18 @@ from ums.web.people import make_login, make_logout, make_people
 from ums.web.requests import MAX_BODY_BYTES
 
 
-def create_app(services: Services) -> Flask:
-    """Return the application; it holds nothing but ``services``."""
+def create_app(services: Services, *, anonymous: str = "local") -> Flask:
+    """Return the application; it holds nothing but ``services``.
+
+    ``anonymous`` says who reads ``/metrics`` without a token: ``local`` (from this machine), ``never`` or ``always``.
+    """
     app = _assemble(Areas(services, documented=False), cache(lambda: _describe(services)))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
     handle_errors(app, services.security)
     app.register_blueprint(make_docs())
-    add_metrics_route(app, services)
+    add_metrics_route(app, services, anonymous)
     note_routes(app)
-
-    @app.after_request
-    def believe(response: Response) -> Response:
-        """Let no browser guess that an answer is something else, load or show anything for it, or tell whence it came.
-
-        A page that is one has a policy of its own.
-        """
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        if request.is_secure:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
-        return response
-
     return app
 
 

@@ -9,7 +9,8 @@ from flask import Response, g, request
 
 from ums.domain.answers import Kept
 from ums.domain.errors import ConflictError, InProgressError, InvalidInputError, StorageError, UnavailableError
-from ums.domain.identity import Identity
+from ums.domain.identity import Identity, Permission
+from ums.services import Services
 from ums.usecases.answer_once import AnswerOnce, Claim
 from ums.web.errors import problem
 
@@ -19,6 +20,21 @@ HEADER = "Idempotency-Key"
 _MAX = 200
 _SECRET = "secret"  # noqa: S105 - what is kept in place of one
 _REDIRECTION, _UNPROCESSABLE = 300, 422
+NEEDED = {
+    name: permission
+    for permission, names in {
+        Permission.APPROVE: "approve",
+        Permission.PUBLISH: "register_release look_again",
+        Permission.PROMOTE: "promote cancel_promotion steer_rollout roll_back_channel unhold_channel yank unyank "
+        "recall declare_risk retract_risk",
+        Permission.OPERATE: "freeze thaw pin unpin hold unhold roll_back consent accept_risk",
+        Permission.REGISTER: "add_plane change_plane remove_plane rotate finish_rotation",
+        Permission.ADMIN: "set_policy rotate_keys grant_role revoke_role issue_token revoke_token add_webhook "
+        "remove_webhook replay_delivery",
+    }.items()
+    for name in names.split()
+}
+"""What each change needs at least, by its operation; the change itself asks for more: for what it is meant."""
 _PARAMETER = {
     "name": HEADER,
     "in": "header",
@@ -29,10 +45,14 @@ _PARAMETER = {
 }
 
 
-def begin(answer_once: AnswerOnce, by: Identity) -> Response | None:
+def begin(services: Services, by: Identity) -> Response | None:
     """Return the answer that this request had before, if it has a key and had one.
 
+    Nothing is kept for an identity whose roles do not allow the change, wherever it is meant for.
+
     Raises:
+        ForbiddenError: the identity lacks the permission.
+        TooManyRequestsError: the identity used too many keys.
         InvalidInputError: the key is none.
         InProgressError: the first request is not through.
         ConflictError: it had an answer that was not kept.
@@ -43,8 +63,13 @@ def begin(answer_once: AnswerOnce, by: Identity) -> Response | None:
         return None
     if not 0 < len(key) <= _MAX or not all("!" <= each <= "~" for each in key):
         raise InvalidInputError(f"{HEADER}: from 1 to {_MAX} characters of ASCII, without spaces")
+    needed = NEEDED.get(str(request.endpoint).rpartition(".")[2])
+    if needed is None:
+        return None  # nothing is changed
+    by.require(needed)
+    services.keys_used.require(by.subject, services.clock.now(), f"{HEADER}s of {by.subject}")
     content = request.get_data()
-    claim, kept = answer_once.claim(by, request.full_path, key, content)
+    claim, kept = services.answer_once.claim(by, request.full_path, key, content)
     if kept is None:
         g.claim = claim
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -102,13 +103,26 @@ class JSONRequest(Request):
             InvalidInputError: it is no JSON object.
 
         """
+        content = self.get_data()
         try:
-            data = from_json(self.get_data(), allow_inf_nan=False)
+            # This one limits depth, and knows no NaN; the other one sees members that are there twice.
+            from_json(content, allow_inf_nan=False, cache_strings=False)
+            data = json.loads(content, object_pairs_hook=_unique)
         except ValueError as error:
             raise InvalidInputError(f"the body is not JSON: {error}") from error
         if not isinstance(data, dict):
             raise InvalidInputError("the request is not as expected: body: an object is needed")
         return data
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. Of two members of one name each reader would take another one (RFC 8259 §4)."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInputError(f"the request is not as expected: member {twice!r:.100} is there twice")
+    return made
 
 
 class Application(OpenAPI):
@@ -146,7 +160,7 @@ class Areas:
         def who() -> Response | None:
             identify(self.services, request)
             _check_query()
-            return once.begin(self.services.answer_once, g.identity) if request.method == "POST" else None
+            return once.begin(self.services, g.identity) if request.method == "POST" else None
 
         @area.after_request
         def keep(response: Response) -> Response:
@@ -301,7 +315,10 @@ def spare(response: Response) -> Response:
 
 
 def _check_query() -> None:
-    """Refuse parameters where a route has none; routes that have some check them by their model."""
+    """Refuse parameters where a route has none, or twice; routes that have some check the others by their model."""
+    twice = next((name for name, values in request.args.lists() if len(values) > 1), None)
+    if twice is not None:
+        raise InvalidInputError(f"query parameter {twice!r:.100} is there twice")
     if request.args and request.endpoint is not None:
         view = current_app.view_functions[request.endpoint]
         if "query" not in inspect.signature(view).parameters:

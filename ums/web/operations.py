@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from dataclasses import replace
 
 from flask import Flask, Request, Response, jsonify, request
 
 from ums.domain.errors import UmsError, UnavailableError
 from ums.domain.identity import ALL, Permission
+from ums.domain.issuers import is_loopback
 from ums.outcomes import OUTCOMES
 from ums.services import Services
 from ums.usecases.check_health import Check, Status
@@ -19,7 +21,12 @@ from ums.web.openapi import Area, Areas, checks
 
 _LOG = logging.getLogger(__name__)
 _TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+_PLAIN = frozenset(
+    {"host", "user-agent", "accept", "accept-encoding", "connection", "x-prometheus-scrape-timeout-seconds"}
+)
+"""Headers of a scraper or a probe. A proxy adds others, and so does a browser that shows another site's page."""
+
+_LOCAL_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def make_checks(areas: Areas) -> Area:
@@ -28,24 +35,25 @@ def make_checks(areas: Areas) -> Area:
 
     @area.get("/healthz", responses=checks(answers.ServiceHealth))
     def healthz() -> Response:
-        """Say whether the process lives; restarting it is the remedy where not."""
-        return _answer(services.health.live())
+        """Say whether the process lives; restarting it is the remedy where not. Messages are for those who may read."""
+        return _answer(services, services.health.live())
 
     @area.get("/readyz", responses=checks(answers.ServiceHealth))
     def readyz() -> Response:
-        """Say whether the process can do its work now."""
-        return _answer(services.health.ready())
+        """Say whether the process can do its work now. Messages are for those who may read."""
+        return _answer(services, services.health.ready())
 
     return area
 
 
-def add_metrics_route(app: Flask, services: Services) -> None:
+def add_metrics_route(app: Flask, services: Services, anonymous: str) -> None:
     """Add the route that Prometheus asks; it answers in Prometheus' format, so the API's document leaves it out."""
 
     @app.get("/metrics")
     def metrics() -> Response:
-        """Tell everything in numbers, to who may read or is on this machine."""
-        if "Authorization" in request.headers or not is_local(request):
+        """Tell everything in numbers, to those who may read, or need no token."""
+        is_open = anonymous == "always" or (anonymous == "local" and is_local(request))
+        if "Authorization" in request.headers or not is_open:
             identify(services, request).require(Permission.READ, org=ALL)
         try:
             fleet = services.measure()
@@ -59,16 +67,30 @@ def add_metrics_route(app: Flask, services: Services) -> None:
 
 
 def is_local(asked: Request) -> bool:
-    """Return whether a request comes from this machine itself, and not through a proxy that is on it."""
-    if any(name in asked.headers for name in _FORWARDED):
+    """Return whether a client on this machine asks for this machine, and nothing stands between.
+
+    The host counts too: a page whose name was made to mean this machine (DNS rebinding) has a browser here ask.
+    """
+    if not {name.lower() for name, _ in asked.headers} <= _PLAIN:
         return False
+    host = asked.environ.get("HTTP_HOST", "")
+    return is_loopback((asked.remote_addr or "").removeprefix("::ffff:")) and bool(_LOCAL_HOST.fullmatch(host))
+
+
+def _may_know(services: Services) -> bool:
+    """Return whether the client may know more of the service than whether it is well."""
+    if "Authorization" not in request.headers:
+        return is_local(request)
     try:
-        return ip_address(asked.remote_addr or "").is_loopback
-    except ValueError:
-        return False
+        identify(services, request).require(Permission.READ, org=ALL)
+    except UmsError:
+        return False  # also where the database does not answer, which is what the check says
+    return True
 
 
-def _answer(checks: Sequence[Check]) -> Response:
+def _answer(services: Services, checks: Sequence[Check]) -> Response:
+    if not _may_know(services):
+        checks = [replace(each, message="") for each in checks]
     failed = any(each.status is Status.FAIL for each in checks)
     response = jsonify({"status": "fail" if failed else "ok", "checks": [each.to_dict() for each in checks]})
     response.status_code = OUTCOMES[UnavailableError].status if failed else 200

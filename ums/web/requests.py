@@ -38,7 +38,7 @@ Names = Annotated[dict[Name, Name], Field(max_length=100)]
 class Body(BaseModel):
     """What all bodies share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
 
 class ReasonBody(Body):

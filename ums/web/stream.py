@@ -42,7 +42,9 @@ def add_stream_route(api: Area, services: Services) -> None:
         if not places.acquire(blocking=False):
             raise UnavailableError(f"{PLACES} streams are open already", hint="ask for /status now and then instead")
         response = Response(_follow(services, shared, by, after, query.seconds), mimetype="text/event-stream")
-        response.call_on_close(places.release)
+        held = [places]
+        # Once, however often a response is closed.
+        response.call_on_close(lambda: held.pop().release() if held else None)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would keep it until it is long
         return response

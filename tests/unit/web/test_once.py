@@ -11,9 +11,12 @@ from werkzeug.test import TestResponse
 
 from tests.unit.usecases.stage import ADA, ADMIN, Stage
 from tests.unit.web.documented import document, documented_client
+from tests.unit.web.role_table import CHANGES, READERS
 from ums.domain.errors import StorageError
-from ums.domain.identity import Holder
+from ums.domain.identity import ROLES, Holder
+from ums.domain.throttling import Rate
 from ums.web.app import create_app
+from ums.web.once import NEEDED
 
 API = "/api/v1"
 PLANE: dict[str, object] = {"pdp": "acme/new", "channel": "edge", "bundles": ["platform"]}
@@ -120,3 +123,49 @@ def test_every_change_takes_a_key() -> None:
         assert ("Idempotency-Key" in takes) is (
             "post" in found and not path.endswith(("}/events", "}/report", "/logout"))
         ), path
+
+
+def kept(stage: Stage) -> int:
+    """Return how many keys are held."""
+    with stage.store.database.engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM answers").scalar_one())
+
+
+@pytest.mark.parametrize("path", sorted(path for path, row in CHANGES.items() if row.roles != READERS))
+def test_nothing_is_kept_for_a_role_that_may_not_do_it(
+    stage: Stage, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It is refused before its key is claimed."""
+    monkeypatch.setattr(stage.services.answer_once.store, "claim_key", lambda *_, **__: 1 / 0)
+    row = CHANGES[path]
+    for role in set(ROLES) - row.roles:
+        login = bearer(stage, Holder(role, frozenset({role})))
+        assert post(client, path, dict(row.body), Authorization=login).status_code == 403, role
+
+
+def test_nothing_is_kept_of_what_changes_nothing(stage: Stage, client: FlaskClient) -> None:
+    """A viewer may let a policy be checked, as often as they like, with as many keys."""
+    viewer = bearer(stage, Holder("vera", frozenset({"viewer"})))
+    for number in range(3):
+        answer = post(client, "/channels/edge/policy/lint", {"policy": "x"}, str(number), Authorization=viewer)
+        assert answer.status_code == 200
+    assert kept(stage) == 0
+
+
+def test_an_identity_has_only_so_many_keys(stage: Stage, client: FlaskClient) -> None:
+    """Each keeps an answer for a day."""
+    stage.services.keys_used.rate = Rate(3, timedelta(minutes=1))
+    codes = [post(client, "/pdps", PLANE, str(number)).status_code for number in range(5)]
+    assert ([code < 300 for code in codes[:3]], codes[3:]) == ([True] * 3, [429, 429])
+    assert kept(stage) == 3
+    assert client.post(f"{API}/pdps", json=PLANE).status_code < 300
+    other = bearer(stage, Holder("ann", frozenset({"admin"})))
+    assert post(client, "/pdps", PLANE, Authorization=other).status_code < 300
+
+
+def test_every_change_says_what_it_needs(stage: Stage) -> None:
+    """And only one of those that read does not."""
+    rules = create_app(stage.services).url_map.iter_rules()
+    posts = {rule.endpoint.rpartition(".")[2] for rule in rules if "POST" in (rule.methods or set())}
+    assert posts - set(NEEDED) == {"lint_policy", "report_event", "report_cluster", "log_out"}
+    assert set(NEEDED) < posts

@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.unit.usecases.stage import Stage
 from tests.unit.web.documented import UNDOCUMENTED, document, template_of
 from ums.web.app import create_app
+from ums.web.headers import Secured
 
 METHODS = {"get", "post"}
 
@@ -98,6 +99,7 @@ def test_requests_are_described_as_strictly_as_they_are_read(document: dict[str,
 
 def test_the_page_loads_nothing_from_elsewhere(app: Flask) -> None:
     """And runs no script but those that it names."""
+    app.wsgi_app = Secured(app.wsgi_app)  # type: ignore[method-assign]
     client = app.test_client()
     page = client.get("/api/docs")
     policy = page.headers["Content-Security-Policy"]

@@ -37,7 +37,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 def client(stage: Stage) -> FlaskClient:
     """Return a client without a token."""
-    return create_app(stage.services).test_client()
+    return create_app(stage.services).test_client(use_cookies=False)
 
 
 def ask(client: FlaskClient, path: str) -> tuple[int, dict[str, str], dict[str, Any]]:
@@ -139,17 +139,80 @@ def test_files_that_are_wrong_warn(stage: Stage, client: FlaskClient) -> None:
     assert "secret-project" not in str(body)
 
 
+ELSEWHERE = {"REMOTE_ADDR": "192.0.2.7"}
+PROMETHEUS = {
+    "User-Agent": "Prometheus/3.5.0",
+    "Accept": "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    "Accept-Encoding": "gzip",
+    "X-Prometheus-Scrape-Timeout-Seconds": "10",
+}
+
+
 def test_metrics_are_for_viewers_and_this_machine(stage: Stage, client: FlaskClient) -> None:
-    """Not for who comes from elsewhere, by a proxy, or with a token that is none."""
-    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
-    assert client.get("/metrics").status_code == 200
+    """Not for clients elsewhere, nor with a token that is none."""
+    assert client.get("/metrics", headers=PROMETHEUS).status_code == 200
     assert client.get("/metrics", environ_base={"REMOTE_ADDR": "::1"}).status_code == 200
-    assert client.get("/metrics", environ_base=elsewhere).status_code == 401
+    assert client.get("/metrics", environ_base={"REMOTE_ADDR": "::ffff:127.0.0.1"}).status_code == 200
+    assert client.get("/metrics", environ_base=ELSEWHERE).status_code == 401
     assert client.get("/metrics", environ_base={"REMOTE_ADDR": ""}).status_code == 401
-    assert client.get("/metrics", environ_base=elsewhere, headers=bearer(stage, "viewer")).status_code == 200
+    assert client.get("/metrics", environ_base=ELSEWHERE, headers=bearer(stage, "viewer")).status_code == 200
     assert client.get("/metrics", headers={"Authorization": "Bearer ums_wrong"}).status_code == 401
-    for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
-        assert client.get("/metrics", headers={name: "127.0.0.1"}).status_code == 401, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Server", "Forwarded", "X-Real-IP", "Via", "X-Client-IP"),
+        *("CF-Connecting-IP", "X-Envoy-External-Address", "X-Original-URI", "Cookie", "Origin", "Sec-Fetch-Site"),
+    ],
+)
+def test_metrics_and_details_are_not_for_clients_of_a_proxy_or_a_page(client: FlaskClient, name: str) -> None:
+    """Whatever a scraper does not send, a proxy or a browser may have added."""
+    assert client.get("/metrics", headers={name: "127.0.0.1"}).status_code == 401
+    assert all(not each["message"] for each in client.get(READY, headers={name: "127.0.0.1"}).get_json()["checks"])
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8080", "LOCALHOST", "127.0.0.1:80", "127.8.8.8", "[::1]:8080"]
+)
+def test_metrics_are_for_those_who_ask_for_this_machine(client: FlaskClient, host: str) -> None:
+    """By one of its own names."""
+    assert client.get("/metrics", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("ums.example.com", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "evil@localhost"),
+        *("[::1", "localhost,evil.example", "192.0.2.7:8080", "localhost:80:80", ""),
+    ],
+)
+def test_metrics_are_not_for_those_who_ask_for_another_host(client: FlaskClient, host: str) -> None:
+    """A page may have its own name mean this machine, and a browser here asks (DNS rebinding)."""
+    assert client.get("/metrics", headers={"Host": host}).status_code in {400, 401}
+
+
+def test_a_setting_says_who_reads_metrics_without_a_token(stage: Stage) -> None:
+    """Nobody, or everybody."""
+    never, always = (create_app(stage.services, anonymous=each).test_client() for each in ("never", "always"))
+    assert never.get("/metrics").status_code == 401
+    assert never.get("/metrics", headers=bearer(stage, "viewer")).status_code == 200
+    assert always.get("/metrics", environ_base=ELSEWHERE, headers={"Host": "ums.example.com"}).status_code == 200
+
+
+def test_strangers_learn_whether_it_is_well_and_no_more(stage: Stage, client: FlaskClient) -> None:
+    """Commits, sizes and errors are for clients on this machine, and for those who may read."""
+    for path in (LIVE, READY):
+        known = client.get(path).get_json()
+        asked = client.get(path, environ_base=ELSEWHERE).get_json()
+        assert asked["status"] == known["status"]
+        assert [(each["name"], each["status"], each["message"]) for each in asked["checks"]] == [
+            (each["name"], each["status"], "") for each in known["checks"]
+        ]
+        told = client.get(path, environ_base=ELSEWHERE, headers=bearer(stage, "viewer")).get_json()
+        assert all(each["message"] for each in told["checks"])
+        wrong = client.get(path, environ_base=ELSEWHERE, headers={"Authorization": "Bearer ums_wrong"})
+        assert (wrong.status_code, wrong.get_json()) == (200, asked)
 
 
 def test_a_scrape_does_not_fail(client: FlaskClient, tmp_path: Path) -> None:

@@ -573,15 +573,3 @@ def test_wrong_tokens_are_not_tried_too_often(tmp_path: Path) -> None:
     right = {"Authorization": f"Bearer {token}"}
     assert client.get("/api/v1/status", headers=right).status_code == 200
     assert client.get("/api/v1/status").status_code == 401
-
-
-def test_every_answer_is_confined(tmp_path: Path) -> None:
-    """Errors, too; the page of the document has a policy of its own."""
-    client = create_app(Stage(tmp_path).services).test_client()
-    for path in ("/api/v1/status", "/healthz", "/nowhere", "/auth/login"):
-        headers = client.get(path).headers
-        assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
-        assert "Strict-Transport-Security" not in headers
-    assert "script-src 'self'" in client.get("/api/docs").headers["Content-Security-Policy"]
