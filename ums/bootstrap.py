@@ -32,6 +32,7 @@ from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.prometheus_meter import PrometheusMeter
+from ums.adapters.sql_clock import SqlClock
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
@@ -82,6 +83,7 @@ from ums.usecases.rotate_keys import KeyChange, RotateKeys
 from ums.usecases.security_events import SecurityEvents
 from ums.usecases.tokens import IssueToken
 from ums.usecases.verify import Verify
+from ums.usecases.watch_clock import AcceptClock, WatchClock
 from ums.waiting import will_wait
 from ums.web.app import create_app
 from ums.web.errors import retry_after
@@ -165,6 +167,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
         provider=_provider(settings.issuer) if settings.issuer else None,
         disk=LocalDisk(settings.data, settings.state_key, settings.master_key, *filter(None, [settings.database_file])),
         history_retention=settings.history_retention,
+        watch=WatchClock(clock, SqlClock(store.database)),
         wake=wake,
     )
 
@@ -460,6 +463,10 @@ def _local_user() -> str:
     return f"uid {os.getuid()}"
 
 
+def _administrator() -> Identity:
+    return Identity(_local_user(), grants=(Grant("admin"),))
+
+
 def _note(settings: Settings, kind: SecurityKind, **what: object) -> None:
     """Keep a security event of somebody on this machine, as well as can be: a backup must not need a database."""
     try:
@@ -540,8 +547,8 @@ def rotate_state_key(settings: Settings, *, reason: str, dry_run: bool) -> State
     clock, signer = SystemClock(), SSHStateSigner.load(settings.state_key)
     repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
     with closing(_open_store(settings)) as store:
-        record = Record(repo, store, clock)
-        why = Why(Identity(_local_user(), grants=(Grant("admin"),)), reason)
+        record = Record(repo, store, clock, clock_problem=WatchClock(clock, SqlClock(store.database)).problem)
+        why = Why(_administrator(), reason)
         why.given(clock.now())
         world = record.world()
         if dry_run and not settings.next_state_key.exists():
@@ -562,6 +569,43 @@ def rotate_state_key(settings: Settings, *, reason: str, dry_run: bool) -> State
             settings.old_state_key.write_text(f"{signer.public_key}\n")
             settings.next_state_key.replace(settings.state_key)
         return StateKeyRotated(key, settings.old_state_key)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockAccepted:
+    """What became of a clock that was not trusted.
+
+    Attributes:
+        at: the time that was accepted, RFC 3339.
+        renumbered: the data planes whose states got new serials.
+
+    """
+
+    at: str
+    renumbered: tuple[PDPName, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form used in answers."""
+        return {"at": self.at, "renumbered": [str(each) for each in self.renumbered]}
+
+
+def accept_clock(settings: Settings, *, reason: str, dry_run: bool) -> ClockAccepted:
+    """Accept the time of this machine's clock, and number anew what clusters would refuse as being ahead of it.
+
+    Raises:
+        NotFoundError: the folder was not initialized.
+        InvalidInputError: a reason is missing.
+        UnavailableError, StorageError: the database or the release repo cannot be used.
+
+    """
+    _check_initialized(settings)
+    clock, signer = SystemClock(), SSHStateSigner.load(settings.state_key)
+    repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
+    with closing(_open_store(settings)) as store:
+        security = SecurityEvents(SqlSecurityLog(store.database), clock)
+        accept = AcceptClock(Record(repo, store, clock), clock, SqlClock(store.database), security)
+        renumbered = accept(Why(_administrator(), reason), dry_run=dry_run)
+        return ClockAccepted(to_text(clock.now()), renumbered)
 
 
 def _keys(signer: SSHStateSigner) -> Keys:

@@ -50,6 +50,30 @@ class Clock(Protocol):
         ...
 
 
+class WatchedClock(Clock, Protocol):
+    """A clock that notices when it is set."""
+
+    def problem(self) -> str:
+        """Return how it jumped since the process began; empty if it did not."""
+        ...
+
+
+class ClockWitness(Protocol):
+    """Remembers when the service ran last, for the next start. Raises ``UnavailableError`` and ``StorageError``."""
+
+    def seen(self) -> datetime | None:
+        """Return the latest time that was noted; ``None`` if none was."""
+        ...
+
+    def note(self, now: datetime) -> None:
+        """Note that the service runs; an earlier time than the one noted changes nothing."""
+        ...
+
+    def reset(self, now: datetime) -> None:
+        """Note a time, also if it is earlier."""
+        ...
+
+
 class Registry(Protocol):
     """An OCI registry (distribution-spec 1.1). Bytes read from it are checked before they are returned.
 

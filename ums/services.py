@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
@@ -59,6 +59,7 @@ from ums.usecases.set_policy import ParsePolicy, SetPolicy
 from ums.usecases.steer_rollout import SteerRollout
 from ums.usecases.tokens import Authenticate, IssueToken, ManageTokens
 from ums.usecases.verify import Verify
+from ums.usecases.watch_clock import WatchClock
 from ums.usecases.webhooks import DeliverWebhooks, ManageWebhooks, TakeNotice
 from ums.usecases.withdraw import WithdrawRelease
 
@@ -117,6 +118,7 @@ class Services:
     take_notice: TakeNotice
     prune_history: PruneHistory
     health: CheckHealth
+    note_clock: Callable[[], None]
     pulse: Pulse
     meter: Meter
 
@@ -141,11 +143,14 @@ class Services:
         disk: Disk | None = None,
         host: GitHost | None = None,
         history_retention: timedelta = DEFAULT_RETENTION,
+        watch: WatchClock | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return the use cases on these adapters; ``wake`` is called when the loop has something to do."""
         pulse = Pulse()
         record = Record(release_repo, store, clock, wake)
+        if watch is not None:
+            record = replace(record, clock_problem=watch.problem)
         promote, check_trust = Promote(record, verify), CheckTrust(verify.registry, keys)
         exchange = ExchangeWithHost(host, clock, security)
         return cls(
@@ -193,7 +198,16 @@ class Services:
             take_notice=TakeNotice(webhooks, record),
             deliver_webhooks=DeliverWebhooks(webhooks, ReadFeed(release_repo), sender, clock),
             prune_history=PruneHistory(store, sessions, clock, history_retention),
-            health=CheckHealth(release_repo, store, clock, pulse, disk, host_problem=exchange.problem),
+            health=CheckHealth(
+                release_repo,
+                store,
+                clock,
+                pulse,
+                disk,
+                host_problem=exchange.problem,
+                clock_problem=lambda: record.clock_problem(record.world()),
+            ),
+            note_clock=lambda: watch.beat(record.world()) if watch else None,
             pulse=pulse,
             meter=meter,
         )
@@ -204,7 +218,8 @@ class Services:
 
     def measure(self) -> Sequence[Measurement]:
         """Return the fleet as numbers."""
-        return measure(self.record.world(), self.clock.now())
+        world = self.record.world()
+        return measure(world, self.clock.now(), clock_problem=self.record.clock_problem(world))
 
     def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return decisions, newest first: those that led to ``head``, past the first."""

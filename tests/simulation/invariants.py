@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tests.simulation.cluster import Cluster
+from ums.domain.clock import MAX_AHEAD
 from ums.domain.composing import find_hold
 from ums.domain.deciding import Plan, decide, decide_about
 from ums.domain.fleet import BundleState, DataPlane, Pin
@@ -39,6 +40,7 @@ def check_step(
     for name, plane in after.planes.items():
         was = before.planes.get(name)
         check_serial(was.last_serial if was else before.retired[name].last_serial, was, plane)
+        check_clock(plane, now)
         if was is None or was.generation < plane.generation:
             was = DataPlane(plane.registration)  # it came again
         for bundle, state in plane.desired.bundles.items() if plane.desired else ():
@@ -71,6 +73,16 @@ def check_serial(last: int | None, was: DataPlane | None, plane: DataPlane) -> N
     assert plane.desired.serial >= last, "a serial decreased"
     if was is None or plane.desired != was.desired:
         assert plane.desired.serial > last, "an offer changed without a new serial"
+
+
+def check_clock(plane: DataPlane, now: datetime) -> None:
+    """Check that a cluster whose clock is right accepts the serial, whatever our clock showed when it was issued."""
+    if plane.desired is not None:
+        latest = now + timedelta(minutes=5)
+        assert plane.desired.issued <= latest, f"{plane.name} was offered something ahead of the time"
+        assert plane.desired.serial <= (now + MAX_AHEAD).timestamp(), (
+            f"no cluster would accept the serial of {plane.name}"
+        )
 
 
 def check_move(

@@ -15,10 +15,12 @@ from tests.unit.usecases.stage import ADMIN, KEYS, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
 from ums.adapters.prometheus_meter import PrometheusMeter
+from ums.adapters.sql_clock import SqlClock
 from ums.adapters.sql_security_log import SqlSecurityLog
 from ums.adapters.sql_sessions import SqlSessions
 from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
+from ums.adapters.system_clock import SystemClock
 from ums.domain import layout
 from ums.domain.deciding import Plan
 from ums.domain.errors import ConflictError, UmsError
@@ -33,6 +35,7 @@ from ums.services import Services
 from ums.usecases.instruct import Subject, Why
 from ums.usecases.record import Outcome
 from ums.usecases.security_events import SecurityEvents
+from ums.usecases.watch_clock import WatchClock
 
 BUNDLE = Subject("platform")
 SECURITY = Holder("sam", frozenset({"viewer", "security"})).identity
@@ -104,6 +107,7 @@ _KINDS: dict[str, float] = {
     "move": 1,
     "forget": 1,
     "replace": 1,
+    "jump": 1,
 }
 
 
@@ -121,6 +125,9 @@ class Simulation:
         template = published()
         rng = random.Random(seed)  # noqa: S311 - a simulation
         self.clock = SettableClock()
+        self.offset = timedelta(0)
+        """By how much the clock of the service's machine is wrong."""
+        shown = SystemClock(lambda: self.clock.now() + self.offset, lambda: self.clock.now().timestamp())
         self.repo = FaultyRepo(template.repo.copy())
         self.store = SqlStore("sqlite://")
         self.replicas = [
@@ -128,7 +135,7 @@ class Simulation:
                 release_repo=repo,  # type: ignore[arg-type]
                 views=MemoryViews(repo),  # type: ignore[arg-type]
                 store=self.store,
-                clock=self.clock,
+                clock=shown,
                 verify=template.verify,
                 keys=KEYS,
                 credentials=DerivedCredentials(b"m" * 32),
@@ -138,6 +145,7 @@ class Simulation:
                 meter=PrometheusMeter("test"),
                 security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock),
                 sessions=SqlSessions(self.store.database),
+                watch=WatchClock(shown, SqlClock(self.store.database)),
             )
             for repo in (self.repo, self.repo.inner)
         ]
@@ -249,6 +257,14 @@ class Simulation:
         name = ReleaseName("platform", rng.choice(VERSIONS))
         self.services.approve(name, to="stable", by=SECURITY, reason="it is urgent")
         return self.services.promote(name, to="stable", by=ADMIN, reason="CVE", expedite=True)
+
+    def _jump(self, rng: random.Random) -> None:
+        """Do what is due, or what people ask, while the clock of the machine is wrong for a moment."""
+        self.offset = rng.choice([timedelta(days=10), timedelta(hours=3), -timedelta(days=10), timedelta(minutes=1)])
+        try:
+            getattr(self, rng.choice(["_reconcile", "_hold", "_replace", "_promote"]))(rng)
+        finally:
+            self.offset = timedelta(0)
 
     def _subject(self, rng: random.Random) -> Subject:
         return rng.choice([BUNDLE, Subject("platform", "cilium"), Subject("platform", "legacy")])

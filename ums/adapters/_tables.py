@@ -143,3 +143,9 @@ LOGINS = sa.Table(
     sa.Column("begun", sa.Float, nullable=False),
     sa.Index("logins_by_time", "begun"),
 )
+CLOCK = sa.Table(
+    "clock",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seen", sa.Float, nullable=False),
+)

@@ -62,6 +62,7 @@ GROUPS = {
         "backup": ("backup", "backup", "Write all that a service needs into one file."),
         "restore": ("backup", "restore", "Bring a backup back."),
         "reindex": ("reindex", "reindex", "Bring the database in line with the release repo."),
+        "clock": ("clock", "clock", "Accept the clock after a long time off or a jump."),
         "registry": ("registry", "registry", "Collect garbage in the embedded registry, and check it."),
         "token": ("token", "token", "Issue, list and revoke API tokens."),
         "role": ("role", "role", "Grant, list and revoke roles of people, in Git."),

@@ -15,6 +15,8 @@ from typing import Any
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor, Chain
 
+CLOCK_ACCEPTED = "fleet: Accept the clock"
+"""Subject of the one decision that may lower serials: clusters refused those for being ahead of their clocks."""
 _WRITTEN_BY_UMS = re.compile(
     r"freezes\.yaml|trust\.at-bootstrap\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/(decisions|retired)\.yaml"
     r"|channels/[^/]+/(state\.yaml|policy\.in-force\.yaml|rollouts/.*|promotions/.*)"
@@ -113,12 +115,18 @@ def trespasses(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if _WRITTEN_BY_UMS.fullmatch(path)]
 
 
-def fallen(serials: Iterable[tuple[PDPName, int | None, int | None]]) -> list[str]:
-    """Return what is wrong with states that changed, given each data plane's serial before and after."""
+def fallen(serials: Iterable[tuple[PDPName, int | None, int | None]], decision: str = "") -> list[str]:
+    """Return what is wrong with states that changed.
+
+    Args:
+        serials: each data plane's serial before and after.
+        decision: subject of the signed decision that they follow from.
+
+    """
     problems = []
     for name, before, after in serials:
         if after is None:
             problems.append(f"the state of {name} cannot be read")
-        elif before is not None and after <= before:
+        elif before is not None and after <= before and decision != CLOCK_ACCEPTED:
             problems.append(f"the serial of {name} did not rise: {before}, then {after}")
     return problems

@@ -169,6 +169,8 @@ def _offers(world: World, moves: Iterable[Move], now: datetime) -> dict[PDPName,
     young = now - world.settings.validity * _FIRST_RENEWAL
     for name, plane in world.planes.items():
         desired, own = plane.desired, has_values(plane)
+        if plane.is_ahead(now):
+            continue
         fresh = desired is not None and desired.channel == plane.registration.channel and desired.issued > young
         if fresh and not own:
             continue
@@ -332,6 +334,9 @@ class _Turn:
         """Return those who can move at once, and withhold it from the others."""
         ready: list[_Candidate] = []
         for each in candidates:
+            if each.plane.is_ahead(self.now):
+                self._withhold(each, self._ahead())
+                continue
             wish, against = each.wish, self._against(each)
             each.after = wish.after if wish.open else None
             if wish.fallback is not None and (against or not wish.open):
@@ -379,6 +384,13 @@ class _Turn:
                 elif freeze.reason not in known.reasons:
                     self.withheld.remove(known)
                     self.withheld.append(replace(known, reasons=(*known.reasons, freeze.reason)))
+
+    def _ahead(self) -> tuple[Reason, ...]:
+        """Return why a data plane is offered nothing whose next serial every cluster would refuse."""
+        if "ahead" not in self._reasons:
+            text = "its last serial is further ahead of the clock than clusters accept (ums clock accept)"
+            self._reasons["ahead"] = (Reason("serial-ahead", text, None, _ADMINISTRATOR),)
+        return self._reasons["ahead"]
 
     def _against(self, each: _Candidate) -> tuple[Reason, ...]:
         """Return why this one does not move now, beyond what is its own."""
@@ -435,6 +447,7 @@ class _Turn:
 
 
 _ENGINEER = "a release engineer"
+_ADMINISTRATOR = "an administrator of the service"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
 
 
@@ -451,7 +464,7 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
         return None
     counts = registration.management in lane.counting
-    frozen = bool(lane.freezes) and lane.freeze_on(plane.name) is not None
+    frozen = (bool(lane.freezes) and lane.freeze_on(plane.name) is not None) or plane.is_ahead(now)
     eligible = wish.open and not frozen
     how, again = None, False
     if tried and current is not None:

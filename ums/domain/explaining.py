@@ -35,6 +35,7 @@ _CHECKS = {
     "consent": ("its owner agrees", {"consent"}),
     "window": ("its window is open; windows govern when a release is offered", {"window"}),
     "freeze": ("nothing is frozen", {"frozen"}),
+    "serial": ("its serial is not far ahead of the clock", {"serial-ahead"}),
     "rollout": (
         "the rollout goes on",
         {"rollout-paused", "rollout-halted", "rolled-back", "rollout-cancelled", "withdrawn"},

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 from ums.domain.bundle import ReleaseClass
-from ums.domain.errors import InvalidInputError
+from ums.domain.clock import HINT, is_too_far_ahead
+from ums.domain.errors import InvalidInputError, UnavailableError
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.strict_json import text
@@ -593,6 +594,10 @@ class DataPlane:
             return self.desired.serial if self.desired else None
         return max(self.retired.last_serial, self.desired.serial if self.desired else 0)
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Return whether its next serial would be further ahead of the clock than clusters accept."""
+        return self.last_serial is not None and is_too_far_ahead(self.last_serial + 1, now)
+
     def state_of(self, bundle: str) -> BundleState | None:
         """Return what it was offered of a bundle last; of bundle ``trust`` whoever was offered anything has something.
 
@@ -640,5 +645,13 @@ class DataPlane:
 
 
 def next_serial(previous: int | None, now: datetime) -> int:
-    """Return the next serial: it rises with every offer and survives a restored backup (unix seconds)."""
-    return max((previous or 0) + 1, int(now.timestamp()))
+    """Return the next serial: it rises with every offer and survives a restored backup (unix seconds).
+
+    Raises:
+        UnavailableError: clusters would refuse it, since the one before is far ahead of the clock.
+
+    """
+    serial = max((previous or 0) + 1, int(now.timestamp()))
+    if is_too_far_ahead(serial, now):
+        raise UnavailableError(f"serial {serial} is too far ahead of the clock for any cluster", hint=HINT)
+    return serial

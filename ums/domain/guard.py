@@ -8,9 +8,9 @@ Kubernetes: ValidatingAdmissionPolicy v1 (1.30+), CEL as of that version.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
+from ums.domain.clock import MAX_AHEAD
 from ums.domain.rendering import (
     HELM_RELEASE,
     KUSTOMIZATION,
@@ -33,8 +33,6 @@ from ums.domain.world import FleetSettings
 POLICY = "ums-guard"
 SOURCE_POLICY = "ums-guard-source"
 TRUST_POLICY = "ums-guard-trust"
-MAX_AHEAD = timedelta(days=1)
-"""How far ahead of the API server's clock a serial may be."""
 
 _ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{ROOT}"
 _WRITE = ["get", "list", "watch", "create", "update", "patch", "delete"]

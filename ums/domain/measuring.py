@@ -66,9 +66,15 @@ class Spread:
 Measurement = Family | Spread
 
 
-def measure(world: World, now: datetime) -> tuple[Measurement, ...]:
-    """Return everything that is told of the fleet at one time."""
-    return (*_planes(world, now), *_rollouts(world, now), *_pending(world, now), *_rest(world, now))
+def measure(world: World, now: datetime, *, clock_problem: str = "") -> tuple[Measurement, ...]:
+    """Return everything that is told of the fleet at one time; ``clock_problem`` says why the time may be wrong."""
+    return (
+        *_planes(world, now),
+        *_rollouts(world, now),
+        *_pending(world, now),
+        *_rest(world, now),
+        *_clock(world, now, clock_problem),
+    )
 
 
 def _planes(world: World, now: datetime) -> Iterator[Measurement]:
@@ -231,6 +237,16 @@ def _wanted(world: World, channel: Channel) -> dict[ReleaseName, bool]:
         if mine is None or newest > mine.head.release:
             wanted.setdefault(ReleaseName(bundle, newest), False)
     return wanted
+
+
+def _clock(world: World, now: datetime, problem: str) -> Iterator[Measurement]:
+    ahead = sum(plane.is_ahead(now) for plane in world.planes.values())
+    yield Family(
+        "ums_clock_plausible", "1, or 0: the clock cannot be right, and nothing is recorded.", (), {(): not problem}
+    )
+    yield Family(
+        "ums_data_planes_serial_ahead", "Data planes whose serial is too far ahead of the clock.", (), {(): ahead}
+    )
 
 
 def _rest(world: World, now: datetime) -> Iterator[Measurement]:

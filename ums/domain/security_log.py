@@ -53,6 +53,7 @@ class SecurityKind(StrEnum):
     DATABASE_REBUILT = "database.rebuilt"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    CLOCK_ACCEPTED = "clock.accepted"
 
 
 @dataclass(frozen=True, slots=True)

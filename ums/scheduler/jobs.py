@@ -21,6 +21,7 @@ _MISFIRE_GRACE_SECONDS = 60
 _WEBHOOKS_EVERY = timedelta(seconds=5)
 _NOTICED_EVERY = timedelta(seconds=15)
 _COUNTED_EVERY = timedelta(seconds=15)
+_NOTED_EVERY = timedelta(minutes=1)
 _ASKED_EVERY = timedelta(seconds=1)
 _DAILY, _FIRST_DAILY = timedelta(days=1), timedelta(minutes=10)
 """What runs daily runs soon after the start as well: few processes live for a day for sure."""
@@ -53,6 +54,7 @@ def start_scheduler(
     }
     own: dict[str, tuple[Callable[[], object], timedelta]] = {
         "security-log": (services.security.flush, _COUNTED_EVERY),
+        "clock": (services.note_clock, _NOTED_EVERY),
         "leader": (leader.ask, _ASKED_EVERY),
     }
     scheduler = BackgroundScheduler(

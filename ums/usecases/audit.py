@@ -82,7 +82,8 @@ class Audit:
                 yield _flaw(layout.DELIVERY, each, f"names no signed decision on {layout.MAIN}")
             else:
                 serials = self.history.serials(previous, each.id)
-                for problem in fallen((name, last.get(name, before), after) for name, before, after in serials):
+                changes = ((name, last.get(name, before), after) for name, before, after in serials)
+                for problem in fallen(changes, decision.subject):
                     yield _flaw(layout.DELIVERY, each, problem)
                 last |= {name: after for name, _, after in serials if after is not None}
             previous = each.id

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from ums.domain.errors import StorageError, UmsError
+from ums.domain.clock import HINT
+from ums.domain.errors import StorageError, UmsError, UnavailableError
 from ums.domain.instants import duration_text
 from ums.domain.linting import problems
 from ums.domain.names import PDPName
@@ -89,6 +90,7 @@ class CheckHealth:
     pulse: Pulse
     disk: Disk | None = None
     host_problem: Callable[[], str] = lambda: ""
+    clock_problem: Callable[[], str] = lambda: ""
     min_free_bytes: int = MIN_FREE_BYTES
 
     def live(self) -> tuple[Check, ...]:
@@ -98,6 +100,7 @@ class CheckHealth:
     def ready(self) -> tuple[Check, ...]:
         """Return whether the process can do its work."""
         checks = [*self._release_repo(), _answers("database", self._ask_database), *self.live()]
+        checks.append(_answers("clock", self._ask_clock))
         if self.disk is not None:
             checks.append(_answers("disk", self._ask_disk))
         if problem := self.host_problem():
@@ -125,6 +128,11 @@ class CheckHealth:
     def _ask_database(self) -> str:
         self.store.report(_NOBODY)
         return "it answers"
+
+    def _ask_clock(self) -> str:
+        if problem := self.clock_problem():
+            raise UnavailableError(f"{problem}; {HINT}")
+        return "it is plausible"
 
     def _ask_disk(self) -> str:
         assert self.disk is not None  # noqa: S101 - asked only where there is one

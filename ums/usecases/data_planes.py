@@ -8,7 +8,8 @@ from typing import Any
 
 from ums.domain import layout
 from ums.domain.bootstrapping import check_cluster, render_bootstrap
-from ums.domain.errors import ConflictError, NotFoundError
+from ums.domain.clock import HINT, is_too_far_ahead
+from ums.domain.errors import ConflictError, NotFoundError, UnavailableError
 from ums.domain.fleet import DataPlane, Registration
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import PDPName
@@ -114,6 +115,7 @@ class BootstrapDataPlane:
             RefusedError: its cluster is known to be too old.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
+            UnavailableError: its serial is too far ahead of the clock.
             UnavailableError, StorageError: that they were shown could not be kept, so they are not.
 
         """
@@ -123,6 +125,9 @@ class BootstrapDataPlane:
         if plane.desired is None:
             raise NotFoundError(f"{pdp} was offered no state yet", hint="try again in a moment")
         check_cluster(plane)
+        if is_too_far_ahead(plane.desired.serial, self.record.clock.now()):
+            # Bootstrap itself is not subject to the guard: the cluster would take the serial, and nothing after it.
+            raise UnavailableError(f"the state of {pdp} has a serial that is far ahead of the clock", hint=HINT)
         generation = plane.generation
         credentials = self.credentials.credentials(pdp, generation=generation)
         objects = render_bootstrap(

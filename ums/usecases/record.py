@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ums.domain import layout
+from ums.domain.clock import HINT
 from ums.domain.deciding import NOTHING, Plan, decide
 from ums.domain.errors import ConflictError, UnavailableError
 from ums.domain.fleet import Desired, Facts, Report, next_serial
@@ -92,6 +93,8 @@ class Record:
     wake: Callable[[], None] = lambda: None
     """Called when there is something for the loop to do."""
     observe: Observer = field(default_factory=Observer)
+    clock_problem: Callable[[World], str] = lambda _world: ""
+    """Returns why the time cannot be right; then nothing is recorded."""
 
     def world(self) -> World:
         """Return what should be and what was observed, now."""
@@ -117,13 +120,15 @@ class Record:
 
         Raises:
             UmsError: whatever ``change`` refuses with.
-            UnavailableError: others were faster every time.
+            UnavailableError: others were faster every time, or the clock cannot be right.
             StorageError: the disk refused; nothing was recorded.
 
         """
         for _ in range(_ATTEMPTS):
             now = self.clock.now()
             before = self.world()
+            if not dry_run and (problem := self.clock_problem(before)):
+                raise UnavailableError(f"nothing is recorded: {problem}", hint=HINT)
             wanted = change(before, now)
             plan = decide(wanted.world, now) if settle or dry_run else NOTHING
             world, files = _with_rollouts(wanted, plan)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ums.domain.clock import HINT
 from ums.domain.deciding import Plan, decide
 from ums.domain.explaining import Explanation, explain
 from ums.domain.feed import Event
@@ -38,6 +39,7 @@ class Sight:
     now: datetime
     orgs: frozenset[str] | None
     _everything: World = field(repr=False)
+    clock_problem: str = ""
 
     def plan(self, channel: str = "") -> Plan:
         """Return what would be done now, in one channel or in all."""
@@ -70,8 +72,12 @@ class Sight:
         return ask_gates(self._everything, found, name, self.now, expedite=expedite, verified=verified)
 
     def problems(self) -> list[str]:
-        """Return which files, or what in them, counts for nothing, and why."""
-        return [str(each) for each in problems(self.world, self._everything, self.now)]
+        """Return why nothing is recorded or offered, and which files, or what in them, counts for nothing, and why."""
+        ahead = sum(plane.is_ahead(self.now) for plane in self.world.planes.values())
+        found = [f"the clock: {self.clock_problem}; {HINT}"] if self.clock_problem else []
+        if ahead:
+            found.append(f"{ahead} data planes are offered nothing: their serials are far ahead of the clock; {HINT}")
+        return [*found, *(str(each) for each in problems(self.world, self._everything, self.now))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ class See:
     def __call__(self, by: Identity) -> Sight:
         """Return what somebody sees now."""
         everything = self.record.world()
-        return Sight(everything.for_orgs(by.orgs), self.record.clock.now(), by.orgs, everything)
+        problem = self.record.clock_problem(everything)
+        return Sight(everything.for_orgs(by.orgs), self.record.clock.now(), by.orgs, everything, problem)
 
     def settings(self) -> FleetSettings:
         """Return what all data planes share, which is no secret."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
+from ums.domain.clock import is_too_far_ahead
 from ums.domain.errors import NotFoundError, UmsError, UnavailableError
 from ums.domain.fleet import Report
 from ums.domain.names import PDPName
@@ -62,6 +63,8 @@ class ServeView:
                 raise NotFoundError(f"there is no data plane {pdp}", hint="ums pdp list names those that there are")
             raise UnavailableError(f"{pdp} was offered no state yet", hint="try again in a moment")
         now, served = self._clock.now(), self._served.get(pdp, 0)
+        if is_too_far_ahead(served, now):
+            served = 0  # no cluster takes it, and ums clock accept numbers such a state anew
         check_newest(pdp, view, served=served, report=self._heard.of(pdp, now), now=now)
         if view.serial > served:
             self._served[pdp] = view.serial

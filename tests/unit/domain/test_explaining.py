@@ -117,6 +117,14 @@ WHO = "an operator of this data plane"
 ENGINEER = "a release engineer"
 DOUBT = "; whether this data plane is concerned is unknown"
 
+
+def offered_ahead(world: World) -> World:
+    """Return a world whose data plane was offered something by a clock that was ten days ahead."""
+    desired = world.plane(PROD).desired
+    assert desired is not None
+    return plane(world, desired=replace(desired, serial=desired.serial + 10 * 86_400))
+
+
 REASONS: dict[str, tuple[World, str, str]] = {
     "no-channel": (
         replace(make(V1), channels={}),
@@ -276,6 +284,11 @@ REASONS: dict[str, tuple[World, str, str]] = {
         rollout(among_others(make(V1, V2), 3), strategy=RAMPED),
         "wave waits",
         "wave everyone is ramped up, and reaches it later, until 2026-11-23T15:00:01Z",
+    ),
+    "serial-ahead": (
+        offered_ahead(make(V1, V2)),
+        "serial waits",
+        "its last serial is further ahead of the clock than clusters accept (ums clock accept)",
     ),
     "max-updating": (
         rollout(among_others(make(V1, V2), 3), strategy=replace(AT_ONCE, max_updating=Amount("50%"))),

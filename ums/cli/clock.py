@@ -1,0 +1,55 @@
+"""``ums clock``: what to do when the service does not trust its clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ums.cli.data import settings_of
+from ums.cli.output import emit, output_option, some
+
+if TYPE_CHECKING:
+    from ums.bootstrap import ClockAccepted
+
+
+@click.group()
+def clock() -> None:
+    """Accept the clock of the service's machine, after a long time off or after it was wrong.
+
+    A service that was off for more than 23 hours, whose clock was set by more than five minutes while it ran, or whose
+    clock is behind what it recorded before, serves what it has and records nothing: /readyz and ums status say why.
+    """
+
+
+@clock.command()
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Reason, recorded in the security log.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@output_option
+def accept(data: Path, reason: str, dry_run: bool, output: str) -> None:
+    """Accept the time that this machine shows as right, for the service of the data folder DATA.
+
+    Check it first: date -u. A service that runs goes on with its next decision; one whose clock was set while it ran
+    needs a restart as well.
+
+    States that were issued further ahead of this time than clusters accept get new, lower serials: every cluster
+    refused them. A cluster that was bootstrapped with such a state took it; bootstrap that one again.
+
+    \b
+    Example:
+      ums clock accept /var/lib/ums --reason "off for three weeks, the clock was checked"
+    """  # noqa: D301 - \b is click's mark for text not to be wrapped
+    from ums.bootstrap import accept_clock
+
+    done = accept_clock(settings_of(data), reason=reason, dry_run=dry_run)
+    emit(done.to_dict(), output, lambda: _print_accepted(done, dry_run=dry_run))
+
+
+def _print_accepted(done: ClockAccepted, *, dry_run: bool) -> None:
+    mark = "dry run – " if dry_run else ""
+    click.echo(f"{mark}the clock is accepted at {done.at}")
+    if done.renumbered:
+        click.echo(f"{mark}new serials for {some([*map(str, done.renumbered)])}")
+        click.echo("next: bootstrap those again that were bootstrapped while the clock was ahead: ums pdp bootstrap")
