@@ -31,6 +31,7 @@ from ums.adapters.leadership import FileLeadership, PostgresLeadership
 from ums.adapters.local_disk import LocalDisk
 from ums.adapters.metered_release_repo import MeteredReleaseRepo
 from ums.adapters.oras_registry import OrasRegistry
+from ums.adapters.private_files import keep_private, make_private
 from ums.adapters.prometheus_meter import PrometheusMeter
 from ums.adapters.sql_clock import SqlClock
 from ums.adapters.sql_security_log import SqlSecurityLog
@@ -41,7 +42,7 @@ from ums.adapters.ssh_signature import SSHStateSigner, check_state_key
 from ums.adapters.system_clock import SystemClock
 from ums.adapters.trust_folder import trust_content
 from ums.adapters.webhook_sender import WebhookSender
-from ums.config import Settings
+from ums.config import LEADER_LOCK, Settings
 from ums.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -105,23 +106,47 @@ _SERVICE_USER = "ums-service"
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the database up to date, before there is a process that could only fail.
+    """Make the data folder private and the database current, before there is a process that could only fail.
 
     Raises:
+        NotFoundError: the data folder was not initialized.
         UnavailableError: the database does not answer.
         StorageError: it refuses, or is newer than this program.
 
     """
+    _check_initialized(settings)
     _open_store(settings).close()
 
 
 def _open_store(settings: Settings) -> SqlStore:
-    return SqlStore(settings.database, password=settings.database_password)
+    if settings.local_database is not None:
+        make_private(settings.local_database)
+    return SqlStore(settings.database, password=settings.database_password, master=_master(settings))
+
+
+def _master(settings: Settings) -> bytes:
+    """Return the master secret.
+
+    Raises:
+        StorageError: it cannot be read, or is none.
+
+    """
+    try:
+        master = settings.master_key.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"cannot read the master key {settings.master_key}: {error.strerror}",
+            hint="bring it back from a backup; docs/reference/keys.md says what is lost without it",
+        ) from error
+    if len(master) != MASTER_BYTES:
+        raise StorageError(f"{settings.master_key} is no master key: it has {len(master)} bytes, not {MASTER_BYTES}")
+    return master
 
 
 def _check_initialized(settings: Settings) -> None:
     if not settings.state_key.exists():
         raise NotFoundError(f"{settings.data} holds no UMS data", hint=f"ums init {settings.data} makes it")
+    keep_private(settings.data, settings.private_paths)
 
 
 def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -> Services:
@@ -142,7 +167,7 @@ def make_services(settings: Settings, wake: Callable[[], None] = lambda: None) -
     )
     meter = PrometheusMeter(__version__)
     release_repo = MeteredReleaseRepo(repo, meter)
-    credentials = DerivedCredentials(settings.master_key.read_bytes())
+    credentials = DerivedCredentials(_master(settings))
     fleet = release_repo.read().settings
     login = (settings.registry_username, settings.registry_password)
     if fleet.registry_login and login == (None, None):
@@ -182,7 +207,7 @@ def _provider(issuer: Issuer) -> IdentityProvider:
 def make_leadership(settings: Settings) -> Leadership:
     """Return what tells of all processes on one database which one leads."""
     if settings.database_file:
-        return FileLeadership(settings.data / "leader.lock")
+        return FileLeadership(settings.data / LEADER_LOCK)
     # Beside the pool of the others: where that is busy, it is still known who leads.
     return PostgresLeadership(Database(settings.database, password=settings.database_password))
 
@@ -400,6 +425,7 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
         raise ConflictError(f"{settings.data} is initialized already", hint=f"ums serve {settings.data} runs it")
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keep_private(settings.data, settings.private_paths)
         if not settings.master_key.exists():
             _write_secret(settings.master_key, secrets.token_bytes(MASTER_BYTES))
     except OSError as error:
@@ -408,7 +434,7 @@ def initialize(settings: Settings, seed: Seed, channels: Path | None = None) -> 
     with closing(_open_store(settings)) as store:
         offline = SSHStateSigner.load_or_generate(settings.offline_state_key)
         # Made under another name first: the state key in its place is what says that all before it succeeded.
-        pending = settings.state_key.with_suffix(".pending")
+        pending = settings.pending_state_key
         signer = SSHStateSigner.load_or_generate(pending)
         GitReleaseRepo.create(settings.release_repo)
         repo = GitReleaseRepo(settings.release_repo, signer, author=COMMIT_AUTHOR)
@@ -455,6 +481,7 @@ def restore_data(settings: Settings, source: Path) -> Backup:
 
     """
     made = restore(source, _parts(settings), last=settings.state_key.name)
+    keep_private(settings.data, settings.private_paths)
     _note(settings, SecurityKind.BACKUP_RESTORED, backup=made.at, main=made.heads.get("refs/heads/main", ""))
     return made
 

@@ -29,6 +29,7 @@ __all__ = ["DEFAULT_LISTEN", "Found", "Problem", "SettingField", "Settings", "Va
 
 FILE_NAME = "service.yaml"
 DATABASE_NAME = "ums.db"
+LEADER_LOCK = "leader.lock"
 _MAX_SECRET_BYTES = 4096
 _SHORTEST = timedelta(seconds=1)
 
@@ -112,6 +113,22 @@ class Settings:
         return None if self.database_url else self.data / DATABASE_NAME
 
     @property
+    def local_database(self) -> Path | None:
+        """Return where the database is, if it is a file."""
+        if self.database_url is None:
+            return self.data / DATABASE_NAME
+        scheme, _, path = self.database_url.partition(":///")
+        return Path(path.partition("?")[0]) if scheme == "sqlite" else None
+
+    @property
+    def private_paths(self) -> tuple[Path, ...]:
+        """Return everything that holds secrets or that only the service may write, whether it is there or not."""
+        keys = (self.state_key, self.next_state_key, self.offline_state_key, self.pending_state_key, self.master_key)
+        file = self.local_database
+        databases = [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")] if file else []
+        return (*keys, self.file, *databases, self.release_repo, self.registry, self.data / LEADER_LOCK)
+
+    @property
     def file(self) -> Path:
         """Return where the file with settings is, unless it was named elsewhere."""
         return self.data / FILE_NAME
@@ -120,6 +137,11 @@ class Settings:
     def state_key(self) -> Path:
         """Return where the key is that signs commits."""
         return self.data / "state.key"
+
+    @property
+    def pending_state_key(self) -> Path:
+        """Return where ``ums init`` keeps the state key until all else is made."""
+        return self.state_key.with_suffix(".pending")
 
     @property
     def next_state_key(self) -> Path:

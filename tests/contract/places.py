@@ -12,6 +12,9 @@ from tests.postgres import Postgres
 from ums.adapters._database import Database
 from ums.adapters.sql_store import SqlStore
 
+MASTER = b"m" * 32
+"""What secrets in the databases of tests are encrypted with."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -22,7 +25,7 @@ class Place:
 
     def open(self) -> SqlStore:
         """Open the store."""
-        return SqlStore(self.url, password=self.password)
+        return SqlStore(self.url, password=self.password, master=MASTER)
 
     def lose(self) -> None:
         """Lose all that is there."""

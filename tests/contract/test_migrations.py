@@ -18,6 +18,8 @@ from tests.contract.places import Place
 from ums.adapters import migrations
 from ums.adapters._database import Database
 from ums.adapters._tables import METADATA
+from ums.adapters.sql_webhooks import SqlWebhooks
+from ums.domain.answers import Kept
 from ums.domain.errors import StorageError
 from ums.domain.fleet import Health, Report
 from ums.domain.identity import Holder
@@ -145,3 +147,23 @@ def test_several_threads_may_start_at_once(place: Place) -> None:
         for store in list(pool.map(lambda _: place.open(), range(6))):
             store.close()
     assert len(place.run("SELECT * FROM alembic_version")) == 1
+
+
+def test_secrets_that_were_kept_in_clear_are_encrypted(place: Place) -> None:
+    """Those of webhooks, and answers to requests that may come twice: one may hold a token that was just made."""
+    place.open().close()
+    place.run(
+        "INSERT INTO webhooks VALUES"
+        " ('chat', 'https://example.com/T0P', 'whsec_c2VjcmV0', '[]', '[]', 'slack', FALSE, 'a')",
+        "INSERT INTO answers VALUES ('k', 'f', 201, '{\"token\": \"ums_x\"}', 0)",
+        "UPDATE alembic_version SET version_num = '0013'",
+    )
+    store = place.open()
+    ((url, secret),), ((body,),) = place.run("SELECT url, secret FROM webhooks"), place.run("SELECT body FROM answers")
+    assert not any(clear in url + secret + body for clear in ("T0P", "whsec", "ums_x"))
+    ((webhook, _),) = SqlWebhooks(store.database).webhooks()
+    assert (webhook.url, webhook.secret) == ("https://example.com/T0P", "whsec_c2VjcmV0")
+    then = datetime.fromtimestamp(0, UTC)
+    kept = store.claim_key("k", Kept("f"), at=then, done_before=then, begun_before=then)
+    assert kept == Kept("f", 201, '{"token": "ums_x"}')
+    store.close()

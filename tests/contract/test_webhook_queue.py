@@ -89,3 +89,16 @@ def test_a_delivery_is_settled_and_can_be_asked_for_again(queue: WebhookQueue) -
     queue.settle(replace(first, status=Status.FAILED))
     assert queue.prune(before=NOW + MINUTE) == 1
     assert [each.id for each in queue.deliveries("chat", limit=9)] == [second.id]
+
+
+def test_a_webhook_that_cannot_be_read_keeps_nothing_from_the_others(place: Place, queue: WebhookQueue) -> None:
+    """Somebody moved what is encrypted for one receiver to another, or wrote it in clear."""
+    for name in ("moved", "clear"):
+        assert queue.add(replace(CHAT, name=name), told="a")
+    place.run(
+        "UPDATE webhooks SET secret = (SELECT secret FROM webhooks WHERE name = 'chat') WHERE name = 'moved'",
+        "UPDATE webhooks SET url = 'https://mallory.example.com/' WHERE name = 'clear'",
+    )
+    assert queue.webhooks() == [(CHAT, "a")]
+    assert queue.remove("moved")
+    assert queue.remove("clear")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import local
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from ums.adapters.sealing import Sealer
 from ums.domain.errors import InvalidInputError, StorageError, UmsError, UnavailableError
 from ums.waiting import will_wait
 
@@ -51,17 +53,50 @@ _REACHABLE = "is PostgreSQL up and reachable, and are database, user and passwor
 
 
 class Database:
-    """A database by its SQLAlchemy URL; the password is never part of it."""
+    """A database by its SQLAlchemy URL; the password is never part of it.
 
-    def __init__(self, url: str, *, password: str | None = None) -> None:
+    Args:
+        url: without a password.
+        password: for PostgreSQL.
+        master: the master secret, where secrets are to be kept or read; one in memory needs none.
+
+    """
+
+    def __init__(self, url: str, *, password: str | None = None, master: bytes | None = None) -> None:
         parsed = _parse(url)
         if password is not None and parsed.drivername != "sqlite":
             parsed = parsed.set(password=password)
         self.is_memory = _is_memory(parsed)
+        if master is None and self.is_memory:
+            master = os.urandom(32)
+        self._sealer = Sealer(master) if master is not None else None
         self.engine = _make_engine(parsed, pooled=not self.is_memory)
         self._writer = self.engine.execution_options(writes=True)
         self._mine = local()
         """Of each thread, the ``connection`` in which all that it does is one."""
+
+    def seal(self, secret: str, *place: str) -> str:
+        """Return a secret encrypted; ``place`` is the table, row and column where it is kept.
+
+        Raises:
+            StorageError: the database was opened without the master secret.
+
+        """
+        return self._with_key().seal(secret, *place)
+
+    def unseal(self, sealed: str, *place: str) -> str:
+        """Return a secret that was encrypted for ``place``.
+
+        Raises:
+            StorageError: it cannot be decrypted, or the database was opened without the master secret.
+
+        """
+        return self._with_key().open(sealed, *place)
+
+    def _with_key(self) -> Sealer:
+        if self._sealer is None:
+            raise StorageError("secrets in the database need the master key", hint="is master.key in the data folder?")
+        return self._sealer
 
     def close(self) -> None:
         """Close all connections."""

@@ -121,9 +121,9 @@ class _Reading(Generic[_Value]):
 
 
 class SqlStore:
-    """Implements ``ports.Store`` on SQLite or PostgreSQL; ``url`` is an SQLAlchemy URL without a password."""
+    """Implements ``ports.Store`` on SQLite or PostgreSQL; ``url``, ``password``, ``master``: as of ``Database``."""
 
-    def __init__(self, url: str, *, password: str | None = None) -> None:
+    def __init__(self, url: str, *, password: str | None = None, master: bytes | None = None) -> None:
         """Open the database, and bring its tables to what this program knows.
 
         Raises:
@@ -132,7 +132,7 @@ class SqlStore:
             UnavailableError: it does not answer.
 
         """
-        self._database = Database(url, password=password)
+        self._database = Database(url, password=password, master=master)
         dialect = self._database.engine.dialect.name
         self._number, news = _changes(dialect, REPORTS, *REPORTS.c)
         self._reports = _Reading(self._database, news, _report)
@@ -324,7 +324,9 @@ class SqlStore:
                     return None
                 known = connection.execute(sa.select(ANSWERS).where(ANSWERS.c.key == key)).first()
                 if known is not None:  # else it was dropped this moment, and is free in the next round
-                    return Kept(known.fingerprint, known.status, known.body)
+                    # It may hold a token that was just made.
+                    body = self._database.unseal(known.body, "answers", key, "body") if known.body else ""
+                    return Kept(known.fingerprint, known.status, body)
 
     def keep_answer(self, key: str, answer: Kept | None) -> None:
         """Keep the answer to a claim, or drop the claim."""
@@ -333,7 +335,8 @@ class SqlStore:
             if answer is None:
                 connection.execute(sa.delete(ANSWERS).where(mine))
             else:
-                connection.execute(sa.update(ANSWERS).where(mine).values(status=answer.status, body=answer.body))
+                body = self._database.seal(answer.body, "answers", key, "body") if answer.body else ""
+                connection.execute(sa.update(ANSWERS).where(mine).values(status=answer.status, body=body))
 
     def tokens(self) -> Sequence[Token]:
         """Return all tokens, the newest first."""

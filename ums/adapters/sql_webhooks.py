@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +12,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ums.adapters._database import Database
 from ums.adapters._tables import DELIVERIES, NOTICES, WEBHOOKS
+from ums.domain.errors import UmsError
 from ums.domain.webhooks import Delivery, Format, Status, Webhook
 
+_LOG = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=60)
 """So long nobody else takes what one process took; then it died, and the next one does."""
 _MAX_ERROR = 300
@@ -29,8 +32,8 @@ class SqlWebhooks:
         insert = self._insert(WEBHOOKS).on_conflict_do_nothing().returning(WEBHOOKS.c.name)
         row = {
             "name": webhook.name,
-            "url": webhook.url,
-            "secret": webhook.secret,
+            "url": self._database.seal(webhook.url, "webhooks", webhook.name, "url"),
+            "secret": self._database.seal(webhook.secret, "webhooks", webhook.name, "secret"),
             "kinds": list(webhook.kinds),
             "channels": sorted(webhook.channels),
             "form": webhook.form.value,
@@ -47,10 +50,26 @@ class SqlWebhooks:
             return connection.execute(sa.delete(WEBHOOKS).where(WEBHOOKS.c.name == name)).rowcount > 0
 
     def webhooks(self) -> Sequence[tuple[Webhook, str]]:
-        """Return all webhooks, each with the commit up to which it was told."""
+        """Return all webhooks that can be read, each with the commit up to which it was told."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(WEBHOOKS).order_by(WEBHOOKS.c.name)).all()
-        return [(_webhook(row), row.told) for row in rows]
+        return [(webhook, row.told) for row in rows if (webhook := self._read(row)) is not None]
+
+    def _read(self, row: Any) -> Webhook | None:  # noqa: ANN401 - a row of WEBHOOKS
+        """Return a webhook, or ``None`` where it cannot be read: that must not keep events from all the others."""
+        try:
+            return Webhook(
+                row.name,
+                self._database.unseal(row.url, "webhooks", row.name, "url"),
+                self._database.unseal(row.secret, "webhooks", row.name, "secret"),
+                tuple(row.kinds),
+                frozenset(row.channels),
+                Format(row.form),
+                private=row.private,
+            )
+        except (UmsError, ValueError) as error:
+            _LOG.warning("webhook %s is left out, remove it and add it anew: %s", row.name, error)
+            return None
 
     def enqueue(self, name: str, deliveries: Sequence[Delivery], *, was: str, told: str) -> bool:
         """Queue what a webhook is told of the commits from one to another; return whether nobody else did."""
@@ -154,10 +173,4 @@ def _delivery(row: Any) -> Delivery:  # noqa: ANN401 - a row of DELIVERIES
         attempts=row.attempts,
         error=row.error,
         id=row.id,
-    )
-
-
-def _webhook(row: Any) -> Webhook:  # noqa: ANN401 - a row of WEBHOOKS
-    return Webhook(
-        row.name, row.url, row.secret, tuple(row.kinds), frozenset(row.channels), Format(row.form), private=row.private
     )

@@ -135,6 +135,9 @@ def root() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; errors become one message and a documented exit code."""
+    from ums.adapters.private_files import make_new_files_private
+
+    make_new_files_private()
     try:
         result: Any = root.main(args, prog_name="ums", standalone_mode=False)
     except UmsError as error:

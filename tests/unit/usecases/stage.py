@@ -51,6 +51,7 @@ from ums.web.observing import origin
 
 PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
+MASTER = b"m" * 32
 ADA = Holder("ada", frozenset({"admin"}))
 KEYS = Keys("ssh-ed25519 AAAA", trust_content, check_release_key, check_state_key)
 ADMIN = ADA.identity
@@ -123,7 +124,7 @@ class Stage:
         self.repo = MemoryReleaseRepo()
         self.release_repo: ReleaseRepo = release_repo or self.repo
         self.clock = SettableClock()
-        self.store = SqlStore(database)
+        self.store = SqlStore(database, master=MASTER)
         self.sender = Outbox()
         self.meter = PrometheusMeter("test")
         self.keys = {name: self.make_key(name) for name in signers}
@@ -136,7 +137,7 @@ class Stage:
             clock=self.clock,
             verify=self.verify,
             keys=KEYS,
-            credentials=DerivedCredentials(b"m" * 32),
+            credentials=DerivedCredentials(MASTER),
             parse_policy=parse_policy,
             webhooks=SqlWebhooks(self.store.database),
             sender=self.sender,

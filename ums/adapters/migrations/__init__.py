@@ -42,7 +42,7 @@ def migrate(database: Database) -> None:
     with _IN_PROCESS, database.writing() as connection:
         _lock(connection)
         if not _is_newest(connection):  # whoever held the lock before us may have done it
-            upgrade(connection)
+            upgrade(connection, database.seal)
 
 
 def _is_newest(connection: sa.Connection) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 
-def upgrade(connection: sa.Connection) -> None:
-    """Bring the tables to the newest revision, in the transaction of the connection."""
+def upgrade(connection: sa.Connection, seal: Callable[..., str]) -> None:
+    """Bring the tables to the newest revision, in the transaction of the connection; ``seal`` encrypts secrets."""
     scripts = ScriptDirectory(Path(__file__).parent)
 
     def steps(revision: Any, _context: MigrationContext) -> Any:  # noqa: ANN401 - Alembic's own
         return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - what its command "upgrade" passes here
 
     with EnvironmentContext(Config(), scripts, fn=steps) as environment:
-        environment.configure(connection=connection)
+        environment.configure(connection=connection, seal=seal)
         environment.run_migrations()
