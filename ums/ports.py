@@ -564,8 +564,8 @@ class WebhookQueue(Protocol):
         """Queue what is told of it and remember that, both or neither; return whether nobody else did."""
         ...
 
-    def claim(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
-        """Take what is due, so that no other process does for a while."""
+    def claim(self, now: datetime, *, limit: int, webhook: str | None = None) -> Sequence[Delivery]:
+        """Take what is due, to one webhook or to all, so that no other process does for a while."""
         ...
 
     def settle(self, delivery: Delivery) -> None:

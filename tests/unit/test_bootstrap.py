@@ -279,7 +279,7 @@ def test_metrics_are_not_for_clients_of_a_proxy_on_this_machine(service: Service
 def test_ready_looks_at_the_disk_of_the_data_folder(service: Service) -> None:
     """All are wired. A file that is open still answers after it is gone, and would be missed at the next start."""
     checks = service.client().get("/readyz").get_json()["checks"]
-    assert [each["name"] for each in checks] == ["release-repo", "database", "loop", "disk"]
+    assert [each["name"] for each in checks] == ["release-repo", "database", "loop", "disk", "clock"]
     database = service.settings.database_file
     assert database is not None
     for path in (database, service.settings.state_key):

@@ -100,9 +100,11 @@ class SqlWebhooks:
                 connection.execute(self._insert(DELIVERIES).on_conflict_do_nothing().values(_row(each)))
         return True
 
-    def claim(self, now: datetime, *, limit: int) -> Sequence[Delivery]:
-        """Take what is due, so that no other process does for a while."""
+    def claim(self, now: datetime, *, limit: int, webhook: str | None = None) -> Sequence[Delivery]:
+        """Take what is due, to one webhook or to all, so that no other process does for a while."""
         due = (DELIVERIES.c.status == Status.PENDING.value) & (DELIVERIES.c.due <= now.timestamp())
+        if webhook is not None:
+            due &= DELIVERIES.c.webhook == webhook
         found = sa.select(DELIVERIES).where(due).order_by(DELIVERIES.c.due, DELIVERIES.c.id).limit(limit)
         with self._database.writing() as connection:
             rows = connection.execute(found.with_for_update(skip_locked=True)).all()

@@ -19,12 +19,12 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from ums.domain.addresses import is_public, parse_target
 from ums.domain.errors import ForbiddenError, UnavailableError
 
 _TIMEOUT_SECONDS = (5, 10)
 _WHOLE_SECONDS = 20.0
 """Who sends a byte now and then keeps to the other limits, and would hold up all who are told after it."""
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _OK = range(200, 300)
 
 
@@ -38,18 +38,19 @@ class WebhookSender:
         """Post ``body`` and return the status of the answer, if the receiver took it.
 
         Raises:
+            InvalidInputError: the URL is none that a webhook may have.
             ForbiddenError: the receiver is at an address that is not public, and may not be.
             UnavailableError: it does not answer, or says no.
 
         """
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        address = _address_of(host, parts.port or (443 if parts.scheme == "https" else 80), private=private)
+        target = parse_target(url)
+        host = target.host
+        address = _address_of(host, target.port, private=private)
         with closing(requests.Session()) as session:
             session.trust_env = False
             session.verify = str(self._authorities) if self._authorities else True
             pinned = _Pinned(host, address)
-            session.mount(f"{parts.scheme}://", pinned)
+            session.mount(f"{target.scheme}://", pinned)
             try:
                 with (
                     pinned.hung_up_after(_WHOLE_SECONDS),
@@ -63,7 +64,7 @@ class WebhookSender:
                     ) as answer,
                 ):
                     status = answer.status_code
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise UnavailableError(f"{host} does not answer: {type(error).__name__}") from error
         if status not in _OK:
             raise UnavailableError(f"{host} answered {status}")
@@ -136,25 +137,14 @@ def _remembering(connection: type[Any], sockets: list[socket.socket]) -> type[An
     return Remembering
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return whether an address is on the open internet, also one that carries another."""
-    if isinstance(address, ipaddress.IPv6Address):
-        teredo = address.teredo[1] if address.teredo else None
-        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        inner = address.ipv4_mapped or address.sixtofour or teredo or nat64
-        if inner is not None:
-            return _is_public(inner)
-    return address.is_global and not address.is_multicast
-
-
 def _address_of(host: str, port: int, *, private: bool) -> str:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, OverflowError) as error:
         raise UnavailableError(f"{host} is not known") from error
     addresses = [str(each[4][0]) for each in found]
     for address in addresses:
-        if not private and not _is_public(ipaddress.ip_address(address.partition("%")[0])):
+        if not private and not is_public(ipaddress.ip_address(address)):
             raise ForbiddenError(
                 f"{host} is at {address}, which is not a public address", hint="allow it: ums webhook add --private"
             )

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
+from ums.domain.addresses import is_public, parse_target
 from ums.domain.errors import InvalidInputError
 from ums.domain.feed import Event
 from ums.domain.instants import to_text
@@ -61,11 +61,15 @@ class Webhook:
 
     def __post_init__(self) -> None:
         check_name(self.name, "webhook name")
-        parts = urlsplit(self.url)
-        allowed = {"https", "http"} if self.private else {"https"}
-        if parts.scheme not in allowed or not parts.hostname or parts.username is not None:
-            hint = "write https://host/path; http only with --private"
-            raise InvalidInputError("the webhook's URL cannot be used", hint=hint)
+        target = parse_target(self.url)
+        if self.private:
+            return
+        if target.scheme != "https":
+            raise InvalidInputError("the URL cannot be used: it is not https", hint="http only with --private")
+        if target.address is not None and not is_public(target.address):
+            raise InvalidInputError(
+                "the URL cannot be used: its address is not a public one", hint="allow it: ums webhook add --private"
+            )
 
     def wants(self, event: Event) -> bool:
         """Return whether its receiver is to be told of an event."""

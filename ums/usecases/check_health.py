@@ -100,9 +100,9 @@ class CheckHealth:
     def ready(self) -> tuple[Check, ...]:
         """Return whether the process can do its work."""
         checks = [*self._release_repo(), _answers("database", self._ask_database), *self.live()]
-        checks.append(_answers("clock", self._ask_clock))
         if self.disk is not None:
             checks.append(_answers("disk", self._ask_disk))
+        checks.append(_answers("clock", self._ask_clock))
         if problem := self.host_problem():
             checks.append(Check("git-host", Status.WARN, problem))
         return tuple(checks)

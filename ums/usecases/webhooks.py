@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ums.domain.errors import ConflictError, NotFoundError, UmsError
+from ums.domain.errors import ConflictError, NotFoundError, StorageError, UmsError, UnavailableError
 from ums.domain.feed import Event
 from ums.domain.identity import Identity
 from ums.domain.noticing import changes
@@ -19,7 +20,11 @@ from ums.usecases.read_feed import ReadFeed
 from ums.usecases.record import Record
 from ums.usecases.security_events import SecurityEvents
 
-_BATCH = 50
+_LOG = logging.getLogger(__name__)
+_BATCH = 20
+"""Of one webhook at a time."""
+_TURN = timedelta(seconds=20)
+"""So long one webhook may hold up the others: below what a claim is good for."""
 _COMMITS = 100
 KEPT = timedelta(days=14)
 """So long what was delivered, or given up, can be looked at and sent again."""
@@ -139,6 +144,11 @@ def _deliveries(hooks: Iterable[Webhook], events: Sequence[Event], *, source: st
     ]
 
 
+def _printable(text: str) -> str:
+    """Return text that every database can hold."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverWebhooks:
     """Queue what happened, and post what is due: the step of a job, safe on several replicas."""
@@ -155,18 +165,26 @@ class DeliverWebhooks:
             UnavailableError, StorageError: the database or the release repo did not answer; nothing is lost.
 
         """
-        hooks = self.queue.webhooks()
-        if not hooks:
-            return 0
-        for webhook, told in hooks:
-            self._queue_news(webhook, told)
         taken = 0
-        by_name = {webhook.name: webhook for webhook, _ in hooks}
-        for delivery in self.queue.claim(self.clock.now(), limit=_BATCH):
-            if delivery.webhook in by_name:
-                self.queue.settle(done := self._post(by_name[delivery.webhook], delivery))
-                taken += done.status is Status.DELIVERED
+        for webhook, told in self.queue.webhooks():
+            try:
+                self._queue_news(webhook, told)
+                taken += self._deliver(webhook)
+            except (UnavailableError, StorageError):
+                raise  # the database or the release repo: no other webhook fares better
+            except Exception:  # noqa: BLE001 - whatever is wrong with one webhook concerns no other
+                _LOG.exception("webhook %s was not told", webhook.name)
         self.queue.prune(before=self.clock.now() - KEPT)
+        return taken
+
+    def _deliver(self, webhook: Webhook) -> int:
+        """Post what is due to one webhook, for a limited time: the others wait for it."""
+        begun, taken = self.clock.now(), 0
+        for delivery in self.queue.claim(begun, limit=_BATCH, webhook=webhook.name):
+            self.queue.settle(done := self._post(webhook, delivery))
+            taken += done.status is Status.DELIVERED
+            if self.clock.now() - begun >= _TURN:
+                break  # the rest is due again when the claim ends
         return taken
 
     def _queue_news(self, webhook: Webhook, told: str) -> None:
@@ -187,8 +205,11 @@ class DeliverWebhooks:
         try:
             headers = headers_of(webhook, delivery.event_id, body, at=now)
             self.sender.send(webhook.url, body, headers, private=webhook.private)
-        except UmsError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this delivery's: it is tried again, or given up
+            if not isinstance(error, UmsError):
+                _LOG.exception("a delivery to webhook %s failed", webhook.name)
             again = next_attempt(attempts, now)
             status = Status.PENDING if again else Status.FAILED
-            return replace(delivery, status=status, attempts=attempts, due=again or now, error=error.message)
+            text = error.message if isinstance(error, UmsError) else f"unforeseen: {type(error).__name__}"
+            return replace(delivery, status=status, attempts=attempts, due=again or now, error=_printable(text))
         return replace(delivery, status=Status.DELIVERED, attempts=attempts, due=now, error="")

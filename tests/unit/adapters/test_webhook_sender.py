@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import threading
@@ -21,8 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ums.adapters import webhook_sender
-from ums.adapters.webhook_sender import WebhookSender, _is_public
-from ums.domain.errors import ForbiddenError, UnavailableError
+from ums.adapters.webhook_sender import WebhookSender
+from ums.domain.errors import ForbiddenError, InvalidInputError, UnavailableError
 
 
 @dataclass
@@ -161,24 +160,32 @@ def test_a_receiver_inside_is_not_spoken_to_unless_it_may(receiver: Receiver, ho
 
 
 @pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:4700::1111", True),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),  # noqa: S104 - an address
-        ("224.0.0.1", False),
-        ("fe80::1", False),
-        ("::ffff:10.0.0.1", False),
-        ("2002:7f00:0001::", False),
-        ("64:ff9b::7f00:1", False),
-        ("64:ff9b::5db8:d822", True),
-    ],
+    "url", ["http://127.0.0.1:99999/", "http://2130706433/", "http://user@127.0.0.1/", "http://a b/"]
 )
-def test_public_is_what_the_internet_reaches(address: str, *, public: bool) -> None:
-    """Also where one address carries another."""
-    assert _is_public(ipaddress.ip_address(address)) is public
+def test_a_url_that_no_webhook_may_have_is_not_posted_to(url: str) -> None:
+    """Also where it is in the database already."""
+    with pytest.raises(InvalidInputError):
+        WebhookSender().send(url, b"{}", {}, private=True)
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads inside the second time gains nothing: it is not looked up a second time."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        if host == "rebinding.example.com":
+            address = "127.0.0.1" if len(asked) == 1 else "127.0.0.2"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+        return real(host, port, *_, **__)  # type: ignore[arg-type,return-value]
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = f"http://rebinding.example.com:{receiver.port}/200"
+    assert WebhookSender().send(url, b"{}", {}, private=True) == 200
+    assert asked.count("rebinding.example.com") == 1
 
 
 def test_a_receiver_that_is_not_there_is_unavailable(receiver: Receiver) -> None:

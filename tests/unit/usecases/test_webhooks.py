@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,14 @@ from typing import Any
 import pytest
 
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
-from ums.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from ums.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    UnavailableError,
+)
 from ums.domain.fleet import Health
 from ums.domain.freezes import Scope
 from ums.domain.identity import Holder
@@ -153,3 +162,59 @@ def test_only_admins_see_and_change_webhooks(stage: Stage) -> None:
         manage.replay(99, by=ADMIN)
     manage.remove("chat", by=ADMIN)
     assert manage.list(by=ADMIN) == []
+
+
+class Trouble:
+    """Takes what is for others, and has trouble with one; ``seconds`` is how long that takes."""
+
+    def __init__(self, stage: Stage, error: Exception, seconds: int = 0) -> None:
+        self.stage, self.error, self.seconds = stage, error, seconds
+        self.tried = 0
+        self.posted: list[str] = []
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str], *, private: bool) -> int:  # noqa: ARG002 - a port
+        """Post."""
+        if url == "https://chat.example.com":
+            self.tried += 1
+            self.stage.clock.advance(timedelta(seconds=self.seconds))
+            raise self.error
+        self.posted.append(url)
+        return 200
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("Port out of range 0-65535"),
+        UnicodeError("label too long"),
+        RecursionError(),
+        InvalidInputError("no"),
+        UnavailableError("bad\x00text"),
+        StorageError("not the database's"),
+    ],
+)
+def test_whatever_happens_to_one_delivery_happens_to_no_other(stage: Stage, error: Exception) -> None:
+    """It is tried again later, as any that fails; who comes after it is told at once."""
+    stage.services.manage_webhooks.add(hook("other", kinds=("freeze",)), by=ADMIN)
+    freeze(stage)
+    sender = Trouble(stage, error)
+    assert replace(stage.services.deliver_webhooks, sender=sender)() == 1
+    assert sender.posted == ["https://other.example.com"]
+    (failing,) = stage.services.manage_webhooks.deliveries("chat", limit=5, by=ADMIN)
+    assert (failing.status, failing.attempts) == (Status.PENDING, 1)
+    assert failing.due > stage.clock.now()
+    assert failing.error.isprintable()
+    assert failing.error
+
+
+def test_a_slow_receiver_with_much_to_take_holds_up_others_for_one_turn(stage: Stage) -> None:
+    """However much is due to it: what is left of its turn comes with the next ones."""
+    stage.services.manage_webhooks.add(hook("other", kinds=("freeze",)), by=ADMIN)
+    for number in range(30):
+        freeze(stage, f"f{number}")
+    sender = Trouble(stage, UnavailableError("slow"), seconds=15)
+    began = stage.clock.now()
+    replace(stage.services.deliver_webhooks, sender=sender)()
+    assert sender.tried == 2
+    assert len(sender.posted) == 20
+    assert stage.clock.now() - began <= timedelta(seconds=40)
