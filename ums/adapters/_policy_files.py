@@ -15,6 +15,7 @@ from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.policy import (
     CANARY,
     EVERYONE,
+    MAX_WAVES,
     SKIPPABLE,
     Adoption,
     Amount,
@@ -28,7 +29,7 @@ from ums.domain.policy import (
     Strategy,
     Wave,
 )
-from ums.domain.windows import Schedule, Span, Window
+from ums.domain.windows import MAX_WINDOWS, Schedule, Span, Window
 
 
 def _number_text(value: object) -> object:
@@ -87,8 +88,8 @@ class ScheduleModel(StrictModel):
     """When something may happen. Without allow, always; deny wins."""
 
     timezone: str = Field("UTC", description="IANA name: Europe/Zurich.")
-    allow: list[WindowModel] = Field(default_factory=list, description="Only then.")
-    deny: list[WindowModel] = Field(default_factory=list, description="Never then.")
+    allow: list[WindowModel] = Field(default_factory=list, max_length=MAX_WINDOWS, description="Only then.")
+    deny: list[WindowModel] = Field(default_factory=list, max_length=MAX_WINDOWS, description="Never then.")
 
     @model_validator(mode="after")
     def _opens(self) -> ScheduleModel:
@@ -187,7 +188,9 @@ class CountingModel(StrictModel):
 class RolloutModel(StrictModel):
     """How a release reaches the data planes of the channel. By default one of them first."""
 
-    waves: list[WaveModel] | None = Field(None, min_length=1, description="In their order; the rest comes last.")
+    waves: list[WaveModel] | None = Field(
+        None, min_length=1, max_length=MAX_WAVES, description="In their order; the rest comes last."
+    )
     max_updating: AmountText = Field("25%", description="How many may be between versions at once.")
     healthy_for: Duration = Field("5m", description="How long a data plane must be well to count as a success.")
     timeout: Duration = Field("1h", description="How long one may take that took the offer.")

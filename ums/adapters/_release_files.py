@@ -43,7 +43,7 @@ from ums.domain.identity import ROLES, Grant
 from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
-from ums.domain.policy import Policy
+from ums.domain.policy import MAX_POLICY_BYTES, Policy
 from ums.domain.release import Release
 from ums.domain.rendering import STATE_SHAPE, render_state
 from ums.domain.risks import Risk
@@ -635,7 +635,7 @@ def state_keys_of(content: bytes, path: str) -> tuple[str, ...]:
 
 
 def _policy(content: bytes, path: str) -> Policy:
-    return validate(ChannelModel, content, path).to_domain(content)
+    return validate(ChannelModel, content, path, max_bytes=MAX_POLICY_BYTES).to_domain(content)
 
 
 def parse_policy(content: bytes, path: str) -> Policy:

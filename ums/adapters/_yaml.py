@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from ums.domain.budget import Budget, BudgetError
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
 from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
@@ -23,6 +24,8 @@ from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
 MAX_ALIASES = 50
+_BYTES_PER_NODE = 8
+"""A file may have a node for so many bytes that it may have, aliases counted as what they stand for."""
 
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SafeDumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -48,6 +51,10 @@ _GO_SCALARS = (
     ("merge", "<<", "<"),
     ("null", "~|null|Null|NULL|", "~nN\0"),
 )
+
+
+_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:binary"})
+"""Tags that a scalar may have written out."""
 
 
 class _Loader(_SafeLoader):  # type: ignore[valid-type, misc]  # chosen at import
@@ -113,14 +120,14 @@ def load(content: bytes, file: str) -> Any:  # noqa: ANN401 - any YAML value
     return documents[0][0] if documents else None
 
 
-def validate(model: type[Model], content: bytes, file: str) -> Model:
+def validate(model: type[Model], content: bytes, file: str, *, max_bytes: int = MAX_BYTES) -> Model:
     """Return the document as ``model``.
 
     Raises:
         SpecError: names the line and field of the first problem, and what was expected there.
 
     """
-    documents = _documents(content, file)
+    documents = _documents(content, file, max_bytes)
     if len(documents) != 1 or not isinstance(documents[0][0], dict):
         raise SpecError("one mapping was expected", file=file, line=1)
     value, lines = documents[0]
@@ -281,15 +288,17 @@ def _dumped(text: str) -> bytes:
 def _documents(content: bytes, file: str, max_bytes: int = MAX_BYTES) -> list[tuple[Any, dict[_Path, int]]]:
     if len(content) > max_bytes:
         raise SpecError(f"the file has {len(content):,} bytes, more than {max_bytes:,}", file=file)
+    nodes = max_bytes // _BYTES_PER_NODE
     try:
-        _check_depth(content, file)
+        _check_events(content, file, Budget(nodes, "values and keys"))
+        budget = Budget(nodes, "values and keys, aliases written out")
         loader = _Loader(content)
         try:
             documents = []
             while loader.check_node():
                 node = loader.get_node()
                 lines: dict[_Path, int] = {}
-                _Walk(file, lines).visit(node, (), 0)
+                _Walk(file, lines, budget).visit(node, (), 0)
                 documents.append((loader.construct_document(node), lines))
         finally:
             loader.dispose()
@@ -297,15 +306,23 @@ def _documents(content: bytes, file: str, max_bytes: int = MAX_BYTES) -> list[tu
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise SpecError(f"not YAML: {problem}", file=file, line=mark.line + 1 if mark else 0) from error
-    except (ValueError, RecursionError, TypeError) as error:
+    except BudgetError as error:
+        raise SpecError(error.message, file=file, hint=error.hint) from error
+    # What its constructors stumble on where a tag promises something else than what stands there.
+    except (ValueError, RecursionError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
         raise SpecError(f"not YAML: {error}", file=file) from error
     return documents
 
 
-def _check_depth(content: bytes, file: str) -> None:
+def _check_events(content: bytes, file: str, budget: Budget) -> None:
     # Before anything recurses: the C parser's own recursion has no limit, and ends the process.
     depth = 0
     for event in yaml.parse(content, Loader=_Loader):
+        budget.spend()
+        if isinstance(event, yaml.ScalarEvent) and event.tag not in _TAGS:
+            # The constructor of a whole number with colons takes a time that grows with the square of its length.
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise SpecError(f"the tag {event.tag:.60} is not understood", file=file, line=line, hint="leave it out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -321,14 +338,16 @@ def _too_deep(file: str, line: int) -> SpecError:
 class _Walk:
     """Checks a node tree before anything is built of it, and notes on which line each field stands."""
 
-    def __init__(self, file: str, lines: dict[_Path, int]) -> None:
+    def __init__(self, file: str, lines: dict[_Path, int], budget: Budget) -> None:
         self._file = file
+        self._budget = budget
         self._lines = lines
         self._seen: set[int] = set()
         self._aliases = 0
 
     def visit(self, node: yaml.Node, path: _Path, depth: int) -> None:
         line = node.start_mark.line + 1
+        self._budget.spend()
         self._lines.setdefault(path, line)
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, line)  # aliases can nest without it showing in the text
@@ -359,6 +378,7 @@ class _Walk:
                     hint="delete one of the two",
                 )
             keys.add(name)
+            self._budget.spend()
             self._lines[*path, name] = key.start_mark.line + 1
             self.visit(value, (*path, name), depth + 1)
 

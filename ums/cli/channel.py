@@ -74,6 +74,8 @@ def show(client: Client, name: str, policy_text: bool, output: str) -> None:
 def lint(client: Client, name: str, file: Path | None, output: str) -> int:
     """Say what is wrong with a channel's policy, or with FILE if it were its policy. Exit code 2: something is.
 
+    FILE needs the right to set the policy.
+
     \b
     Example:
       ums channel lint stable policy.yaml

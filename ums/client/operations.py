@@ -114,7 +114,7 @@ class Client(Connection):
         return answer
 
     def lint_policy(self, channel: str, **body: Unpack[shapes.PolicyBody]) -> shapes.Linted:
-        """Say what is wrong with a policy."""
+        """Check a policy that could be put in force, as whoever may set it."""
         answer: shapes.Linted = self.post(path("/channels/{channel}/policy/lint", channel), dict(body))
         return answer
 

@@ -17,6 +17,10 @@ from ums.domain.windows import Schedule
 
 _AMOUNT = re.compile(r"(\d{1,9})(%?)", re.ASCII)
 _WHOLE = 100
+MAX_POLICY_BYTES = 16 * 1024
+"""Of a policy's file."""
+MAX_WAVES = 20
+"""Of one rollout."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,50 +20,52 @@ from __future__ import annotations
 
 import heapq
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import dropwhile, groupby, takewhile
+from itertools import groupby, takewhile
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrulebase, rrulestr
 
+from ums.domain.calendars import LAST_WORKDAY, Cron, Frequency, Rule
 from ums.domain.errors import InvalidInputError
 
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 _LONGEST = timedelta(days=31)
-_CHUNK = timedelta(days=32)  # not below _LONGEST: what is open now started in this chunk or in the one before
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(2000, 2100)
 _FIRST = datetime(_YEARS.start, 1, 1)  # noqa: DTZ001 - local
 _HORIZON = timedelta(days=366)
 _MAX_LENGTH = 500
-_MAX_WINDOWS = 100
-# dateutil looks for the next match until the year 9999, ten seconds for a rule without any. The calendar repeats
-# every 400 years, weekdays included, so rules are unrolled where that end is near.
-_SHIFT = 19 * 400
+MAX_WINDOWS = 32
+"""Windows of one schedule."""
+MAX_STARTS = 1500
+"""Starts of all windows of one schedule in a year: to find its next change may mean to look at all of them."""
+_MAX_YEARS = 10
+"""A rule starts, and a COUNT of it ends, within as many years: more are not looked at."""
 
 _ZONE = re.compile(r"[A-Z][\w+-]*(/[\w+-]+)*", re.ASCII)  # not the variants "posix/…" and, with leap seconds, "right/…"
-_DAY = "(?:MO|TU|WE|TH|FR|SA|SU)"
+_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_WEEKDAY = f"(?:{'|'.join(_WEEKDAYS)})"
 _LISTS = {
-    "BYDAY": rf"(?:[+-]?[1-5])?{_DAY}",  # dateutil stumbles on the 53rd Monday of a month
+    "BYDAY": rf"(?:[+-]?[1-5])?{_WEEKDAY}",
     "BYMONTH": r"0?[1-9]|1[0-2]",
     "BYMONTHDAY": r"[+-]?(?:0?[1-9]|[12]\d|3[01])",
-    "BYYEARDAY": r"[+-]?[1-9]\d{0,2}",
+    "BYYEARDAY": r"[+-]?(?:36[0-6]|3[0-5]\d|[12]\d\d|[1-9]\d?)",
     "BYWEEKNO": r"[+-]?(?:0?[1-9]|[1-4]\d|5[0-3])",
     "BYHOUR": r"[01]?\d|2[0-3]",
-    "BYSETPOS": r"[+-]?[1-9]\d{0,2}",
+    "BYSETPOS": r"[+-]?(?:36[0-6]|3[0-5]\d|[12]\d\d|[1-9]\d?)",
 }
 _PARTS = {
     "FREQ": "DAILY|WEEKLY|MONTHLY|YEARLY",
     "INTERVAL": r"[1-9]\d{0,2}",
-    "COUNT": r"\d{1,5}",
+    "COUNT": r"[1-9]\d{0,2}",
     "UNTIL": r"\d{8}T\d{6}Z",  # RFC 5545, section 3.3.10: in UTC where the start has a zone
-    "WKST": _DAY,
+    "WKST": _WEEKDAY,
     "BYMINUTE": r"[0-5]?\d",
     **{name: f"(?:{item})(?:,(?:{item}))*" for name, item in _LISTS.items()},
 }
@@ -91,6 +93,11 @@ class Span:
         """Yield the span itself, if it touches the time asked for."""
         if since <= self.end and self.start <= until:
             yield self
+
+    @property
+    def starts_a_year(self) -> int:
+        """Return how often it starts in a year, at most."""
+        return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,23 +129,25 @@ class Window:
         text = self.cron or self.rrule
         try:
             if len(text) > _MAX_LENGTH:
-                raise ValueError("it is too long")  # noqa: TRY301 - as what is checked below
-            if self.start is None:
-                _check_cron(self.cron)
-            else:
-                _check_rule(self.rrule, self.start)
+                raise ValueError(f"it is too long: over {_MAX_LENGTH} characters")  # noqa: TRY301 - as the others
+            starts = _starts(self)
         except (ValueError, CronSimError) as error:  # cronsim's also for a month without such a day
             raise InvalidInputError(f"the window {text!r:.80} is wrong, or never opens: {error}", hint=_HINT) from error
-        if next(_starts_after(self, _FIRST), None) is None:
-            raise InvalidInputError(f"the window {text!r:.80} never opens", hint="nothing matches; see a calendar")
+        earliest = starts.earliest()
+        if earliest is None or (starts.until and _instant(earliest, ZoneInfo(self.zone)) > starts.until):
+            raise InvalidInputError(
+                f"the window {text!r:.80} never opens within {_MAX_YEARS} years", hint="nothing matches; see a calendar"
+            )
+
+    @property
+    def starts_a_year(self) -> int:
+        """Return how often it starts in a year, at most."""
+        return _starts(self).most()
 
     def covers(self, now: datetime) -> bool:
         """Return whether the window is open at ``now``."""
-        chunk = _chunk_of(now)
-        for starts in (_starts_in(self, chunk), _starts_in(self, chunk - 1)):
-            if position := bisect_right(starts, now):
-                return now < starts[position - 1] + self.duration
-        return False
+        starts = _starts_around(self, now - self.duration, now)
+        return bool(starts) and now < starts[-1] + self.duration
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
         """Yield in order when the window is open, for the time asked for and some around it.
@@ -146,12 +155,11 @@ class Window:
         Starts whose spans touch or overlap make one span.
         """
         begin = end = None
-        for chunk in range(_chunk_of(since) - 1, _chunk_of(until) + 1):
-            for start in _starts_in(self, chunk):
-                if begin and end and end < start:
-                    yield Span(begin, end)
-                    begin = None
-                begin, end = begin or start, start + self.duration
+        for start in _starts_around(self, since - _LONGEST, until):
+            if begin and end and end < start:
+                yield Span(begin, end)
+                begin = None
+            begin, end = begin or start, start + self.duration
         if begin and end:
             yield Span(begin, end)
 
@@ -167,8 +175,14 @@ class Schedule:
     deny: tuple[Window | Span, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.allow) + len(self.deny) > _MAX_WINDOWS:
-            raise InvalidInputError(f"a schedule has more than {_MAX_WINDOWS} windows")
+        windows = (*self.allow, *self.deny)
+        if len(windows) > MAX_WINDOWS:
+            raise InvalidInputError(
+                f"a schedule has {len(windows)} windows, more than {MAX_WINDOWS}", hint="join windows into longer ones"
+            )
+        starts = sum(window.starts_a_year for window in windows)
+        if starts > MAX_STARTS:
+            raise _too_many_starts("a schedule", starts)
 
     def is_open(self, now: datetime) -> bool:
         """Return whether ``now`` is allowed."""
@@ -205,29 +219,91 @@ def _edges(spans: Iterator[Span], allows: int, denies: int) -> Iterator[tuple[da
         yield span.end, -allows, -denies
 
 
-def _chunk_of(instant: datetime) -> int:
-    return (instant - _EPOCH) // _CHUNK
+def _too_many_starts(what: str, starts: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"{what} starts {starts:,} times a year, more than {MAX_STARTS:,}",
+        hint="name fewer starts and longer durations",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Starts:
+    """The local times at which a window starts.
+
+    Attributes:
+        first: none is before.
+        last: none is after, on the wall clock.
+        until: none is after this instant.
+
+    """
+
+    days: Cron | Rule
+    times: tuple[timedelta, ...]
+    first: datetime
+    last: datetime | None = None
+    until: datetime | None = None
+
+    def most(self) -> int:
+        """Return how many there are in a year, at most."""
+        if isinstance(self.days, Cron):
+            return len(self.times) * self.days.most_days()
+        return len(self.times) * self.days.most_days(self._years())
+
+    def earliest(self) -> datetime | None:
+        """Return the first, or ``None`` if there is none within ``_MAX_YEARS``; of a cron any year's."""
+        if isinstance(self.days, Cron):
+            return self.first if self.days.most_days() else None
+        return next((start for year in self._years() for start in self.in_year(year)), None)
+
+    def _years(self) -> range:
+        return range(self.first.year, self.first.year + _MAX_YEARS)
+
+    def in_year(self, year: int) -> list[datetime]:
+        """Return those of a year, before ``until`` is looked at."""
+        midnights = map(datetime.fromordinal, self.days.days(year))
+        found = [midnight + time for midnight in midnights for time in self.times]
+        return [start for start in found if self.first <= start and (self.last is None or start <= self.last)]
+
+
+@lru_cache(maxsize=1024)
+def _starts(window: Window) -> _Starts:
+    """Return when a window starts.
+
+    Raises:
+        ValueError, CronSimError: its text is wrong.
+
+    """
+    return _read_cron(window.cron) if window.start is None else _read_rule(window.rrule, window.start)
+
+
+def _starts_around(window: Window, since: datetime, until: datetime) -> list[datetime]:
+    """Return the instants, in order, of all starts from ``since`` to ``until``."""
+    # A gap moves starts forward: by a whole day where a zone crossed the date line.
+    years = range((since - 3 * _DAY).year, (until + _DAY).year + 1)
+    found = [start for year in years for start in _instants(window, year)]
+    return found[bisect_left(found, since) : bisect_right(found, until)]
 
 
 @lru_cache(maxsize=512)
-def _starts_in(window: Window, chunk: int) -> tuple[datetime, ...]:
-    begin = _EPOCH + chunk * _CHUNK
-    # A gap moves starts forward: by a whole day where a zone crossed the date line.
-    after = begin.astimezone(ZoneInfo(window.zone)).replace(tzinfo=None) - timedelta(days=2)
-    later = dropwhile(lambda start: start < begin, _starts_after(window, after))
-    return tuple(takewhile(lambda start: start < begin + _CHUNK, later))
+def _instants(window: Window, year: int) -> tuple[datetime, ...]:
+    """Return the instants of all starts of a local year."""
+    starts, zone = _starts(window), ZoneInfo(window.zone)
+    found: list[datetime] = []
+    day, moved, shift = date.min, True, timedelta()
+    for local in starts.in_year(year):
+        if local.date() != day:
+            # Converting each by itself takes three times as long. No zone changes its clock twice in a day.
+            day = local.date()
+            midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - local
+            shift = _offset(midnight, zone)
+            moved = shift != _offset(midnight + _DAY, zone)
+        found.append(_instant(local, zone) if moved else (local - shift).replace(tzinfo=UTC))
+    until = starts.until
+    return tuple(found if until is None else (start for start in found if start <= until))
 
 
-def _starts_after(window: Window, after: datetime) -> Iterator[datetime]:
-    """Yield the instants, in order, of all starts after a local time."""
-    local: Iterable[datetime]
-    if window.start is None:
-        local, until = CronSim(window.cron, after), None
-    else:
-        rule, until = _unroll(window.rrule, window.start)
-        local = (each.replace(year=each.year - _SHIFT) for each in rule.xafter(_shifted(after)))
-    zone = ZoneInfo(window.zone)
-    return takewhile(lambda start: until is None or start <= until, (_instant(each, zone) for each in local))
+def _offset(local: datetime, zone: ZoneInfo) -> timedelta:
+    return local.replace(tzinfo=zone).utcoffset() or timedelta()
 
 
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:
@@ -237,19 +313,6 @@ def _instant(local: datetime, zone: ZoneInfo) -> datetime:
     return instant
 
 
-def _shifted(local: datetime) -> datetime:
-    return local.replace(year=local.year + _SHIFT)
-
-
-@lru_cache(maxsize=512)
-def _unroll(text: str, start: datetime) -> tuple[rrulebase, datetime | None]:
-    # dateutil compares UNTIL with local times, so the caller compares instants instead.
-    parts = text.upper().split(";")
-    until = next((datetime.fromisoformat(part[6:]) for part in parts if part.startswith("UNTIL=")), None)
-    endless = ";".join(part for part in parts if not part.startswith("UNTIL="))
-    return rrulestr(endless, dtstart=_shifted(start), cache=True), until
-
-
 def _is_zone(name: str) -> bool:
     try:
         return bool(_ZONE.fullmatch(name) and ZoneInfo(name))
@@ -257,25 +320,97 @@ def _is_zone(name: str) -> bool:
         return False
 
 
-def _check_cron(cron: str) -> None:
-    if len(cron.split()) != 5:  # noqa: PLR2004 - a sixth would be seconds
+def _read_cron(text: str) -> _Starts:
+    if len(text.split()) != 5:  # noqa: PLR2004 - a sixth would be seconds
         raise ValueError("it has not five fields")
-    if len(CronSim(cron, _FIRST).minutes) > 1:
+    cron = CronSim(text, _FIRST)
+    if len(cron.minutes) > 1:
         raise ValueError("it starts more than once an hour; name one minute and a longer duration")
+    (minute,) = cron.minutes
+    named = {CronSim.LAST: -1, CronSim.LAST_WEEKDAY: LAST_WORKDAY}
+    weekdays = {each if isinstance(each, tuple) else (each, 0) for each in cron.weekdays}
+    days = Cron(
+        months=frozenset(cron.months),
+        month_days=frozenset(named.get(day, day) for day in cron.days),
+        # Cron's week begins on Sunday, which is 0 and 7.
+        weekdays=frozenset(((day + 6) % 7, named.get(number, number)) for day, number in weekdays),
+        both=cron.day_and,
+    )
+    return _Starts(days, _times(cron.hours, minute), _FIRST)
 
 
-def _check_rule(rule: str, start: datetime) -> None:
+def _read_rule(text: str, start: datetime) -> _Starts:
     if start.tzinfo or start.second or start.microsecond or start.year not in _YEARS:
         raise ValueError(f"start {start} is not a local time in minutes of this century, such as 2026-12-01T22:30")
-    pairs = [part.partition("=")[::2] for part in rule.upper().split(";")]
+    parts = _parts_of(text)
+    starts = _Starts(
+        _rule(parts, start.date()),
+        _times(_numbers(parts, "BYHOUR") or {start.hour}, int(parts.get("BYMINUTE", start.minute))),
+        start,
+        until=datetime.fromisoformat(parts["UNTIL"]) if "UNTIL" in parts else None,
+    )
+    return _ending(starts, int(parts["COUNT"])) if "COUNT" in parts else starts
+
+
+def _parts_of(text: str) -> dict[str, str]:
+    pairs = [part.partition("=")[::2] for part in text.upper().split(";")]
     parts = dict(pairs)
     for name, value in pairs:
         if name not in _PARTS or not re.fullmatch(_PARTS[name], value, re.ASCII):
-            raise ValueError(f"{name}={value:.40} is not understood, or too often")
+            raise ValueError(f"{name:.40}={value:.40} is not understood, or too often")
     if len(parts) < len(pairs):
         raise ValueError("a part comes twice")
     if "FREQ" not in parts or {"COUNT", "UNTIL"} <= set(parts):
         raise ValueError("it needs FREQ, and not both COUNT and UNTIL")
     if parts["FREQ"] in {"DAILY", "WEEKLY"} and re.search(r"\d", parts.get("BYDAY", "")):
         raise ValueError("BYDAY counts days in months and years only")
-    _unroll(rule, start)
+    if "BYSETPOS" in parts and "," in parts.get("BYHOUR", ""):
+        raise ValueError("BYSETPOS counts days, so it goes with one hour only")
+    return parts
+
+
+def _rule(parts: dict[str, str], start: date) -> Rule:
+    frequency = Frequency(parts["FREQ"])
+    months, month_days = _numbers(parts, "BYMONTH"), _numbers(parts, "BYMONTHDAY")
+    weekdays = frozenset(
+        (_WEEKDAYS.index(each[-2:]), int(each[:-2] or 0)) for each in parts.get("BYDAY", "").split(",") if each
+    )
+    if not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}:
+        match frequency:
+            case Frequency.YEARLY:
+                months, month_days = months or frozenset({start.month}), frozenset({start.day})
+            case Frequency.MONTHLY:
+                month_days = frozenset({start.day})
+            case Frequency.WEEKLY:
+                weekdays = frozenset({(start.weekday(), 0)})
+    return Rule(
+        frequency=frequency,
+        start=start,
+        interval=int(parts.get("INTERVAL", 1)),
+        months=months,
+        weeks=_numbers(parts, "BYWEEKNO"),
+        year_days=_numbers(parts, "BYYEARDAY"),
+        month_days=month_days,
+        weekdays=weekdays,
+        positions=_numbers(parts, "BYSETPOS"),
+        week_start=_WEEKDAYS.index(parts.get("WKST", "MO")),
+    )
+
+
+def _ending(starts: _Starts, count: int) -> _Starts:
+    """Return starts that end with so many of them."""
+    left = count
+    for year in range(starts.first.year, starts.first.year + _MAX_YEARS):
+        found = starts.in_year(year)
+        if left <= len(found):
+            return replace(starts, last=found[left - 1])
+        left -= len(found)
+    raise ValueError(f"COUNT={count} is not reached within {_MAX_YEARS} years; write UNTIL")
+
+
+def _numbers(parts: dict[str, str], name: str) -> frozenset[int]:
+    return frozenset(int(each) for each in parts.get(name, "").split(",") if each)
+
+
+def _times(hours: Iterable[int], minute: int) -> tuple[timedelta, ...]:
+    return tuple(timedelta(hours=hour, minutes=minute) for hour in sorted(hours))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ums.domain import layout
 from ums.domain.errors import InvalidInputError, NotFoundError
-from ums.domain.identity import ALL, Permission
+from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.linting import accept, lint, refused_policies
 from ums.domain.names import check_name
 from ums.domain.policy import Policy
@@ -67,19 +67,28 @@ class SetPolicy:
             settle=False,
         )
 
-    def lint(self, channel: str, content: bytes | None = None) -> tuple[str, ...]:
-        """Return what is wrong with a channel's policy, or with another that it might get.
+    def try_out(self, channel: str, content: bytes, by: Identity) -> tuple[str, ...]:
+        """Return what is wrong with a policy that a channel might get.
 
         Raises:
-            NotFoundError: there is no such channel, and no content was given.
+            ForbiddenError: the identity may not set it: evaluating a policy is work.
             SpecError: the file is wrong.
+
+        """
+        by.require(Permission.ADMIN, bundle=ALL, channel=channel, org=ALL)
+        path = layout.channel_policy(check_name(channel, "channel name"))
+        policy = self.parse(content, path)
+        return accept(self.record.world(), {channel: policy}, self.record.clock.now())[1].get(channel, ())
+
+    def lint(self, channel: str) -> tuple[str, ...]:
+        """Return what is wrong with a channel's policy.
+
+        Raises:
+            NotFoundError: there is no such channel.
 
         """
         world, now = self.record.world(), self.record.clock.now()
         path = layout.channel_policy(check_name(channel, "channel name"))
-        if content is not None:
-            policy = self.parse(content, path)
-            return accept(world, {channel: policy}, now)[1].get(channel, ())
         there = world.channels.get(channel)
         found = tuple(str(each) for each in (*world.problems, *refused_policies(world, now)) if each.file == path)
         if there is None and not found:

@@ -86,9 +86,10 @@ def _policy_routes(api: Area, services: Services) -> None:
 
     @api.post("/channels/<channel>/policy/lint", responses=changes(answers.Linted))
     def lint_policy(path: ChannelPath, body: PolicyBody) -> Response:
-        """Say what is wrong with a policy."""
+        """Check a policy that could be put in force, as whoever may set it."""
+        by = asker()
         try:
-            problems = services.set_policy.lint(path.channel, body.policy.encode())
+            problems = services.set_policy.try_out(path.channel, body.policy.encode(), by)
         except SpecError as error:
             problems = (error.message,)
         return jsonify({"channel": path.channel, "problems": list(problems)})

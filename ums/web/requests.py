@@ -17,6 +17,7 @@ from ums.domain.fleet import Facts, Health, Management, Registration
 from ums.domain.identity import ROLES, Identity
 from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName
+from ums.domain.policy import MAX_POLICY_BYTES
 from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
 from ums.domain.version import Version
@@ -27,7 +28,6 @@ from ums.usecases.rotate_credentials import OVERLAP
 from ums.usecases.steer_rollout import STEPS
 
 MAX_BODY_BYTES = 256 * 1024
-MAX_POLICY_CHARACTERS = 64 * 1024
 MAX_PAGE = 1000
 
 Text = Annotated[str, Field(max_length=2000)]
@@ -85,7 +85,7 @@ class ApprovalBody(ReasonBody):
 class PolicyBody(ReasonBody):
     """A channel's policy, as people write it."""
 
-    policy: Annotated[str, Field(max_length=MAX_POLICY_CHARACTERS)]
+    policy: Annotated[str, Field(max_length=MAX_POLICY_BYTES)]
 
 
 class LookAgainBody(Body):

@@ -101,7 +101,7 @@ CHANGES: dict[str, Row] = {
     "/channels/edge/promotions": Row(ENGINEERS, RELEASE, "platform", "edge", ALL),
     "/channels/stable/rollouts/platform/pause": Row(ENGINEERS, REASON, "platform", "stable", ALL),
     "/channels/stable/policy": Row(ADMINS, POLICY, ALL, "stable", ALL),
-    "/channels/stable/policy/lint": Row(READERS, POLICY),
+    "/channels/stable/policy/lint": Row(ADMINS, POLICY, ALL, "stable", ALL),
     "/channels/stable/approvals": Row(APPROVERS, RELEASE, "platform", "stable"),
     "/channels/stable/rollbacks": IN_STABLE,
     "/channels/stable/cancellations": Row(ENGINEERS, RELEASE, "platform", "stable", ALL),
