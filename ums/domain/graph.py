@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from ums.domain.version import Version, VersionRange
+from ums.domain.version import Ascending, Version, VersionRange
 from ums.domain.world import CatalogEntry
 
 
@@ -40,9 +40,11 @@ class Graph:
     _ranks: dict[Version, int] = field(repr=False)
     _barriers: tuple[int, ...] = field(repr=False)
     _withdrawn_barriers: tuple[int, ...] = field(repr=False)
-    _taken: dict[tuple[VersionRange, Version], bool] = field(default_factory=dict, repr=False)
+    _ascending: Ascending = field(repr=False)
+    _taken: dict[VersionRange, int] = field(default_factory=dict, repr=False)
+    _directly: dict[Version, int] = field(default_factory=dict, repr=False)
     _obstacles: dict[tuple[Version, Version], str] = field(default_factory=dict, repr=False)
-    _leading: dict[Version, tuple[Version, ...]] = field(default_factory=dict, repr=False)
+    _leading: dict[Version, tuple[tuple[Version, int], ...]] = field(default_factory=dict, repr=False)
     _next: dict[tuple[frozenset[Version], Version], Version | None] = field(default_factory=dict, repr=False)
     _whys: dict[tuple[Version, Version], str] = field(default_factory=dict, repr=False)
 
@@ -57,17 +59,20 @@ class Graph:
             hops=frozenset(each for each in promoted if each in entries and not _withdrawn(entries[each])),
             order=order,
             _ranks=ranks,
+            _ascending=Ascending(order),
             _barriers=tuple(ranks[each] for each in barriers if not _withdrawn(entries[each])),
             _withdrawn_barriers=tuple(ranks[each] for each in barriers if _withdrawn(entries[each])),
         )
 
     def edge(self, start: Version, hop: Version) -> bool:
         """Return whether one may go from a release to a newer one directly."""
+        if hop not in self.hops:
+            return False
+        rank = self._rank(start)
+        if rank % 2:
+            return bool(self._leading_directly(hop) >> rank // 2 & 1)
         return (
-            hop in self.hops
-            and self._rank(start) < self._rank(hop)
-            and not self._between(self._barriers, start, hop)
-            and not self._obstacle(start, hop)
+            rank < self._rank(hop) and not self._between(self._barriers, start, hop) and not self._obstacle(start, hop)
         )
 
     def next_hop(self, possible: frozenset[Version], target: Version) -> Version | None:
@@ -81,11 +86,14 @@ class Graph:
             return target
         question = (possible, target)
         if question not in self._next:
+            ranks = [self._rank(start) for start in possible]
+            bits = sum(1 << rank // 2 for rank in ranks if rank % 2)
+            others = [start for start, rank in zip(possible, ranks, strict=True) if not rank % 2]
             self._next[question] = next(
                 (
                     hop
-                    for hop in self._leading_to(target)
-                    if all(start == hop or self.edge(start, hop) for start in possible)
+                    for hop, fitting in self._leading_to(target)
+                    if bits & fitting == bits and all(self.edge(start, hop) for start in others)
                 ),
                 None,
             )
@@ -121,11 +129,33 @@ class Graph:
         return ranks[bisect(ranks, self._rank(start)) : bisect_left(ranks, self._rank(end))]
 
     def _takes(self, versions: VersionRange, start: Version) -> bool:
-        # Ranges are costly to read, and most releases share theirs with others.
-        key = (versions, start)
-        if key not in self._taken:
-            self._taken[key] = start in versions
-        return self._taken[key]
+        rank = self._rank(start)
+        return bool(self._all_taken(versions) >> rank // 2 & 1) if rank % 2 else start in versions
+
+    def _all_taken(self, versions: VersionRange) -> int:
+        """Return which releases of the catalog are in a range, as one bit each; many releases share theirs."""
+        if versions not in self._taken:
+            self._taken[versions] = self._ascending.among(versions)
+        return self._taken[versions]
+
+    def _leading_directly(self, hop: Version) -> int:
+        """Return which releases of the catalog have an edge to a hop, as one bit each.
+
+        A thousand releases have half a million pairs: bits answer for all that lead to one at once.
+        """
+        if hop not in self._directly:
+            rules, rank = self.entries[hop].release.upgrade, self._rank(hop)
+            bars = (
+                self._barriers
+                if rules.barrier and rules.from_versions
+                else (*self._barriers, *self._withdrawn_barriers)
+            )
+            first = max((barrier // 2 for barrier in bars if barrier < rank), default=0)
+            found = (1 << rank // 2) - (1 << first)
+            if rules.from_versions is not None:
+                found &= self._all_taken(rules.from_versions)
+            self._directly[hop] = found
+        return self._directly[hop]
 
     def _obstacle(self, start: Version, end: Version) -> str:
         """Return what forbids the step to a release with no barrier before it, or the empty string."""
@@ -151,23 +181,31 @@ class Graph:
         rule = "; a pre-release is in a range only if that names one of its version" if "-" in start.text else ""
         return f"{end} is open only from {versions} (upgrade.from), which {start} is not in{rule}"
 
-    def _leading_to(self, target: Version) -> tuple[Version, ...]:
-        """Return the hops that lead to the target, itself included: the nearest first, then the highest."""
+    def _leading_to(self, target: Version) -> tuple[tuple[Version, int], ...]:
+        """Return the hops that lead to the target, itself included: the nearest first, then the highest.
+
+        With each, as one bit each: itself, and the releases that have an edge to it.
+        """
         if target not in self._leading:
             level = [target] if target in self.hops else []
-            found = dict.fromkeys(level)
+            found = list(level)
             older = [hop for hop in reversed(self.order[: self._count(target)]) if hop in self.hops and hop != target]
             while level:
-                level = [hop for hop in older if any(self.edge(hop, nearer) for nearer in level)]
-                found.update(dict.fromkeys(level))
-                older = [hop for hop in older if hop not in found]
-            self._leading[target] = tuple(found)
+                leading = 0
+                for nearer in level:
+                    leading |= self._leading_directly(nearer)
+                level = [hop for hop in older if leading >> self._rank(hop) // 2 & 1]
+                older = [hop for hop in older if not leading >> self._rank(hop) // 2 & 1]
+                found += level
+            self._leading[target] = tuple(
+                (hop, self._leading_directly(hop) | 1 << self._rank(hop) // 2) for hop in found
+            )
         return self._leading[target]
 
     def _why_stranded(self, start: Version, target: Version) -> str:
         key = (start, target)
         if key not in self._whys:
-            fine = start >= target or self.path(start, target) is not None
+            fine = start >= target or self.next_hop(frozenset({start}), target) is not None
             self._whys[key] = "" if fine else self._find_why(start, target)
         return self._whys[key]
 
@@ -175,10 +213,11 @@ class Graph:
         """Return what is in the way of whoever went from ``start`` as far as possible."""
         if target not in self.hops:
             return self._unusable(target)
-        reached = [start]
+        reached, bits = [start], 0
         for hop in self.order[: self._count(target)]:
-            if any(self.edge(each, hop) for each in reached):
+            if hop in self.hops and (self.edge(start, hop) or self._leading_directly(hop) & bits):
                 reached.append(hop)
+                bits |= 1 << self._rank(hop) // 2
         barriers = self._between(self._barriers, reached[-1], target)
         stop = self.order[barriers[0] // 2] if barriers else target
         return self._obstacle(reached[-1], stop) if stop in self.hops else self._unusable(stop)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 
@@ -16,7 +17,9 @@ import semver
 
 from ums.domain.errors import InvalidInputError
 
-_OPERATORS: dict[str, Callable[[semver.Version, semver.Version], bool]] = {
+_Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...], str]
+
+_OPERATORS: dict[str, Callable[[_Order, _Order], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -28,9 +31,8 @@ _TERM = re.compile(
     re.ASCII,
 )
 _MAX_LENGTH = 128
-
-
-_Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...], str]
+_MAX_COMPARATORS = 16
+"""Of one range: it is compared with every release, for every data plane."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -117,50 +119,105 @@ class VersionRange:
 
         What is below ``<1.35.0`` ends with ``1.34.0``, since patch versions are not told. Pre-releases do not count.
         """
-        bounds = {_inside(symbol, bound) for alternative in _parse_range(self.text) for symbol, bound in alternative}
+        bounds = {_inside(compare, bound) for alternative in _parse_range(self.text) for compare, bound in alternative}
         versions = sorted(version for version in map(Version, bounds - {"", "0.0.0"}) if version in self)
         return tuple(dict.fromkeys([*versions[:1], *versions[-1:]]))
 
     def __contains__(self, version: Version) -> bool:
         if self.is_exact:
             return version.text == self.text
-        candidate = version.parsed
+        candidate = _bare(version)
         return any(_accepts(alternative, candidate) for alternative in _parse_range(self.text))
 
     def __str__(self) -> str:
         return self.text
 
 
+class Ascending:
+    """Versions in ascending order, of which a range takes some without a look at each: where they begin and end."""
+
+    def __init__(self, versions: Sequence[Version]) -> None:
+        """Take versions that are in their order."""
+        self._orders = [_bare(version) for version in versions]
+        self._at = {version.text: index for index, version in enumerate(versions)}
+        self._releases = 0
+        self._previews: dict[tuple[int, ...], int] = {}
+        for index, order in enumerate(self._orders):
+            if order[3]:
+                self._releases |= 1 << index
+            else:
+                self._previews[order[:3]] = self._previews.get(order[:3], 0) | 1 << index
+
+    def among(self, versions: VersionRange) -> int:
+        """Return those in a range, as one bit each."""
+        if versions.is_exact:
+            return 1 << self._at[versions.text] if versions.text in self._at else 0
+        found = 0
+        for alternative in _parse_range(versions.text):
+            allowed = self._releases
+            for _, bound in alternative:
+                if not bound[3]:
+                    allowed |= self._previews.get(bound[:3], 0)
+            for compare, bound in alternative:
+                allowed &= self._on_one_side(compare, bound)
+            found |= allowed
+        return found
+
+    def _on_one_side(self, compare: Callable[[_Order, _Order], bool], bound: _Order) -> int:
+        low, high = bisect_left(self._orders, bound), bisect_right(self._orders, bound)
+        below, upto, everything = (1 << low) - 1, (1 << high) - 1, (1 << len(self._orders)) - 1
+        sides: dict[object, int] = {
+            operator.lt: below,
+            operator.le: upto,
+            operator.gt: everything ^ upto,
+            operator.ge: everything ^ below,
+            operator.eq: upto ^ below,
+        }
+        return sides[compare]
+
+
+def _bare(version: Version) -> _Order:
+    """Return what a version is ordered by in ranges: build metadata has no part in them."""
+    return (*_order(version.text)[:5], "")
+
+
 _Comparator = tuple[str, semver.Version]
+_Test = tuple[Callable[[_Order, _Order], bool], _Order]
 
 
-def _inside(symbol: str, bound: semver.Version) -> str:
+def _inside(compare: object, bound: _Order) -> str:
     """Return the version next to a bound that is inside it, or nothing where that is not known."""
-    major, minor, patch = bound.to_tuple()[:3]
-    match symbol:
-        case ">":
-            return f"{major}.{minor}.{patch + 1}"
-        case "<" if patch:
-            return f"{major}.{minor}.{patch - 1}"
-        case "<":
-            return f"{major}.{minor - 1}.0" if minor else ""
-        case _:
-            return f"{major}.{minor}.{patch}"
+    major, minor, patch = bound[:3]
+    if compare is operator.gt:
+        return f"{major}.{minor}.{patch + 1}"
+    if compare is operator.lt and patch:
+        return f"{major}.{minor}.{patch - 1}"
+    if compare is operator.lt:
+        return f"{major}.{minor - 1}.0" if minor else ""
+    return f"{major}.{minor}.{patch}"
 
 
-def _accepts(alternative: list[_Comparator], candidate: semver.Version) -> bool:
-    if not all(_OPERATORS[symbol](candidate, bound) for symbol, bound in alternative):
+def _accepts(alternative: tuple[_Test, ...], candidate: _Order) -> bool:
+    if not all(compare(candidate, bound) for compare, bound in alternative):
         return False
-    if candidate.prerelease is None:
-        return True
-    core = candidate.to_tuple()[:3]
-    return any(bound.prerelease is not None and bound.to_tuple()[:3] == core for _, bound in alternative)
+    return candidate[3] or any(not bound[3] and bound[:3] == candidate[:3] for _, bound in alternative)
 
 
-def _parse_range(text: str) -> list[list[_Comparator]]:
+@lru_cache(maxsize=1 << 12)
+def _parse_range(text: str) -> tuple[tuple[_Test, ...], ...]:
     if semver.Version.is_valid(text):
-        return [[("=", semver.Version.parse(text))]]
-    return [_parse_alternative(part, text) for part in text.split("||")]
+        alternatives = [[("=", semver.Version.parse(text))]]
+    else:
+        alternatives = [_parse_alternative(part, text) for part in text.split("||")]
+    comparators = sum(map(len, alternatives))
+    if comparators > _MAX_COMPARATORS:
+        raise InvalidInputError(
+            f"the version range {text!r:.60} has {comparators} comparisons, more than {_MAX_COMPARATORS}",
+            hint="name what is common to its alternatives",
+        )
+    return tuple(
+        tuple((_OPERATORS[symbol], _bare(Version(str(bound)))) for symbol, bound in each) for each in alternatives
+    )
 
 
 def _parse_alternative(part: str, whole: str) -> list[_Comparator]:

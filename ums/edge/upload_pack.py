@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ums.domain import layout
+from ums.domain.budget import Budget, BudgetError
 
 BRANCH = f"refs/heads/{layout.VIEW}"
 FLUSH, _DELIMITER = b"0000", b"0001"
 _LONGEST = 65520
+_MAX_LINES = 2048
+"""Of one request. There is one commit to want; what a client has is of no use here, however much it tells."""
 _BAND = _LONGEST - 5
 _CAPABILITIES = f"side-band-64k ofs-delta shallow no-progress symref=HEAD:{BRANCH} object-format=sha1 agent=ums"
 _CAPABILITIES_2 = ("agent=ums", "ls-refs", "fetch=shallow", "object-format=sha1")
@@ -116,10 +119,13 @@ def parse(body: bytes, version: int) -> Fetch | ListRefs:
     """Read a request to ``git-upload-pack``.
 
     Raises:
-        ProtocolError: it is none, or wants what was not offered.
+        ProtocolError: it is none, wants what was not offered, or has too many lines.
 
     """
-    lines = list(_lines(body))
+    try:
+        lines = list(_lines(body))
+    except BudgetError as error:
+        raise ProtocolError(error.message) from error
     return _parse_2(lines) if version == 2 else _parse_0(lines, version)  # noqa: PLR2004
 
 
@@ -133,7 +139,9 @@ def _banded(pack: bytes) -> Iterator[bytes]:
 def _lines(body: bytes) -> Iterator[str | None]:
     """Yield each pkt-line's text, ``None`` for a flush, and the empty text for a delimiter."""
     start = 0
+    budget = Budget(_MAX_LINES, "lines of a request")
     while start < len(body):
+        budget.spend()
         head = body[start : start + 4]
         if not _LENGTH.fullmatch(head):
             raise ProtocolError("a pkt-line begins with four hex digits")

@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from ums import __version__
+from ums.domain.budget import Budget
 from ums.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -82,6 +83,8 @@ _READING = (
     StorageError,
 )
 _CHANGING = (*_READING, RefusedError, ConflictError, InProgressError, UnverifiedError)
+_MAX_MEMBERS = 10_000
+_MAX_PROBLEMS = 10
 _TOO_LARGE = int(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -100,10 +103,12 @@ class JSONRequest(Request):
         """Return the body.
 
         Raises:
-            InvalidInputError: it is no JSON object.
+            InvalidInputError: it is no JSON object, or has too many members and items.
 
         """
         content = self.get_data()
+        # Each member and item but one has a comma before it: this counts them before anything is made of them.
+        Budget(_MAX_MEMBERS, "members and items of the body").spend(content.count(b","))
         try:
             # This one limits depth, and knows no NaN; the other one sees members that are there twice.
             from_json(content, allow_inf_nan=False, cache_strings=False)
@@ -297,7 +302,10 @@ def _hide(services: Services, response: Response) -> None:
 
 
 def _refuse(error: ValidationError) -> None:
-    problems = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [f"{'.'.join(map(str, each['loc'])) or 'body':.200}: {each['msg']}" for each in found[:_MAX_PROBLEMS]]
+    if len(found) > _MAX_PROBLEMS:
+        problems.append(f"and {len(found) - _MAX_PROBLEMS} more")
     raise InvalidInputError(f"the request is not as expected: {'; '.join(problems)}") from error
 
 
