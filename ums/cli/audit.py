@@ -10,7 +10,7 @@ import click
 
 from ums.cli.client import service_options
 from ums.cli.data import settings_of
-from ums.cli.output import ago, emit, output_option, print_table
+from ums.cli.output import ago, echo, emit, output_option, print_table
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def export(client: Client, file: Path, output: str) -> None:
     from ums.client import items_of
 
     count = write_export(file, items_of(client.get_audit_export))
-    emit({"file": str(file), "records": count}, output, lambda: click.echo(f"wrote {file}: {count} records"))
+    emit({"file": str(file), "records": count}, output, lambda: echo(f"wrote {file}: {count} records"))
 
 
 def _since(text: str | None) -> str | None:
@@ -164,19 +164,19 @@ def _print(found: Audited, *, pinned: bool) -> None:
     signed = found.decisions - found.by_people
     counted = f"{signed} decisions, {found.by_people} commits of people, {found.deliveries} deliveries"
     if found.flaws:
-        click.secho(f"✗ the first that does not hold: {found.flaws[0].commit} ({counted})", fg="red")
+        echo(f"✗ the first that does not hold: {found.flaws[0].commit} ({counted})", fg="red")
     else:
-        click.secho(f"✓ {counted}: all hold", fg="green")
+        echo(f"✓ {counted}: all hold", fg="green")
     if found.security:
         _print_chain(found.security)
     if not pinned:
-        click.echo("  the keys are those the repository itself names; --state-key pins yours")
+        echo("  the keys are those the repository itself names; --state-key pins yours")
 
 
 def _print_chain(chain: Chain) -> None:
     if chain.broken:
-        click.secho(f"✗ security event {chain.broken.seq} {chain.broken.message}", fg="red")
+        echo(f"✗ security event {chain.broken.seq} {chain.broken.message}", fg="red")
         return
-    click.secho(f"✓ {chain.entries} security events: all hold", fg="green")
+    echo(f"✓ {chain.entries} security events: all hold", fg="green")
     if behind := chain.entries - chain.anchored:
-        click.echo(f"  no signed commit names the last {behind} yet: were some cut off there, nobody could tell")
+        echo(f"  no signed commit names the last {behind} yet: were some cut off there, nobody could tell")

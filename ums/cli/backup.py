@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ums.cli.data import settings_of
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option
 
 
 @click.command()
@@ -32,9 +32,9 @@ def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     made = back_up_data(settings, file, registry=not without_registry)
 
     def told() -> None:
-        click.echo(f"wrote {file}: {made.files} files, {made.size:,} bytes; it contains secrets")
+        echo(f"wrote {file}: {made.files} files, {made.size:,} bytes; it contains secrets")
         if settings.database_file is None:
-            click.echo("The database is not in it – tokens, webhooks, the security log: back it up now, after this.")
+            echo("The database is not in it – tokens, webhooks, the security log: back it up now, after this.")
 
     emit({"file": str(file), **made.to_dict(), "database": settings.database_file is not None}, output, told)
 
@@ -56,8 +56,9 @@ def restore(file: Path, data: Path, output: str) -> None:
     from ums.bootstrap import restore_data
 
     found = restore_data(settings_of(data), file)
-    emit(
-        {"data": str(data), **found.to_dict()},
-        output,
-        lambda: click.echo(f"restored {data} as of {found.at}: {found.files} files\nNow: ums serve {data}"),
-    )
+
+    def table() -> None:
+        echo(f"restored {data} as of {found.at}: {found.files} files")
+        echo(f"Now: ums serve {data}")
+
+    emit({"data": str(data), **found.to_dict()}, output, table)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ums.cli.output import emit, output_option, print_table, short_digest
+from ums.cli.output import echo, emit, output_option, print_table, short_digest
 
 
 @click.command()
@@ -38,12 +38,12 @@ def build(folder: Path, version_text: str, target: Path | None, plain_http: bool
     }
 
     def table() -> None:
-        click.secho(f"{data['release']}  {data['digest']}", bold=True)
+        echo(f"{data['release']}  {data['digest']}", bold=True)
         rows = [
             (each.name, each.kind.value, str(each.version), short_digest(str(each.digest)), str(len(each.images)))
             for each in built.release.components
         ]
         print_table(("component", "kind", "version", "digest", "images"), rows, empty="")
-        click.echo(f"{built.size:,} bytes{f' in {target}' if target else ''}")
+        echo(f"{built.size:,} bytes{f' in {target}' if target else ''}")
 
     emit(data, output, table)

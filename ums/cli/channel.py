@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import ago, at, emit, output_option, planes_text, print_outcome, print_table
+from ums.cli.output import ago, at, echo, emit, output_option, planes_text, print_outcome, print_table
 from ums.cli.rollout import status_text
 from ums.outcomes import OUTCOMES
 
@@ -61,7 +61,7 @@ def show(client: Client, name: str, policy_text: bool, output: str) -> None:
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     data = client.get_channel(name)
     if policy_text:
-        click.echo(data["policyText"], nl=False)
+        echo(data["policyText"], nl=False, lines=True)
         return
     emit(data, output, lambda: _print_channel(data))
 
@@ -90,9 +90,9 @@ def lint(client: Client, name: str, file: Path | None, output: str) -> int:
 
     def table() -> None:
         for problem in problems:
-            click.secho(f"✗ {problem}", fg="red")
+            echo(f"✗ {problem}", fg="red")
         if not problems:
-            click.secho(f"✓ {file or f'the policy of {name}'} is fine", fg="green")
+            echo(f"✓ {file or f'the policy of {name}'} is fine", fg="green")
 
     emit({"channel": name, "problems": problems}, output, table)
     return OUTCOMES[InvalidInputError].exit_code if problems else 0
@@ -119,9 +119,9 @@ def diff(client: Client, name: str, file: Path, output: str) -> None:
 
     def table() -> None:
         for line in lines:
-            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[0]))
+            echo(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[0]))
         if not lines:
-            click.echo(f"{file} is the policy of {name}")
+            echo(f"{file} is the policy of {name}")
 
     emit({"channel": name, "diff": lines}, output, table)
 
@@ -156,19 +156,19 @@ def _read(file: Path) -> str:
 
 
 def _print_channel(data: shapes.ChannelInFull) -> None:
-    click.secho(f"{data['channel']}  {data['description']}", bold=True)
+    echo(f"{data['channel']}  {data['description']}", bold=True)
     for problem in data["problems"]:
-        click.secho(f"  ✗ {problem}", fg="red")
+        echo(f"  ✗ {problem}", fg="red")
     for label, value in _policy_rows(data["policy"]):
-        click.echo(f"  {label:<11} {value}")
-    click.echo(f"  {'followed by':<11} {planes_text(data['dataPlanes'])}")
+        echo(f"  {label:<11} {value}")
+    echo(f"  {'followed by':<11} {planes_text(data['dataPlanes'])}")
     rows = [
         (f"{bundle}@{head['release']}", ago(head["since"]), head["by"], _rollout_text(data["rollouts"].get(bundle)))
         for bundle, head in data["bundles"].items()
     ]
     print_table(("head", "since", "by", "rollout"), rows, empty="Nothing was promoted to it yet.")
     for hold in data["holds"]:
-        click.secho(f"held at {hold['bundle']}@{hold['release']} by {hold['by']}: {hold['reason']}", fg="yellow")
+        echo(f"held at {hold['bundle']}@{hold['release']} by {hold['by']}: {hold['reason']}", fg="yellow")
     for each in data["requests"]:
         _print_request(each)
 
@@ -222,9 +222,9 @@ def _print_request(data: shapes.Request) -> None:
     wanted = (
         f"wanted by {data['wanted']['by']}, {ago(data['wanted']['since'])}" if data["wanted"] else "not asked for yet"
     )
-    click.echo(f"waiting: {data['release']}, {wanted}{', by the fast path' if data['expedite'] else ''}")
+    echo(f"waiting: {data['release']}, {wanted}{', by the fast path' if data['expedite'] else ''}")
     for each in data["approvals"]:
         word = "rejected" if each["rejects"] else "approved"
-        click.echo(f"  {word} by {each['by']} {ago(each['since'])}: {each['reason'] or 'no reason given'}")
+        echo(f"  {word} by {each['by']} {ago(each['since'])}: {each['reason'] or 'no reason given'}")
     for gate in data["waitsFor"]:
-        click.echo(f"  … {gate['gate']}: {gate['message']}")
+        echo(f"  … {gate['gate']}: {gate['message']}")

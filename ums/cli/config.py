@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ums.cli.output import emit, output_option, print_table
+from ums.cli.output import echo, emit, output_option, print_table, style
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -56,20 +56,21 @@ def check(data: Path | None, output: str) -> int:
 
 
 def _print(found: Found) -> None:
-    click.echo(f"data  {found.data}")
-    click.echo(f"file  {found.file}{'' if found.file_read else '  (not there)'}\n")
+    echo(f"data  {found.data}")
+    echo(f"file  {found.file}{'' if found.file_read else '  (not there)'}")
+    echo()
     wrong = {problem.field for problem in found.problems}
     rows = [
         (name, _shown(each.value, wrong=name in wrong), each.where or "default") for name, each in found.values.items()
     ]
     print_table(("setting", "value", "from"), rows, empty="")
     for problem in found.problems:
-        click.secho(f"✗ {problem}", fg="red", err=True)
+        echo(f"✗ {problem}", fg="red", err=True)
     if not found.problems:
-        click.secho("✓ all of it can be used", fg="green")
+        echo("✓ all of it can be used", fg="green")
 
 
 def _shown(value: object, *, wrong: bool) -> str:
     if wrong:
-        return click.style("✗ see below", fg="red")
+        return style("✗ see below", fg="red")
     return "–" if value is None else str(value)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import output_option
+from ums.cli.output import echo, echo_json, output_option
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -45,7 +44,7 @@ def events(client: Client, after: str, follow: bool, kinds: tuple[str, ...], out
         for event in data["items"]:
             if not kinds or any(f"{_kind(event)}.".startswith(f"{each}.") for each in kinds):
                 if output == "json":
-                    click.echo(json.dumps(event))
+                    echo_json(event)
                 else:
                     print_event(event)
         if not is_new and not follow:
@@ -60,7 +59,7 @@ def print_event(event: shapes.Event) -> None:
     what = "".join(f"  {data[name]}" for name in ("channel", "what", "to", "message") if data.get(name))
     why = f"{data['by']}: {data['reason']}" if data["reason"] else data["by"]
     colour = _COLOURS.get(kind.partition(".")[2])
-    click.secho(f"{event['time'].replace('T', ' ')}  {kind:<22} {event['subject']}{what}  ({why})", fg=colour)
+    echo(f"{event['time'].replace('T', ' ')}  {kind:<22} {event['subject']}{what}  ({why})", fg=colour)
 
 
 def _kind(event: shapes.Event) -> str:

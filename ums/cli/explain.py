@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import emit, output_option, print_reason
+from ums.cli.output import echo, emit, output_option, print_reason
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -33,7 +33,7 @@ def explain(client: Client, name: str, output: str) -> None:
 
     def table() -> None:
         for index, each in enumerate(data["items"]):
-            click.echo("", nl=bool(index))
+            echo("", nl=bool(index))
             _print_explanation(data["pdp"], each)
 
     emit(data, output, table)
@@ -42,11 +42,11 @@ def explain(client: Client, name: str, output: str) -> None:
 def _print_explanation(pdp: str, data: shapes.Explanation) -> None:
     where = data["running"] or f"nothing of {data['bundle']} yet"
     goal = f"its channel has {data['target']}" if data["target"] else "its channel has none"
-    click.secho(f"{pdp}: {where}; {goal}", bold=True)
+    echo(f"{pdp}: {where}; {goal}", bold=True)
     width = max((len(check["check"]) for check in data["checks"]), default=0)
     for check in data["checks"]:
         mark, colour = _MARKS.get(check["verdict"], ("?", None))
-        click.secho(f"  {mark} {check['check']:<{width}}  {check['message']}", fg=colour)
+        echo(f"  {mark} {check['check']:<{width}}  {check['message']}", fg=colour)
         if check["verdict"] != "ok":
             print_reason(check, " " * (width + 6))
-    click.secho(data["sentence"], bold=True)
+    echo(data["sentence"], bold=True)

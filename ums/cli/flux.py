@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.cluster import cluster_of, cluster_options
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option
 
 if TYPE_CHECKING:
     from ums.usecases.migrate_stored_versions import Migrated
@@ -41,11 +41,11 @@ def migrate(*, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN
     for each in MigrateStoredVersions(KubeCustomResources(*cluster_of(options)))(dry_run=dry_run):
         done.append(each)
         if output == "table":
-            click.echo(_line(each, dry_run=dry_run))
+            echo(_line(each, dry_run=dry_run))
     emit(
         {"dryRun": dry_run, "definitions": [_view(each) for each in done]},
         output,
-        lambda: None if done else click.echo("every object is stored in the version of today"),
+        lambda: None if done else echo("every object is stored in the version of today"),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import service_options, until_text
-from ums.cli.output import ago, emit, output_option, planes_text, print_outcome, print_recorded
+from ums.cli.output import ago, echo, emit, output_option, planes_text, print_outcome, print_recorded
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -43,10 +43,10 @@ def freeze(client: Client, name: str | None, dry_run: bool, output: str, **optio
 
     def table() -> None:
         print_recorded(data, f"{data['covers']}: frozen", dry_run=dry_run)
-        click.echo(f"  it stops {planes_text(data['dataPlanes'])}")
+        echo(f"  it stops {planes_text(data['dataPlanes'])}")
         if not data["dataPlanes"]:
-            click.secho("  nobody is within it now: is the scope as you meant it?", fg="yellow")
-        click.echo(f"  ums thaw {data['name']} --reason … lifts it")
+            echo("  nobody is within it now: is the scope as you meant it?", fg="yellow")
+        echo(f"  ums thaw {data['name']} --reason … lifts it")
 
     emit(data, output, table)
 
@@ -72,5 +72,5 @@ def print_freeze(each: Mapping[str, Any]) -> None:
     """Print a freeze in force, so that nobody overlooks it."""
     until = f", until {each['until']}" if each["until"] else ""
     text = f"❄ FROZEN: {each['covers']} by {each['by']} {ago(each['since'])}{until}: {each['reason']}"
-    click.secho(text, fg="cyan", bold=True)
-    click.echo(f"  it stops {planes_text(each['dataPlanes'])}; ums thaw {each['name']} --reason … lifts it")
+    echo(text, fg="cyan", bold=True)
+    echo(f"  it stops {planes_text(each['dataPlanes'])}; ums thaw {each['name']} --reason … lifts it")

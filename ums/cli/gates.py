@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import emit, output_option, print_gates, print_recorded
+from ums.cli.output import echo, emit, output_option, print_gates, print_recorded
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _answer(client: Client, release: str, channel: str, output: str, body: dict[
         print_recorded(data, done, dry_run=dry_run)
         print_gates([gate for gate in data["gates"] if gate["gate"] in {"approvals", "expedite"}])
         closed = [gate["gate"] for gate in data["gates"] if gate["verdict"] not in {"passed", "skipped"}]
-        click.echo(f"  it still waits for {', '.join(closed)}" if closed else "  all gates are open")
+        echo(f"  it still waits for {', '.join(closed)}" if closed else "  all gates are open")
 
     emit(data, output, table)
 
@@ -89,5 +89,5 @@ def _answer(client: Client, release: str, channel: str, output: str, body: dict[
 def _print_asked(data: shapes.Gates) -> None:
     closed = sum(gate["verdict"] not in {"passed", "skipped"} for gate in data["gates"])
     verdict = f"{closed} of {len(data['gates'])} gates closed" if closed else "all gates are open"
-    click.secho(f"{data['release']} to {data['channel']}: {verdict}", bold=True)
+    echo(f"{data['release']} to {data['channel']}: {verdict}", bold=True)
     print_gates(data["gates"])

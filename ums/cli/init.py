@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ums.cli.data import settings_of
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option
 
 
 @click.command()
@@ -87,9 +87,11 @@ def init(
     report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}
 
     def table() -> None:
-        click.echo(f"initialized {data}")
-        click.echo(f"  carry away   {made.offline_state_key}  (the second state key; the service does not need it)")
-        click.echo(f"  admin token  {made.token}  (shown once)")
-        click.echo(f"\nNow: ums serve {data}\n     export UMS_SERVER={url} UMS_TOKEN=…")
+        echo(f"initialized {data}")
+        echo(f"  carry away   {made.offline_state_key}  (the second state key; the service does not need it)")
+        echo(f"  admin token  {made.token}  (shown once)")
+        echo()
+        echo(f"Now: ums serve {data}")
+        echo(f"     export UMS_SERVER={url} UMS_TOKEN=…")
 
     emit(report, output, table)

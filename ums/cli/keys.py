@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import pairs, registry_of, service_options
-from ums.cli.output import emit, output_option, print_table, some
+from ums.cli.output import ask_password, echo, emit, output_option, print_table, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ def generate(path: Path, password_file: Path | None) -> None:
 
     password = read_password(password_file, confirm=True)
     public = generate_key(path, password)
-    click.echo(f"wrote {path} (keep it secret) and {public} (give it to ums init or ums keys rotate --add)")
+    echo(f"wrote {path} (keep it secret) and {public} (give it to ums init or ums keys rotate --add)")
 
 
 def read_password(password_file: Path | None, *, confirm: bool = False) -> bytes:
@@ -75,8 +75,7 @@ def read_password(password_file: Path | None, *, confirm: bool = False) -> bytes
             return os.environ[name].encode()
     if not sys.stdin.isatty():
         raise click.UsageError("no password: set UMS_KEY_PASSWORD (it may be empty) or give --password-file")
-    answer: str = click.prompt("password of the release key", hide_input=True, confirmation_prompt=confirm, default="")
-    return answer.encode()
+    return ask_password("password of the release key", twice=confirm).encode()
 
 
 @keys.command()
@@ -98,7 +97,7 @@ def _print_status(data: shapes.Keys) -> None:
         for each in data["stateKeys"]
     ]
     print_table(("kind", "key", "", "data planes that may not know it yet"), rows, empty="no keys")
-    click.echo()
+    echo()
     brought = [
         (each["release"] or "bootstrap", ", ".join(each["releaseKeys"]), str(each["dataPlanes"]))
         for each in data["releases"]
@@ -107,12 +106,13 @@ def _print_status(data: shapes.Keys) -> None:
     following = data["next"]
     if not following["changes"]:
         return
-    click.echo(f"\nto publish: {following['release']}")
+    echo()
+    echo(f"to publish: {following['release']}")
     for change in following["changes"]:
-        click.echo(f"  {change}")
+        echo(f"  {change}")
     for reason in following["stranded"]:
-        click.secho(f"  {reason['message']}: {reason['who_can_override']}", fg="yellow")
-    click.echo("next: ums keys publish --key …")
+        echo(f"  {reason['message']}: {reason['who_can_override']}", fg="yellow")
+    echo("next: ums keys publish --key …")
 
 
 def _unknown(key: shapes.KnownKey | shapes.KnownReleaseKey) -> str:
@@ -173,13 +173,13 @@ def _state_key(path: str) -> str:
 
 def _print_rotated(data: shapes.KeysRotated, *, dry_run: bool) -> None:
     if not data["changes"]:
-        click.echo("it was so already, nothing changed")
+        echo("it was so already, nothing changed")
         return
-    click.echo("dry run – nothing was recorded" if dry_run else f"recorded ({(data['commit'] or '')[:12]})")
+    echo("dry run – nothing was recorded" if dry_run else f"recorded ({(data['commit'] or '')[:12]})")
     for change in data["changes"]:
-        click.echo(f"  {change}")
+        echo(f"  {change}")
     if not dry_run:
-        click.echo("next: ums keys publish, which tells data planes; ums keys status shows who knows what")
+        echo("next: ums keys publish, which tells data planes; ums keys status shows who knows what")
 
 
 def _signing(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -267,13 +267,13 @@ def _publish(client: Client, following: shapes.NextTrust, signers: Sequence[Sign
 
 def _print_published(data: dict[str, Any]) -> None:
     if not data["changes"]:
-        click.echo("data planes are told all there is already: nothing to publish")
+        echo("data planes are told all there is already: nothing to publish")
         return
-    click.secho(f"published {data['release']}" if data["published"] else f"would publish {data['release']}", bold=True)
+    echo(f"published {data['release']}" if data["published"] else f"would publish {data['release']}", bold=True)
     for change in data["changes"]:
-        click.echo(f"  {change}")
+        echo(f"  {change}")
     if data["published"]:
-        click.echo(f"next: ums promote {data['release']} --to <channel>")
+        echo(f"next: ums promote {data['release']} --to <channel>")
 
 
 @keys.command()
@@ -299,7 +299,7 @@ def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: P
     for signer in _signers(paths, password_file):
         make_sign(signer, **access)(prefix, name, Digest.parse(found["digest"]), trust_of_service(client))
     data = client.look_again(name.bundle, str(name.version))
-    emit(data, output, lambda: click.echo(f"{name} is signed by {', '.join(data['signedBy'])}"))
+    emit(data, output, lambda: echo(f"{name} is signed by {', '.join(data['signedBy'])}"))
 
 
 @keys.command("rotate-state")
@@ -329,8 +329,8 @@ def rotate_state(data: Path, reason: str, dry_run: bool, output: str) -> None:
 def _print_state_rotated(done: StateKeyRotated, *, dry_run: bool) -> None:
     mark = "dry run – " if dry_run else ""
     if done.replaced is None:
-        click.echo(f"{mark}a new state key stands by: {done.key}")
-        click.echo("next: ums keys publish, promote it, and run this again once all data planes know the key")
+        echo(f"{mark}a new state key stands by: {done.key}")
+        echo("next: ums keys publish, promote it, and run this again once all data planes know the key")
         return
-    click.echo(f"{mark}the service signs with {done.key}, once it was restarted")
-    click.echo(f"next: restart it; then ums keys rotate --drop-state-key {done.replaced}, publish and promote")
+    echo(f"{mark}the service signs with {done.key}, once it was restarted")
+    echo(f"next: restart it; then ums keys rotate --drop-state-key {done.replaced}, publish and promote")

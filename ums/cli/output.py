@@ -1,13 +1,23 @@
-"""What commands print: a table for people, JSON or YAML for programs."""
+"""What commands print: a table for people, JSON or YAML for programs. The only module that prints.
+
+Much of it was written by others: reasons, names, messages of clusters. ``echo`` shows what they hide, so that nothing
+of theirs commands the terminal, forges a line, or looks like something else.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any, TypeVar
 
 import click
+
+from ums.domain.text import MULTI_LINE, is_plain, plain, plain_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +32,80 @@ GATE_MARKS = {
 }
 OPEN_GATES = {"passed", "skipped"}
 _SHOWN = 3
+_SEAL = "\0" + secrets.token_hex(8)
+"""Stands for Escape in styles of ours: what others wrote cannot have it, since it is another in each process."""
+_STYLE = re.compile(re.escape(_SEAL) + r"\[([0-9;]*)m")
+
+
+def style(text: str, **how: Any) -> str:  # noqa: ANN401 - click's
+    """Return text that ``echo`` shows in colours; it takes what ``click.style`` does."""
+    before, after = click.style("|", **how).replace("\x1b", _SEAL).split("|")
+    return f"{before}{text}{after}"
+
+
+def unstyle(text: str) -> str:
+    """Return text without its styles."""
+    return _STYLE.sub("", text)
+
+
+def echo(text: object = "", *, nl: bool = True, err: bool = False, lines: bool = False, **how: Any) -> None:  # noqa: ANN401
+    """Print a line, with what is hidden in it as escapes.
+
+    Args:
+        text: of which others may have written some.
+        nl: whether the line ends.
+        err: to standard error.
+        lines: it may have line breaks and tabs; else they are hidden characters too.
+        how: what ``click.style`` takes.
+
+    """
+    click.echo(_shown(style(str(text), **how) if how else str(text), MULTI_LINE if lines else ""), nl=nl, err=err)
+
+
+def _shown(text: str, keep: str = "") -> str:
+    parts = _STYLE.split(text)
+    return "".join(f"\x1b[{part}m" if at % 2 else plain(part, keep=keep) for at, part in enumerate(parts))
+
+
+def echo_json(data: Any, *, indent: int | None = None) -> None:  # noqa: ANN401 - any JSON value
+    """Print JSON."""
+    click.echo(plain_json(json.dumps(data, indent=indent, ensure_ascii=False)))
+
+
+def confirm(question: str) -> None:
+    """Ask, and stop if the answer is no."""
+    click.confirm(_shown(question), abort=True)
+
+
+def ask_password(what: str, *, twice: bool) -> str:
+    """Ask for a password, which may be empty."""
+    answer: str = click.prompt(_shown(what), hide_input=True, confirmation_prompt=twice, default="")
+    return answer
+
+
+def echo_usage(error: click.ClickException) -> None:
+    """Print what is wrong with a command line."""
+    found = StringIO()
+    error.show(found)
+    echo(found.getvalue(), nl=False, err=True, lines=True)
+
+
+def clear() -> None:
+    """Empty the terminal."""
+    click.clear()
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[tuple[Callable[[float], None], Callable[[str], None]]]:
+    """Show a bar of bytes sent on standard error; give what advances it, and what prints a line above it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.text import Text
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(plain(what), total=total)
+        yield (lambda sent: bars.advance(task, sent)), (lambda line: bars.console.print(Text(plain(line))))
 
 
 def output_option(command: Command) -> Command:
@@ -40,36 +124,43 @@ def output_option(command: Command) -> Command:
 def emit(data: Any, output: str, table: Callable[[], None]) -> None:  # noqa: ANN401 - any JSON value
     """Print data as asked; ``table`` prints it for people."""
     if output == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        echo_json(data, indent=2)
     elif output == "yaml":
         import yaml
 
-        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        # What is hidden it escapes only together with all else that is not ASCII.
+        is_safe = is_plain(text, keep="\n")
+        click.echo(text if is_safe else yaml.safe_dump(data, sort_keys=False, allow_unicode=False), nl=False)
     else:
         table()
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Print rows in columns, or ``empty`` when there are none."""
-    found = [[str(cell) for cell in row] for row in rows]
+    found = [[plain_cell(str(cell)) for cell in row] for row in rows]
     if not found:
-        click.echo(empty)
+        echo(empty)
         return
-    plain = [[click.unstyle(cell) for cell in row] for row in found]
+    plain = [[unstyle(cell) for cell in row] for row in found]
     widths = [max(len(heading), *(len(row[at]) for row in plain)) for at, heading in enumerate(headings)]
-    click.secho(
-        "  ".join(h.upper().ljust(width) for h, width in zip(headings, widths, strict=True)).rstrip(), bold=True
-    )
+    echo("  ".join(h.upper().ljust(width) for h, width in zip(headings, widths, strict=True)).rstrip(), bold=True)
     for row, bare in zip(found, plain, strict=True):
         cells = [cell + " " * (width - len(text)) for cell, text, width in zip(row, bare, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
+
+
+def plain_cell(text: str) -> str:
+    """Return text whose width is what is shown of it."""
+    parts = _STYLE.split(text)
+    return "".join(f"{_SEAL}[{part}m" if at % 2 else plain(part) for at, part in enumerate(parts))
 
 
 def health_text(health: str) -> str:
     """Return health as a mark and a word: never colour alone."""
     text = f"{HEALTH_MARKS.get(health, '?')} {health}"
-    style = HEALTH_STYLES.get(health, "dim")
-    return click.style(text, dim=True) if style == "dim" else click.style(text, fg=style)
+    colour = HEALTH_STYLES.get(health, "dim")
+    return style(text, dim=True) if colour == "dim" else style(text, fg=colour)
 
 
 def ago(text: str | None) -> str:
@@ -97,30 +188,30 @@ def print_changes(changes: Sequence[Mapping[str, Any]]) -> None:
         sides = [f"{side['version']} {short_digest(side['digest'])}" if side else "–" for side in (before, after)]
         text = sides[1] if change["change"] == "same" else f"{sides[0]} -> {sides[1]}"
         note = "  (unchanged)" if change["change"] == "same" else ""
-        click.secho(f"  {mark} {change['component']:<20} {text}{note}", fg=colour)
+        echo(f"  {mark} {change['component']:<20} {text}{note}", fg=colour)
 
 
 def print_outcome(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
     """Print what a decision does: how many data planes move, and why the others stay."""
     moves, withheld = data["moves"], data["withheld"]
     print_recorded(data, done, dry_run=dry_run)
-    click.echo(f"  {planes_text(len(moves))} {'would move' if dry_run else 'move'} now")
+    echo(f"  {planes_text(len(moves))} {'would move' if dry_run else 'move'} now")
     reasons: dict[str, list[str]] = {}
     for each in withheld:
         for reason in each["reasons"]:
             reasons.setdefault(reason["code"], []).append(each["pdp"])
     for code, planes in sorted(reasons.items()):
-        click.echo(f"  withheld, {code}: {some(planes)}")
+        echo(f"  withheld, {code}: {some(planes)}")
 
 
 def print_recorded(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
     """Print that a decision was recorded, was so already, or was only tried."""
     if dry_run:
-        click.echo(f"dry run: {done} – nothing was recorded")
+        echo(f"dry run: {done} – nothing was recorded")
     elif data["recorded"]:
-        click.echo(f"{done} ({data['commit'][:12]})")
+        echo(f"{done} ({data['commit'][:12]})")
     else:
-        click.echo(f"{done} – it was so already, nothing changed")
+        echo(f"{done} – it was so already, nothing changed")
 
 
 def planes_text(count: int) -> str:
@@ -142,9 +233,9 @@ def at(text: str | None) -> str:
 def print_reason(reason: Mapping[str, Any], indent: str = "    ") -> None:
     """Print until when something stands against a move, and who can change it, where that is known."""
     if reason["until"]:
-        click.echo(f"{indent}until {at(reason['until'])}")
+        echo(f"{indent}until {at(reason['until'])}")
     if reason["who_can_override"]:
-        click.echo(f"{indent}can change it: {reason['who_can_override']}")
+        echo(f"{indent}can change it: {reason['who_can_override']}")
 
 
 def print_gates(gates: Sequence[Mapping[str, Any]]) -> None:
@@ -152,6 +243,6 @@ def print_gates(gates: Sequence[Mapping[str, Any]]) -> None:
     width = max((len(gate["gate"]) for gate in gates), default=0)
     for gate in gates:
         mark, colour = GATE_MARKS.get(gate["verdict"], ("?", None))
-        click.secho(f"  {mark} {gate['gate']:<{width}}  {gate['message']}", fg=colour)
+        echo(f"  {mark} {gate['gate']:<{width}}  {gate['message']}", fg=colour)
         if gate["verdict"] not in OPEN_GATES:
             print_reason(gate, " " * (width + 6))

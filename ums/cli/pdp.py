@@ -12,6 +12,8 @@ import click
 from ums.cli.client import pairs, service_options
 from ums.cli.output import (
     ago,
+    confirm,
+    echo,
     emit,
     health_text,
     output_option,
@@ -192,7 +194,7 @@ def set_plane(
     done = f"{name} follows {channel}" if channel else f"{name} changed"
     if channel and not yes and not dry_run and output == "table" and sys.stdin.isatty():
         _print_switch(client.change_plane(plane.org, plane.pdp, **{**body, "dryRun": True}), done, dry_run=True)
-        click.confirm("do it?", abort=True)
+        confirm("do it?")
     data = client.change_plane(plane.org, plane.pdp, **body)
     emit(data, output, lambda: _print_switch(data, done, dry_run=dry_run))
 
@@ -201,15 +203,15 @@ def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
     print_recorded(data, done, dry_run=dry_run)
     for move in data["moves"]:
         before = move["before"]["release"] if move["before"] else "nothing"
-        click.echo(f"  {move['bundle']}: {before} -> {move['after']['release']}")
+        echo(f"  {move['bundle']}: {before} -> {move['after']['release']}")
     for each in data["withheld"]:
         for reason in each["reasons"]:
-            click.echo(f"  {each['bundle']} stays: {reason['message']}")
+            echo(f"  {each['bundle']} stays: {reason['message']}")
             print_reason(reason)
     if not data["moves"] and not data["withheld"]:
-        click.echo("  it has what its channel offers")
+        echo("  it has what its channel offers")
     for serial in data["serials"].values():
-        click.echo(f"  {'it would be' if dry_run else 'it is'} offered state {serial}")
+        echo(f"  {'it would be' if dry_run else 'it is'} offered state {serial}")
 
 
 @pdp.command("list")
@@ -342,18 +344,16 @@ def bootstrap(
     text = "".join(f"# {line}\n" for line in "\n".join(preamble(plane, str(target))).splitlines())
     text += yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout:
-        click.echo(text, nl=False)
+        echo(text, nl=False, lines=True)
         return
     write_private(target, text)
-    click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}:")
-    click.echo(f"  {how_to_apply(str(target))}")
-    click.echo("It needs Flux >= 2.9 and Kubernetes >= 1.30: where the first command fails, there would be no guard.")
+    echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}:")
+    echo(f"  {how_to_apply(str(target))}")
+    echo("It needs Flux >= 2.9 and Kubernetes >= 1.30: where the first command fails, there would be no guard.")
     if any(
         each["spec"].get("secretRef") == {"name": HOST_LOGIN} for each in objects if each["kind"] == "GitRepository"
     ):
-        click.echo(
-            f"It follows the Git host: make a Secret {HOST_LOGIN} with a login there, e.g. flux create secret git"
-        )
+        echo(f"It follows the Git host: make a Secret {HOST_LOGIN} with a login there, e.g. flux create secret git")
 
 
 @pdp.command()
@@ -420,7 +420,7 @@ def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_s
 
     text = yaml.safe_dump_all(data["objects"], sort_keys=False, allow_unicode=True, width=4096)
     if to_stdout and not dry_run:
-        click.echo(text, nl=False)
+        echo(text, nl=False, lines=True)
         return
     until = data["previousUntil"]
     previous = f"the one before is accepted until {until}" if until else "none before it is accepted"
@@ -433,9 +433,9 @@ def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_s
     except StorageError as error:
         hint = f"the rotation is recorded; ums pdp bootstrap {plane} writes the new Secrets, too"
         raise StorageError(error.message, hint=hint) from error
-    click.echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
+    echo(f"wrote {target}; it contains secrets. Apply it in the cluster of {plane}: kubectl apply -f {target}")
     if until:
-        click.echo(f"Once it is applied: ums pdp rotate {plane} --finish")
+        echo(f"Once it is applied: ums pdp rotate {plane} --finish")
 
 
 @pdp.command()
@@ -461,7 +461,7 @@ def remove(client: Client, name: str, reason: str, yes: bool, dry_run: bool, out
 
     plane = PDPName.parse(name)
     if not yes and not dry_run and output == "table" and sys.stdin.isatty():
-        click.confirm(f"remove {name}, and end its credentials?", abort=True)
+        confirm(f"remove {name}, and end its credentials?")
     data = client.remove_plane(plane.org, plane.pdp, reason=reason, dryRun=dry_run)
     emit(data, output, lambda: _print_removed(name, data, dry_run=dry_run))
 
@@ -470,9 +470,9 @@ def _print_removed(name: str, data: shapes.Recorded, *, dry_run: bool) -> None:
     from ums.domain.bootstrapping import disconnecting
 
     print_recorded(data, f"{name} is removed", dry_run=dry_run)
-    click.echo("What runs in its cluster runs on. These end its way here, and touch nothing else; leave the namespace:")
+    echo("What runs in its cluster runs on. These end its way here, and touch nothing else; leave the namespace:")
     for command in disconnecting():
-        click.echo(f"  {command}")
+        echo(f"  {command}")
 
 
 def write_private(path: Path, text: str) -> None:
@@ -501,28 +501,28 @@ def _desired(plane: shapes.Plane) -> str:
 
 
 def _print_plane(data: shapes.PlaneInFull) -> None:
-    click.secho(f"{data['pdp']}  {health_text(data['health'])}", bold=True)
+    echo(f"{data['pdp']}  {health_text(data['health'])}", bold=True)
     if data["staleSince"]:
-        click.echo(f"  stale       since {data['staleSince']}: nothing is known of how it is")
-    click.echo(f"  follows     {data['channel']}: {', '.join(data['bundles'])}  ({data['management']}-managed)")
+        echo(f"  stale       since {data['staleSince']}: nothing is known of how it is")
+    echo(f"  follows     {data['channel']}: {', '.join(data['bundles'])}  ({data['management']}-managed)")
     desired, reported = data["desired"], data["reported"]
     if desired:
-        click.echo(f"  desired     serial {desired['serial']}, to be taken until {desired['expires']}")
+        echo(f"  desired     serial {desired['serial']}, to be taken until {desired['expires']}")
     if reported:
-        click.echo(f"  reported    serial {reported['serial']}, {reported['health']}, heard {ago(reported['heard'])}")
+        echo(f"  reported    serial {reported['serial']}, {reported['health']}, heard {ago(reported['heard'])}")
         if reported["health"] == "failed":
-            click.secho(f"              {reported['component'] or 'root'}: {reported['message']}", fg="red")
+            echo(f"              {reported['component'] or 'root'}: {reported['message']}", fg="red")
     else:
-        click.echo("  reported    nothing yet: was ums pdp bootstrap applied in its cluster?")
+        echo("  reported    nothing yet: was ums pdp bootstrap applied in its cluster?")
     credentials = data["credentials"]
     until = f", the one before is accepted until {credentials['previousUntil']}" if credentials["previousUntil"] else ""
-    click.echo(f"  credentials generation {credentials['generation']}{until}")
+    echo(f"  credentials generation {credentials['generation']}{until}")
     facts, cluster = data["facts"], data["cluster"]
     versions = f"Kubernetes {facts['kubernetes'] or 'unknown'}, Flux {facts['flux'] or 'unknown'}"
     seen = f"{len(cluster['images'])} images, heard {ago(cluster['heard'])}" if cluster else "as registered"
-    click.echo(f"  cluster     {versions}  ({seen})")
+    echo(f"  cluster     {versions}  ({seen})")
     if data["sealed"]:
-        click.echo("  sealed      its cluster takes no values from its registration, once it was bootstrapped so")
+        echo("  sealed      its cluster takes no values from its registration, once it was bootstrapped so")
     rows = [
         (f"{bundle}/{component}", version, "other than the bundle's" if version != state["release"] else "")
         for bundle, state in (desired["bundles"] if desired else {}).items()
@@ -533,32 +533,32 @@ def _print_plane(data: shapes.PlaneInFull) -> None:
     _print_decisions(data)
     for each in data["withheld"]:
         for reason in each["reasons"]:
-            click.echo(f"  not newer: {reason['message']}")
+            echo(f"  not newer: {reason['message']}")
     if data["withheld"]:
-        click.echo(f"  ums explain {data['pdp']} shows every check")
+        echo(f"  ums explain {data['pdp']} shows every check")
 
 
 def _print_values(data: shapes.PlaneInFull) -> None:
     import yaml
 
     if data["values"]:
-        click.echo("  values of its own, by bundle and component:")
+        echo("  values of its own, by bundle and component:")
         text = yaml.safe_dump(data["values"], sort_keys=False, allow_unicode=True, width=4096)
-        click.echo("".join(f"    {line}\n" for line in text.splitlines()), nl=False)
+        echo("".join(f"    {line}\n" for line in text.splitlines()), nl=False, lines=True)
 
 
 def _print_decisions(data: shapes.PlaneInFull) -> None:
     if data["ask"]:
         standing = f", but not for {' and '.join(data['standingConsent'])}" if data["standingConsent"] else ""
-        click.echo(f"  its owner is asked before each release{standing}")
+        echo(f"  its owner is asked before each release{standing}")
     for consent in data["consents"]:
-        click.echo(f"  consent to {consent['bundle']}@{consent['release']}: {consent['reason']} ({consent['by']})")
+        echo(f"  consent to {consent['bundle']}@{consent['release']}: {consent['reason']} ({consent['by']})")
     for risk in data["acceptedRisks"]:
-        click.echo(f"  takes risk {risk['risk']}: {risk['reason']} ({risk['by']})")
+        echo(f"  takes risk {risk['risk']}: {risk['reason']} ({risk['by']})")
     kept: dict[str, Sequence[shapes.PlanePin | shapes.PlaneHold]] = {"pin": data["pins"], "hold": data["holds"]}
     for kind, found in kept.items():
         for each in found:
             what = each["bundle"] + (f"/{each['component']}" if each["component"] else "")
             until = f" until {each['until']}{', soon' if each['endsSoon'] else ''}" if each["until"] else ""
             where = each.get("versions") or each.get("release")
-            click.echo(f"  {kind} {what} {where}{until}: {each['reason']} ({each['by']})")
+            echo(f"  {kind} {what} {where}{until}: {each['reason']} ({each['by']})")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import at, emit, output_option, planes_text, print_reason, print_table, some
+from ums.cli.output import at, echo, emit, output_option, planes_text, print_reason, print_table, some
 from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plan(client: Client, channel: str | None, output: str) -> None:
         ]
         print_table(("pdp", "bundle", "from", "to"), rows[:_MANY], empty="Nobody has to move now.")
         if len(rows) > _MANY:
-            click.echo(f"… and {len(rows) - _MANY} more")
+            echo(f"… and {len(rows) - _MANY} more")
         _print_rollouts(data["rollouts"])
         _print_reasons(data["reasons"])
 
@@ -50,23 +50,25 @@ def plan(client: Client, channel: str | None, output: str) -> None:
 
 def _print_rollouts(rollouts: list[shapes.Rollout]) -> None:
     for each in rollouts:
-        click.secho(f"\n{each['channel']}  {each['release']}  {status_text(each['status'])}", bold=True)
+        echo()
+        echo(f"{each['channel']}  {each['release']}  {status_text(each['status'])}", bold=True)
         if each["status"] != "running":
-            click.echo(f"  {each['reason']}")
+            echo(f"  {each['reason']}")
         for wave in each["waves"]:
             if wave["state"] == "done":
                 continue
             count = f", {wave['succeeded']} of {wave['targets']} well" if "targets" in wave else ""
             through = f"; through {at(wave['earliest'])} at the earliest" if wave["earliest"] else ""
-            click.echo(f"  wave {wave['name']}: {wave['state']}{count}{through}")
+            echo(f"  wave {wave['name']}: {wave['state']}{count}{through}")
 
 
 def _print_reasons(reasons: list[shapes.SharedReason]) -> None:
     if reasons:
-        click.secho("\nwithheld", bold=True)
+        echo()
+        echo("withheld", bold=True)
     for each in reasons:
         names = some(each["examples"], each["count"])
-        click.echo(f"  {planes_text(each['count'])} of {each['channel']}, {each['bundle']}: {each['code']}")
-        click.echo(f"    {each['message']}")
+        echo(f"  {planes_text(each['count'])} of {each['channel']}, {each['bundle']}: {each['code']}")
+        echo(f"    {each['message']}")
         print_reason(each)
-        click.echo(f"    {names}")
+        echo(f"    {names}")

@@ -10,6 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import (
     OPEN_GATES,
     at,
+    echo,
     emit,
     output_option,
     planes_text,
@@ -75,24 +76,24 @@ def promote(
 
 def _print_promotion(data: shapes.Promotion, *, dry_run: bool) -> None:
     channel, release = data["channel"], data["to"]
-    click.secho(f"{channel}: {data['from'] or 'nothing'} -> {release}  ({data['class']})", bold=True)
+    echo(f"{channel}: {data['from'] or 'nothing'} -> {release}  ({data['class']})", bold=True)
     print_changes(data["components"])
     if data["fixes"]:
-        click.echo(f"  fixes {', '.join(data['fixes'])}")
+        echo(f"  fixes {', '.join(data['fixes'])}")
     if data["gates"]:
-        click.echo("gates")
+        echo("gates")
         print_gates(data["gates"])
     closed = [gate["gate"] for gate in data["gates"] if gate["verdict"] not in OPEN_GATES]
     done = f"{channel} has {release}" if data["promoted"] else f"{release} waits for {', '.join(closed)}, then goes on"
     print_recorded(data, done, dry_run=dry_run)
-    click.echo(f"  {channel} is followed by {planes_text(data['dataPlanes'])}, in waves: {_waves_text(data['waves'])}")
+    echo(f"  {channel} is followed by {planes_text(data['dataPlanes'])}, in waves: {_waves_text(data['waves'])}")
     if dry_run and data["promoted"]:
-        click.echo(f"  first to move: {some(data['first']) or 'nobody'}")
+        echo(f"  first to move: {some(data['first']) or 'nobody'}")
     if data["earliest"]:
-        click.echo(f"  finished at the earliest {at(data['earliest'])}")
+        echo(f"  finished at the earliest {at(data['earliest'])}")
     if not dry_run and data["recorded"]:
         what = f"ums rollout status {channel}" if data["promoted"] else f"ums gates {release} --to {channel}"
-        click.echo(f"  {what} shows how it goes")
+        echo(f"  {what} shows how it goes")
 
 
 def _waves_text(waves: list[shapes.Wave]) -> str:

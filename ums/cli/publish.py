@@ -13,7 +13,7 @@ import click
 
 from ums.cli.client import make_client, registry_of
 from ums.cli.keys import read_password
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option, progress_bar
 
 if TYPE_CHECKING:
     from ums.cli.client import Access
@@ -185,31 +185,22 @@ def _progress(built: Built, *, quiet: bool) -> Iterator[tuple[Progress | None, A
         yield None, lambda _name, _done: None
         return
     if not sys.stderr.isatty():
-        yield None, lambda name, done: click.echo(f"  {done:<10} {name}", err=True)
+        yield None, lambda name, done: echo(f"  {done:<10} {name}", err=True)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(built.release.name, total=built.size)
-
-        def step(name: str, done: str) -> None:
-            bars.console.print(f"  {done:<10} {name}", highlight=False)
-
-        yield lambda sent: bars.advance(task, sent), step
+    with progress_bar(built.release.name, built.size) as (advance, print_line):
+        yield advance, lambda name, done: print_line(f"  {done:<10} {name}")
 
 
 def _print_plan(data: dict[str, Any]) -> None:
-    click.echo(f"dry run: would publish {data['release']} to {data['repository']} – nothing was pushed")
-    click.echo(f"  digest   {data['digest']}")
-    click.echo(f"  built    {', '.join(data['built'])} ({data['size']:,} bytes)")
+    echo(f"dry run: would publish {data['release']} to {data['repository']} – nothing was pushed")
+    echo(f"  digest   {data['digest']}")
+    echo(f"  built    {', '.join(data['built'])} ({data['size']:,} bytes)")
     if data["reused"]:
-        click.echo(f"  reused   {', '.join(data['reused'])}")
+        echo(f"  reused   {', '.join(data['reused'])}")
 
 
 def _print_published(data: dict[str, Any]) -> None:
     told = "registered" if data["registered"] else "not registered with any service"
-    click.secho(f"published {data['release']}  {data['digest']}  ({told})", bold=True)
+    echo(f"published {data['release']}  {data['digest']}  ({told})", bold=True)
     if data["registered"]:
-        click.echo(f"next: ums promote {data['release']} --to <channel>")
+        echo(f"next: ums promote {data['release']} --to <channel>")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.data import settings_of
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def gc(data: Path, output: str, *, dry_run: bool) -> None:
 
 def _print_collected(done: Collected, *, dry_run: bool) -> None:
     for each in done.manifests[:_SHOWN]:
-        click.echo(f"  {each}")
+        echo(f"  {each}")
     if len(done.manifests) > _SHOWN:
-        click.echo(f"  and {len(done.manifests) - _SHOWN} more; -o json lists all")
+        echo(f"  and {len(done.manifests) - _SHOWN} more; -o json lists all")
     for each in done.problems:
-        click.secho(f"left alone: {each}", fg="yellow")
+        echo(f"left alone: {each}", fg="yellow")
     verb = "would remove" if dry_run else "removed"
-    click.echo(
+    echo(
         f"{verb} {len(done.manifests)} manifests, {len(done.blobs)} blobs of repositories,"
         f" {done.drafts} pushes that never ended; {done.size:,} bytes"
     )
@@ -79,8 +79,8 @@ def check(data: Path, output: str) -> int:
 
 def _print_checked(found: Checked) -> None:
     for problem in found.problems:
-        click.secho(f"  ✗ {problem}", fg="red")
-    click.echo(
+        echo(f"  ✗ {problem}", fg="red")
+    echo(
         f"read {found.size:,} bytes in {found.content} blobs: {found.repositories} repositories,"
         f" {found.manifests} manifests, {found.tags} tags; {len(found.problems) or 'none'} of it wrong"
     )

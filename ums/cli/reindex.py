@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ums.cli.data import settings_of
-from ums.cli.output import emit, output_option, planes_text, some
+from ums.cli.output import echo, emit, output_option, planes_text, some
 
 
 @click.command()
@@ -34,21 +34,22 @@ def reindex(data: Path, dry_run: bool, output: str) -> None:
     def table() -> None:
         verb = "would be dropped" if dry_run else "dropped"
         if done.strangers:
-            click.echo(f"{verb}: reports of {some([*map(str, done.strangers)])}, which nobody registered")
+            echo(f"{verb}: reports of {some([*map(str, done.strangers)])}, which nobody registered")
         if done.ahead:
-            click.echo(f"{verb}: reports of {some([*map(str, done.ahead)])}, on states that the release repo has not")
+            echo(f"{verb}: reports of {some([*map(str, done.ahead)])}, on states that the release repo has not")
         if done.unheard:
-            click.echo(
+            echo(
                 f"{len(done.unheard)} of {planes_text(done.data_planes)} unknown until they report:"
                 f" {some([*map(str, done.unheard)])}"
             )
         if not done.webhooks:
-            click.echo("no webhooks: ums webhook add, if there were some")
+            echo("no webhooks: ums webhook add, if there were some")
         if not (done.strangers or done.ahead or done.unheard):
-            click.echo("the database says what the release repo says")
+            echo("the database says what the release repo says")
         if done.token:
-            click.echo(f"no token of an admin was left; this one is shown once:\n{done.token}")
+            echo("no token of an admin was left; this one is shown once:")
+            echo(done.token)
         elif not done.admins:
-            click.secho("no token of an admin is left; without --dry-run, one is made", fg="yellow")
+            echo("no token of an admin is left; without --dry-run, one is made", fg="yellow")
 
     emit(done.to_dict(), output, table)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import ago, emit, output_option, planes_text, print_changes, print_table, short_digest
+from ums.cli.output import (
+    ago,
+    echo,
+    emit,
+    output_option,
+    planes_text,
+    print_changes,
+    print_table,
+    short_digest,
+)
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -59,7 +68,7 @@ def show(client: Client, name: str, output: str) -> None:
     data = client.get_release(*_parse(name))
 
     def table() -> None:
-        click.secho(f"{data['release']}  {data['class']}", bold=True)
+        echo(f"{data['release']}  {data['class']}", bold=True)
         _print_withdrawn(data)
         for label, value in (
             ("digest", data["digest"]),
@@ -71,13 +80,13 @@ def show(client: Client, name: str, output: str) -> None:
             ("removes", ", ".join(data["removes"]) or "–"),
             ("on", planes_text(data["exposed"])),
         ):
-            click.echo(f"  {label:<11} {value}")
+            echo(f"  {label:<11} {value}")
         for promoted in data["promotions"]:
             where, when, who = promoted["channel"], ago(promoted["since"]), promoted["by"]
-            click.echo(f"  promoted    to {where} {when} by {who}{_gates(promoted)}")
+            echo(f"  promoted    to {where} {when} by {who}{_gates(promoted)}")
         for each in data["skipped"]:
             text = f"  skipped     {', '.join(each['gates'])} into {each['channel']}, by {each['by']}: {each['reason']}"
-            click.secho(text, fg="yellow")
+            echo(text, fg="yellow")
         rows = [
             (
                 each["name"],
@@ -104,7 +113,7 @@ def diff(client: Client, before: str, after: str, output: str) -> None:
     data = client.get_diff(*_parse(after), **{"from": before.partition("@")[2] or before})
 
     def table() -> None:
-        click.secho(f"{data['from']} -> {data['to']}", bold=True)
+        echo(f"{data['from']} -> {data['to']}", bold=True)
         print_changes(data["components"])
 
     emit(data, output, table)
@@ -113,13 +122,11 @@ def diff(client: Client, before: str, after: str, output: str) -> None:
 def _print_withdrawn(data: shapes.ReleaseInFull) -> None:
     recall, bundle = data["recall"], data["bundle"]
     if recall:
-        click.secho(
-            f"  ✗ RECALLED to {bundle}@{recall['to']} by {recall['by']}: {recall['reason']}", fg="red", bold=True
-        )
+        echo(f"  ✗ RECALLED to {bundle}@{recall['to']} by {recall['by']}: {recall['reason']}", fg="red", bold=True)
     elif data["yanked"]:
-        click.secho(f"  ✗ YANKED: {data['yanked']}", fg="red", bold=True)
+        echo(f"  ✗ YANKED: {data['yanked']}", fg="red", bold=True)
     if data["yanked"] and data["exposed"]:
-        click.secho(f"  {planes_text(data['exposed'])} still exposed", fg="red")
+        echo(f"  {planes_text(data['exposed'])} still exposed", fg="red")
 
 
 def _gates(promotion: shapes.ExecutedIn) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ums.cli.cluster import FILE, cluster_of, cluster_options, read_text
-from ums.cli.output import emit, output_option
+from ums.cli.output import echo, emit, output_option
 
 
 @click.command()
@@ -56,4 +56,4 @@ def report(server: str | None, name: str, key_file: Path | None, dry_run: bool, 
 def _print(pdp: object, said: dict[str, Any], left_out: int, *, sent: str) -> None:
     versions = f"Kubernetes {said['kubernetes'] or 'unknown'}, Flux {said['flux'] or 'unknown'}"
     more = f" ({left_out} more do not fit)" if left_out else ""
-    click.echo(f"{pdp}: {versions}, {len(said['images'])} images{more}: {sent}")
+    echo(f"{pdp}: {versions}, {len(said['images'])} images{more}: {sent}")

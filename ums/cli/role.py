@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import service_options, until_text
-from ums.cli.output import ago, emit, output_option, print_recorded, print_table
+from ums.cli.output import ago, echo, emit, output_option, print_recorded, print_table
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -28,7 +28,7 @@ def list_roles(client: Client, output: str) -> None:
 
     def table() -> None:
         if not data["readable"]:
-            click.secho("access.yaml cannot be read, so nobody has a role by it: ums status says why", fg="red")
+            echo("access.yaml cannot be read, so nobody has a role by it: ums status says why", fg="red")
         rows = [
             (
                 *(f"{kind} {name}" for kind, name in each["to"].items()),
@@ -99,7 +99,7 @@ def revoke(client: Client, name: str, output: str, **options: Any) -> None:  # n
     def table() -> None:
         print_recorded(data, f"{who} is no longer {name}", dry_run=options["dry_run"])
         for warning in data["warnings"]:
-            click.secho(f"  {warning}", fg="yellow")
+            echo(f"  {warning}", fg="yellow")
 
     emit(data, output, table)
 

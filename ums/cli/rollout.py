@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import ago, at, emit, output_option, planes_text, print_outcome, print_reason, print_table, some
+from ums.cli.output import (
+    ago,
+    at,
+    echo,
+    emit,
+    output_option,
+    planes_text,
+    print_outcome,
+    print_reason,
+    print_table,
+    some,
+    style,
+)
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -48,9 +60,9 @@ def status(client: Client, channel: str | None, bundle: str | None, output: str)
 
     def table() -> None:
         if not items:
-            click.echo("No rollouts: ums promote starts one.")
+            echo("No rollouts: ums promote starts one.")
         for index, each in enumerate(items):
-            click.echo("", nl=bool(index))
+            echo("", nl=bool(index))
             print_rollout(each)
 
     emit(data, output, table)
@@ -59,21 +71,21 @@ def status(client: Client, channel: str | None, bundle: str | None, output: str)
 def status_text(name: str) -> str:
     """Return a rollout's status as a mark and a word: never colour alone."""
     mark, colour = STATUS_STYLES.get(name, ("?", None))
-    return click.style(f"{mark} {name}", fg=colour)
+    return style(f"{mark} {name}", fg=colour)
 
 
 def print_rollout(data: shapes.Rollout) -> None:
     """Print a rollout: its status and why, and its waves as a table."""
-    click.secho(f"{data['channel']}  {data['release']}  {status_text(data['status'])}", bold=True)
-    click.echo(f"  {data['reason'] or 'no reason given'} ({data['by']}, {ago(data['since'])})")
+    echo(f"{data['channel']}  {data['release']}  {status_text(data['status'])}", bold=True)
+    echo(f"  {data['reason'] or 'no reason given'} ({data['by']}, {ago(data['since'])})")
     for reason in data["stoppedBy"]:
-        click.secho(f"  stopped: {reason['message']}", fg="yellow")
+        echo(f"  stopped: {reason['message']}", fg="yellow")
         print_reason(reason)
-    click.echo(f"  offered to {data['offered']} of {planes_text(data['dataPlanes'])}")
+    echo(f"  offered to {data['offered']} of {planes_text(data['dataPlanes'])}")
     if data["status"] == "finished":
         return
     if data["failed"]:
-        click.secho(f"  failed: {some(data['failed'])} (ums pdp show says why)", fg="red")
+        echo(f"  failed: {some(data['failed'])} (ums pdp show says why)", fg="red")
     rows = [
         (
             wave["name"] + (f" ({wave['share']})" if wave["share"] else ""),
@@ -87,7 +99,7 @@ def print_rollout(data: shapes.Rollout) -> None:
     ]
     if data["status"] in {"paused", "halted", "rolled-back"}:
         steps = "resume" if data["status"] == "paused" else "retry, resume"
-        click.echo(f"  go on, or end it: ums rollout {steps} or cancel {data['channel']} {data['bundle']} --reason …")
+        echo(f"  go on, or end it: ums rollout {steps} or cancel {data['channel']} {data['bundle']} --reason …")
     print_table(("wave", *_COUNTS, "state", "soak", "through, at the earliest"), rows, empty="")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ums import __version__
+from ums.cli.output import echo, echo_usage
 from ums.domain.errors import UmsError
 from ums.outcomes import outcome_of
 
@@ -141,19 +142,19 @@ def main(args: list[str] | None = None) -> None:
     try:
         result: Any = root.main(args, prog_name="ums", standalone_mode=False)
     except UmsError as error:
-        click.secho(f"error: {error.message}", fg="red", err=True)
+        echo(f"error: {error.message}", fg="red", err=True)
         for reason in error.reasons:
             until = f" (until {reason.until})" if reason.until else ""
-            click.echo(f"  - {reason.code}: {reason.message}{until}", err=True)
+            echo(f"  - {reason.code}: {reason.message}{until}", err=True)
             if reason.who_can_override:
-                click.echo(f"    can change it: {reason.who_can_override}", err=True)
+                echo(f"    can change it: {reason.who_can_override}", err=True)
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            echo(f"hint: {error.hint}", err=True)
         sys.exit(outcome_of(error).exit_code)
     except click.ClickException as error:
-        error.show()
+        echo_usage(error)
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("stopped", err=True)
+        echo("stopped", err=True)
         sys.exit(130)
     sys.exit(result if isinstance(result, int) else 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from ums.cli.client import service_options
 from ums.cli.events import print_event
-from ums.cli.output import ago, emit, health_text, output_option, print_table
+from ums.cli.output import ago, clear, echo, echo_json, emit, health_text, output_option, print_table
 from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
@@ -37,15 +36,15 @@ def status(client: Client, watch: bool, output: str) -> None:
     happened: list[shapes.Event] = []
     for name, data in client.follow():
         if name == "problem":
-            click.secho(data, fg="red", err=True)
+            echo(data, fg="red", err=True)
         elif name == "happened":
             happened = [*happened, data][-_HAPPENED:]
         elif output == "json":
-            click.echo(json.dumps(data))
+            echo_json(data)
         else:
-            click.clear()
+            clear()
             _show(data, output)
-            click.echo()
+            echo()
             for event in happened:
                 print_event(event)
 
@@ -84,19 +83,19 @@ def _show(data: shapes.Status, output: str) -> None:
         ]
         print_table(("channel", "feeder", "head", "rollout", "since", "by", "planes"), rows, empty="No channels.")
         health = "   ".join(f"{health_text(name)} {count}" for name, count in sorted(data["health"].items()))
-        click.echo(
+        echo(
             f"\n{data['dataPlanes']} data planes   {health}"
             if data["dataPlanes"]
             else "\nNo data planes yet: ums pdp add"
         )
         for each in data["expiring"]:
             text = f"ends soon, at {each['until']}: {each['kind']} of {each['target']}, {each['what']}; {each['then']}"
-            click.secho(f"{text} ({each['by']}: {each['reason']})", fg="yellow")
+            echo(f"{text} ({each['by']}: {each['reason']})", fg="yellow")
         if data["keysToPublish"]:
             text = f"trust.yaml {', '.join(data['keysToPublish'])}, and data planes were not told: ums keys status"
-            click.secho(text, fg="yellow")
+            echo(text, fg="yellow")
         for problem in data["problems"]:
-            click.secho(f"left out, because it is wrong: {problem}", fg="red")
+            echo(f"left out, because it is wrong: {problem}", fg="red")
 
     emit(data, output, table)
 

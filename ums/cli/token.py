@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options, until_text
-from ums.cli.output import ago, emit, output_option, print_table
+from ums.cli.output import ago, echo, emit, output_option, print_table
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -60,7 +60,7 @@ def create(
         channels=list(limits["channels"]),
         orgs=list(limits["orgs"]),
     )
-    emit(data, output, lambda: click.echo(data["token"]))
+    emit(data, output, lambda: echo(data["token"]))
 
 
 @token.command("list")
@@ -94,4 +94,4 @@ def list_tokens(client: Client, output: str) -> None:
 def revoke(client: Client, token_id: str, output: str) -> None:
     """End the token of an ID, at once; ums token list shows the ids."""
     data = client.revoke_token(token_id)
-    emit(data, output, lambda: click.echo(f"{token_id} is revoked"))
+    emit(data, output, lambda: echo(f"{token_id} is revoked"))

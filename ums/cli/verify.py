@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ums.cli.client import make_client, registry_of
-from ums.cli.output import emit, output_option, print_table, short_digest
+from ums.cli.output import echo, emit, output_option, print_table, short_digest
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -72,7 +72,7 @@ def verify(
     def table() -> None:
         rows = [(each["subject"], short_digest(each["digest"]), ", ".join(each["signedBy"])) for each in shown]
         print_table(("artifact", "digest", "signed by"), rows, empty="")
-        click.secho(f"✓ {name} is verified", fg="green")
+        echo(f"✓ {name} is verified", fg="green")
 
     emit(data, output, table)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from ums import __version__
+from ums.cli.output import echo
 
 
 @click.command()
 def version() -> None:
     """Show the version."""
-    click.echo(f"ums {__version__}")
+    echo(f"ums {__version__}")

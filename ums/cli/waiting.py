@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.output import health_text, some
+from ums.cli.output import echo, health_text, some
 from ums.outcomes import NOT_HEALTHY, TIMED_OUT
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def wait_for(client: Client, serials: Mapping[str, int], timeout: str) -> int:
             del waiting[plane["pdp"]]
             failed += reported["health"] == "failed"
             detail = f"  {reported['component']} {reported['message']}" if reported["health"] == "failed" else ""
-            click.echo(f"  {plane['pdp']:<30} {health_text(reported['health'])}{detail}")
+            echo(f"  {plane['pdp']:<30} {health_text(reported['health'])}{detail}")
         if not waiting:
             break
         if time.monotonic() > deadline:
             text = f"{len(waiting)} of {len(serials)} did not report in {timeout}: {some(sorted(waiting))}"
-            click.echo(text, err=True)
+            echo(text, err=True)
             return TIMED_OUT
         pause()
     return NOT_HEALTHY if failed else 0
@@ -73,18 +73,18 @@ def wait_for_rollout(client: Client, channel: str, release: str, timeout: str) -
         items = client.get_rollouts(channel, bundle=bundle)["items"]
         rollout = next((each for each in items if each["release"] == release), None)
         if rollout is None and begun:
-            click.echo(f"another release of {bundle} was promoted to {channel} meanwhile", err=True)
+            echo(f"another release of {bundle} was promoted to {channel} meanwhile", err=True)
             return NOT_HEALTHY
         begun = begun or rollout is not None
         text = _progress(rollout) if rollout else f"{release} waits for the gates of {channel}"
         if text != said:
-            click.echo(f"  {text}", err=True)
+            echo(f"  {text}", err=True)
             said = text
         if rollout and rollout["status"] in _ENDED:
             return _ENDED[rollout["status"]]
         if time.monotonic() > deadline:
             hint = f"ums rollout status {channel} {bundle}" if begun else f"ums gates {release} --to {channel}"
-            click.echo(f"not finished after {timeout}; it goes on without you: {hint}", err=True)
+            echo(f"not finished after {timeout}; it goes on without you: {hint}", err=True)
             return TIMED_OUT
         pause()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import emit, output_option, print_table
+from ums.cli.output import echo, emit, output_option, print_table
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -55,7 +55,7 @@ def add(
         private=private,
         form="slack" if slack else "cloudevents",
     )
-    emit(data, output, lambda: click.echo(f"{name} is told from now on\n  secret  {data['secret']}  (shown once)"))
+    emit(data, output, lambda: _print_added(name, data["secret"]))
 
 
 @webhook.command("list")
@@ -82,7 +82,7 @@ def list_webhooks(client: Client, output: str) -> None:
 def remove(client: Client, name: str, output: str) -> None:
     """Remove a webhook, and drop what is on its way."""
     data = client.remove_webhook(name)
-    emit(data, output, lambda: click.echo(f"{name} is removed"))
+    emit(data, output, lambda: echo(f"{name} is removed"))
 
 
 @webhook.command()
@@ -119,4 +119,9 @@ def deliveries(client: Client, name: str, limit: int, output: str) -> None:
 def replay(client: Client, delivery: int, output: str) -> None:
     """Send a DELIVERY once more, with the same id; ums webhook deliveries shows their numbers."""
     data = client.replay_delivery(str(delivery))
-    emit(data, output, lambda: click.echo(f"delivery {delivery} is sent again"))
+    emit(data, output, lambda: echo(f"delivery {delivery} is sent again"))
+
+
+def _print_added(name: str, secret: str) -> None:
+    echo(f"{name} is told from now on")
+    echo(f"  secret  {secret}  (shown once)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.client import service_options
-from ums.cli.output import emit, output_option, planes_text, print_outcome, some
+from ums.cli.output import echo, emit, output_option, planes_text, print_outcome, some
 
 if TYPE_CHECKING:
     from ums.client import Client
@@ -89,7 +89,7 @@ def _send(client: Client, release: str, verb: str, body: dict[str, Any], options
 def print_exposed(data: dict[str, Any]) -> None:
     """Print how many data planes have a release that was withdrawn."""
     if not data["exposed"]:
-        click.secho("  no data plane is exposed", fg="green")
+        echo("  no data plane is exposed", fg="green")
         return
     text = f"  {planes_text(data['exposed'])} still exposed: {some(data['examples'], data['exposed'])}"
-    click.secho(text, fg="red")
+    echo(text, fg="red")

@@ -48,7 +48,7 @@ class Shape:
     @classmethod
     def of(cls, year: int) -> Shape:
         """Return the shape of a year."""
-        return cls(date(year, 1, 1).weekday(), calendar.isleap(year), calendar.isleap(year - 1))
+        return _shape_of(year)
 
     @property
     def length(self) -> int:
@@ -73,6 +73,11 @@ class Shape:
         return (self.first + day) % _WEEK
 
 
+@lru_cache(maxsize=512)
+def _shape_of(year: int) -> Shape:
+    return Shape(date(year, 1, 1).weekday(), calendar.isleap(year), calendar.isleap(year - 1))
+
+
 SHAPES = tuple(
     Shape(first, leap, after_leap)
     for first in range(_WEEK)
@@ -87,10 +92,14 @@ def in_months(shape: Shape, months: Collection[int]) -> int:
 
 def on_days_of_months(shape: Shape, days: Collection[int]) -> int:
     """Return some days of every month: 1 is the first, -1 the last, ``LAST_WORKDAY`` the last workday."""
+    return _union(_day_of_months(shape, day) for day in days)
+
+
+@lru_cache(maxsize=2048)
+def _day_of_months(shape: Shape, day: int) -> int:
     return _union(
         1 << start + _position(day, shape.weekday(start), length)
         for start, length in shape.months()
-        for day in days
         if abs(day) <= length
     )
 

@@ -18,7 +18,6 @@ Not responsible for the clock, which callers bring, nor for the files that windo
 
 from __future__ import annotations
 
-import heapq
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -43,8 +42,10 @@ _HORIZON = timedelta(days=366)
 _MAX_LENGTH = 500
 MAX_WINDOWS = 32
 """Windows of one schedule."""
-MAX_STARTS = 1500
-"""Starts of all windows of one schedule in a year: to find its next change may mean to look at all of them."""
+MAX_STARTS = 1100
+"""Starts of all windows of one schedule in a year, three a day: to find its next change may mean to look at all."""
+_CHUNK = 64
+"""Days whose starts are found, and remembered, together."""
 _MAX_YEARS = 10
 """A rule starts, and a COUNT of it ends, within as many years: more are not looked at."""
 
@@ -89,10 +90,10 @@ class Span:
         """Return whether ``now`` is inside."""
         return self.start <= now < self.end
 
-    def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield the span itself, if it touches the time asked for."""
+    def openings(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield its start and its end, if it touches the time asked for."""
         if since <= self.end and self.start <= until:
-            yield self
+            yield self.start, self.end
 
     @property
     def starts_a_year(self) -> int:
@@ -149,19 +150,13 @@ class Window:
         starts = _starts_around(self, now - self.duration, now)
         return bool(starts) and now < starts[-1] + self.duration
 
-    def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
-        """Yield in order when the window is open, for the time asked for and some around it.
+    def openings(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Yield in order when the window opens and closes, for the time asked for and some before.
 
-        Starts whose spans touch or overlap make one span.
+        An opening may begin before the one before it ends.
         """
-        begin = end = None
         for start in _starts_around(self, since - _LONGEST, until):
-            if begin and end and end < start:
-                yield Span(begin, end)
-                begin = None
-            begin, end = begin or start, start + self.duration
-        if begin and end:
-            yield Span(begin, end)
+            yield start, start + self.duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,20 +198,18 @@ class Schedule:
     def _changes(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, bool]]:
         """Yield each instant at which a window opens or closes, with the answer from then on."""
         allowed = denied = 0
-        edges = heapq.merge(
-            *(_edges(window.spans(since, until), 1, 0) for window in self.allow),
-            *(_edges(window.spans(since, until), 0, 1) for window in self.deny),
+        # Sorting all of them at once is three times as fast as merging them one by one.
+        edges = sorted(
+            edge
+            for windows, allows, denies in ((self.allow, 1, 0), (self.deny, 0, 1))
+            for window in windows
+            for start, end in window.openings(since, until)
+            for edge in ((start, allows, denies), (end, -allows, -denies))
         )
         for instant, together in groupby(edges, key=itemgetter(0)):
             for _, allows, denies in together:
                 allowed, denied = allowed + allows, denied + denies
             yield instant, not denied and (allowed > 0 or not self.allow)
-
-
-def _edges(spans: Iterator[Span], allows: int, denies: int) -> Iterator[tuple[datetime, int, int]]:
-    for span in spans:
-        yield span.start, allows, denies
-        yield span.end, -allows, -denies
 
 
 def _too_many_starts(what: str, starts: int) -> InvalidInputError:
@@ -260,7 +253,17 @@ class _Starts:
 
     def in_year(self, year: int) -> list[datetime]:
         """Return those of a year, before ``until`` is looked at."""
-        midnights = map(datetime.fromordinal, self.days.days(year))
+        return self._on(self.days.days(year))
+
+    def in_chunk(self, chunk: int) -> list[datetime]:
+        """Return those of ``_CHUNK`` days, before ``until`` is looked at."""
+        first, last = chunk * _CHUNK, (chunk + 1) * _CHUNK - 1
+        years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
+        days = [day for year in years for day in self.days.days(year)]
+        return self._on(days[bisect_left(days, first) : bisect_right(days, last)])
+
+    def _on(self, days: Iterable[int]) -> list[datetime]:
+        midnights = map(datetime.fromordinal, days)
         found = [midnight + time for midnight in midnights for time in self.times]
         return [start for start in found if self.first <= start and (self.last is None or start <= self.last)]
 
@@ -279,18 +282,18 @@ def _starts(window: Window) -> _Starts:
 def _starts_around(window: Window, since: datetime, until: datetime) -> list[datetime]:
     """Return the instants, in order, of all starts from ``since`` to ``until``."""
     # A gap moves starts forward: by a whole day where a zone crossed the date line.
-    years = range((since - 3 * _DAY).year, (until + _DAY).year + 1)
-    found = [start for year in years for start in _instants(window, year)]
+    chunks = range((since - 3 * _DAY).toordinal() // _CHUNK, (until + _DAY).toordinal() // _CHUNK + 1)
+    found = [start for chunk in chunks for start in _instants(window, chunk)]
     return found[bisect_left(found, since) : bisect_right(found, until)]
 
 
-@lru_cache(maxsize=512)
-def _instants(window: Window, year: int) -> tuple[datetime, ...]:
-    """Return the instants of all starts of a local year."""
+@lru_cache(maxsize=1024)
+def _instants(window: Window, chunk: int) -> tuple[datetime, ...]:
+    """Return the instants of all starts of ``_CHUNK`` local days."""
     starts, zone = _starts(window), ZoneInfo(window.zone)
     found: list[datetime] = []
     day, moved, shift = date.min, True, timedelta()
-    for local in starts.in_year(year):
+    for local in starts.in_chunk(chunk):
         if local.date() != day:
             # Converting each by itself takes three times as long. No zone changes its clock twice in a day.
             day = local.date()

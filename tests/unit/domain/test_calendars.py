@@ -57,7 +57,7 @@ def rules(draw: st.DrawFn) -> str:
 
 def starts(window: Window, since: datetime, until: datetime) -> list[datetime]:
     """Return when a window of one minute and UTC opens."""
-    return [span.start.replace(tzinfo=None) for span in window.spans(since, until) if since <= span.start <= until]
+    return [start.replace(tzinfo=None) for start, _ in window.openings(since, until) if since <= start]
 
 
 def shifted(time: datetime) -> datetime:

@@ -104,7 +104,7 @@ def plans(draw: st.DrawFn, zone: str, most: int = 3) -> Plan:
 def worlds(draw: st.DrawFn, most: int = 2) -> tuple[Plan, Plan, str]:
     """Draw what is allowed and what is denied, and when the clock changes."""
     zone = draw(st.sampled_from(sorted(CHANGES)))
-    return draw(plans(zone, most)), draw(plans(zone, most)), draw(st.sampled_from(CHANGES[zone]))
+    return draw(plans(zone, most)), draw(plans(zone, 1)), draw(st.sampled_from(CHANGES[zone]))
 
 
 @given(worlds(), st.booleans())
@@ -152,8 +152,8 @@ def test_every_window_lasts_its_duration(world: tuple[Plan, Plan, str]) -> None:
     """A change of the clock neither shortens nor lengthens a window of once a day."""
     plan, _, midnight = world
     since = parse_instant(f"{midnight}T00:00:00Z") - timedelta(days=2)
-    spans = list(plan.as_cron().spans(since, since + timedelta(days=4)))
-    assert {span.end - span.start for span in spans} == {plan.duration}
+    openings = list(plan.as_cron().openings(since, since + timedelta(days=4)))
+    assert {end - start for start, end in openings} == {plan.duration}
 
 
 @given(worlds(), st.timedeltas(timedelta(), timedelta(days=3)))
@@ -452,7 +452,7 @@ def test_what_is_no_span_is_refused(start: str, end: str) -> None:
 
 def test_equal_schedules_share_their_answers() -> None:
     """Schedules are keys, so that a fleet with few of them asks few times; and their number of windows is bounded."""
-    windows = tuple(Window(cron=f"0 {hour} * * 1", duration=HOUR, zone="UTC") for hour in range(24))
+    windows = tuple(Window(cron=f"0 {hour} * * 1", duration=HOUR, zone="UTC") for hour in range(20))
     assert len({Schedule(windows), Schedule(windows), Schedule(deny=windows)}) == 2
     with pytest.raises(InvalidInputError, match="more than 32"):
         Schedule(windows[:1] * 30, windows[:1] * 21)
