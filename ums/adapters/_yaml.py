@@ -20,6 +20,7 @@ from ums.domain.budget import Budget, BudgetError
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
 from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
+from ums.domain.text import MULTI_LINE, check_plain
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
@@ -121,13 +122,13 @@ def load(content: bytes, file: str) -> Any:  # noqa: ANN401 - any YAML value
 
 
 def validate(model: type[Model], content: bytes, file: str, *, max_bytes: int = MAX_BYTES) -> Model:
-    """Return the document as ``model``.
+    """Return the document as ``model``: one that people write, whose words others read.
 
     Raises:
         SpecError: names the line and field of the first problem, and what was expected there.
 
     """
-    documents = _documents(content, file, max_bytes)
+    documents = _documents(content, file, max_bytes, shown=True)
     if len(documents) != 1 or not isinstance(documents[0][0], dict):
         raise SpecError("one mapping was expected", file=file, line=1)
     value, lines = documents[0]
@@ -285,7 +286,9 @@ def _dumped(text: str) -> bytes:
     return dump({"x": text}).removeprefix(b"x: ").removesuffix(b"\n")
 
 
-def _documents(content: bytes, file: str, max_bytes: int = MAX_BYTES) -> list[tuple[Any, dict[_Path, int]]]:
+def _documents(
+    content: bytes, file: str, max_bytes: int = MAX_BYTES, *, shown: bool = False
+) -> list[tuple[Any, dict[_Path, int]]]:
     if len(content) > max_bytes:
         raise SpecError(f"the file has {len(content):,} bytes, more than {max_bytes:,}", file=file)
     nodes = max_bytes // _BYTES_PER_NODE
@@ -298,7 +301,7 @@ def _documents(content: bytes, file: str, max_bytes: int = MAX_BYTES) -> list[tu
             while loader.check_node():
                 node = loader.get_node()
                 lines: dict[_Path, int] = {}
-                _Walk(file, lines, budget).visit(node, (), 0)
+                _Walk(file, lines, budget, shown=shown).visit(node, (), 0)
                 documents.append((loader.construct_document(node), lines))
         finally:
             loader.dispose()
@@ -338,7 +341,8 @@ def _too_deep(file: str, line: int) -> SpecError:
 class _Walk:
     """Checks a node tree before anything is built of it, and notes on which line each field stands."""
 
-    def __init__(self, file: str, lines: dict[_Path, int], budget: Budget) -> None:
+    def __init__(self, file: str, lines: dict[_Path, int], budget: Budget, *, shown: bool) -> None:
+        self._shown = shown
         self._file = file
         self._budget = budget
         self._lines = lines
@@ -352,6 +356,8 @@ class _Walk:
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, line)  # aliases can nest without it showing in the text
         if isinstance(node, yaml.ScalarNode):
+            if self._shown:
+                self._check_plain(node.value, path, line)
             return
         if id(node) in self._seen:
             self._aliases += 1
@@ -364,6 +370,12 @@ class _Walk:
                 self.visit(item, (*path, index), depth + 1)
         elif isinstance(node, yaml.MappingNode):
             self._visit_mapping(node, path, depth)
+
+    def _check_plain(self, text: str, path: _Path, line: int) -> None:
+        try:
+            check_plain(text, "the text", keep=f"{MULTI_LINE}\r")
+        except InvalidInputError as error:
+            raise SpecError(error.message, file=self._file, line=line, field=_field(path), hint=error.hint) from error
 
     def _visit_mapping(self, node: yaml.MappingNode, path: _Path, depth: int) -> None:
         keys: set[str] = set()
@@ -379,6 +391,8 @@ class _Walk:
                 )
             keys.add(name)
             self._budget.spend()
+            if self._shown:
+                self._check_plain(name, path, key.start_mark.line + 1)
             self._lines[*path, name] = key.start_mark.line + 1
             self.visit(value, (*path, name), depth + 1)
 

@@ -5,10 +5,14 @@ The rest of the program logs through ``logging``, with what it has to say as ``e
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TextIO
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
+
+from ums.domain.text import MULTI_LINE, plain, plain_json
 
 _NOISY = ("apscheduler", "git", "oras", "urllib3", "alembic")
 """They tell of every step that goes well."""
@@ -64,13 +68,28 @@ def _json() -> list[structlog.typing.Processor]:
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("event"),
-        structlog.processors.JSONRenderer(ensure_ascii=False),
+        structlog.processors.JSONRenderer(_plain_dumps, ensure_ascii=False),
     ]
+
+
+def _plain_dumps(line: object, **options: Any) -> str:  # noqa: ANN401 - json's
+    """Return JSON in which what is hidden is shown: an operator reads it at a terminal all the same."""
+    return plain_json(json.dumps(line, **options))
+
+
+def _plain_words(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Show what is hidden in words of others, before colours are added; a log of one line stays one."""
+    return {name: plain(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _plain_traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    found = StringIO()
+    structlog.dev.plain_traceback(found, error)
+    stream.write(plain(found.getvalue(), keep=MULTI_LINE))
 
 
 def _console(stream: TextIO) -> list[structlog.typing.Processor]:
     return [
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-        )
+        _plain_words,
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_plain_traceback, pad_event_to=0),
     ]

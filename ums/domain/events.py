@@ -15,6 +15,7 @@ from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Health, Report
 from ums.domain.instants import parse_instant
 from ums.domain.rendering import NAMESPACE, ROOT, SOURCE
+from ums.domain.text import MULTI_LINE, plain
 
 MAX_MESSAGE = 2000
 MAX_NAME = 253
@@ -76,8 +77,8 @@ class FluxEvent:
 
 
 def _clean(value: object, limit: int) -> str:
-    """Return text that every database takes: JSON can carry halves of characters, and NUL."""
-    return str(value)[:limit].replace("\0", "").encode(errors="replace").decode()
+    """Return text that every database takes, and every terminal: JSON can carry halves of characters, and escapes."""
+    return plain(str(value)[:limit], keep=MULTI_LINE)[:limit]
 
 
 def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, heard: datetime) -> Report | None:

@@ -20,6 +20,7 @@ from ums.domain.names import PDPName
 from ums.domain.policy import MAX_POLICY_BYTES
 from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
+from ums.domain.text import MULTI_LINE, check_plain
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.domain.world import Topology
@@ -31,11 +32,40 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_PAGE = 1000
 
 Text = Annotated[str, Field(max_length=2000)]
-Name = Annotated[str, Field(max_length=300)]
+Name = Annotated[str, Field(max_length=300, pattern=r"^[^\n\t]*$")]
 Names = Annotated[dict[Name, Name], Field(max_length=100)]
 
 
-class Body(BaseModel):
+class Checked(BaseModel):
+    """Words of others, which others read: none of them hides anything."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, data: Any) -> Any:  # noqa: ANN401 - any JSON value
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if name not in _NOT_SHOWN:
+                _check_plain(value, name)
+        return data
+
+
+_NOT_SHOWN = frozenset({"values"})
+"""Members that only programs read; commands that print them show what is hidden in them."""
+
+
+def _check_plain(value: object, where: str) -> None:
+    match value:
+        case str():
+            check_plain(value, where, keep=MULTI_LINE)
+        case dict():
+            for name, each in value.items():
+                check_plain(str(name), where)
+                _check_plain(each, where)
+        case list():
+            for each in value:
+                _check_plain(each, where)
+
+
+class Body(Checked):
     """What all bodies share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
@@ -330,7 +360,7 @@ def _once(make: Callable[..., dict[str, Any]], *args: Any, **kwargs: Any) -> dic
     return make(*args, **kwargs)
 
 
-class Query(BaseModel):
+class Query(Checked):
     """What all queries share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
@@ -475,7 +505,7 @@ class NewestQuery(Query):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
-class Path(BaseModel):
+class Path(Checked):
     """What all paths share."""
 
     model_config = ConfigDict(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from ums.adapters.structured_logs import start_logging
+from ums.domain.text import is_plain
 
 SECRET = "hunter2"  # noqa: S105 - what must not be logged
 
@@ -103,3 +104,19 @@ def test_libraries_that_chatter_are_heard_when_something_is_wrong() -> None:
     events = [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
     assert events[0] == "missed a job"
     assert "DeprecationWarning: old" in events[1]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_words_of_others_hide_nothing(form: str) -> None:
+    """A path or a message of somebody commands no terminal that shows the log, and adds no line to it."""
+    stream = io.StringIO()
+    start_logging(form, stream)
+    hostile = "/x\x1b[2J\u202e\x9b\x7f\u2028y"
+    try:
+        int(hostile)
+    except ValueError:
+        logging.getLogger("ums.request").exception(hostile, extra={"route": hostile, "more": [hostile]})
+    logging.getLogger("ums").warning("failed: %s", hostile)
+    for line in stream.getvalue().split("\n"):
+        assert is_plain(line), ascii(line)
+    assert "\\u202e" in stream.getvalue()
