@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.e2e.toolchain import crds, tool
 from tests.processes import Process, eventually, free_port, listens
 
-_TOKEN = "e2e-admin"  # noqa: S105 - of a cluster that lives for a test
+TOKEN = "e2e-admin"  # noqa: S105 - of a cluster that lives for a test
 _CONTROLLERS = (
     "deployment-controller,replicaset-controller,statefulset-controller,daemonset-controller,job-controller,"
     "namespace-controller,garbage-collector-controller,endpointslice-controller,serviceaccount-controller"
@@ -27,15 +27,16 @@ _CONTROLLERS = (
 FLUX = ("source-controller", "kustomize-controller", "helm-controller", "notification-controller")
 
 
-class Cluster:
-    """One cluster; a context manager. Its folder holds data and logs."""
+class ApiServer:
+    """A Kubernetes API without controllers, which is all that admission needs; a context manager.
+
+    Its folder holds data and logs.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
-        self.controllers: dict[str, Process] = {}
         self._stack = ExitStack()
-        self._flux_commands: dict[str, tuple[list[str], int]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -85,6 +86,103 @@ class Cluster:
             "--service-cluster-ip-range=10.96.0.0/16",
         )
         api.wait_until(lambda: self._ready(api_port), timeout=90)
+
+    def _write_keys(self, api_port: int) -> None:
+        key = generate_private_key(65537, 2048)
+        (self.folder / "sa.key").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        )
+        (self.folder / "sa.pub").write_bytes(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+        (self.folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {
+                    "name": "e2e",
+                    "cluster": {"server": f"https://127.0.0.1:{api_port}", "insecure-skip-tls-verify": True},
+                }
+            ],
+            "users": [{"name": "admin", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
+            "current-context": "e2e",
+        }
+        self.kubeconfig.write_text(json.dumps(config))
+
+    def _ready(self, port: int) -> bool:
+        request = Request(f"https://127.0.0.1:{port}/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
+        context = ssl._create_unverified_context()  # noqa: S323 - a certificate that the server made for itself
+        try:
+            with urlopen(request, timeout=2, context=context) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)
+        except URLError:
+            return False
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl and return what it printed."""
+        done = self._tool("kubectl", arguments, stdin)
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def helm(self, *arguments: str) -> str:
+        """Run Helm, as somebody did before UMS came, and return what it printed."""
+        done = self._tool("helm", arguments, None)
+        if done.returncode:
+            raise AssertionError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _tool(self, name: str, arguments: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        command = [str(tool(name)), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+
+    def apply(self, text: str) -> None:
+        """Apply objects as an administrator would, server-side."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def install_crds(self, *controllers: str) -> None:
+        """Install the definitions of Flux's controllers, and wait until the API serves them."""
+        for name in controllers:
+            self.kubectl("apply", "--server-side", "-f", str(crds(name)))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+    def get(self, kind: str, name: str, namespace: str = "ums-system") -> dict[str, Any]:
+        """Return an object."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
+        return found
+
+    def exists(self, kind: str, name: str, namespace: str = "ums-system") -> bool:
+        """Return whether an object is there."""
+        return bool(self.kubectl("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name").strip())
+
+    def ready(self, kind: str, name: str, namespace: str = "ums-system") -> tuple[str, str]:
+        """Return status and message of an object's condition Ready."""
+        conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
+        found = next((each for each in conditions if each["type"] == "Ready"), {"status": "?", "message": ""})
+        return found["status"], f"{found.get('reason', '')}: {found['message']}"
+
+    def wait_message(self, kind: str, name: str, text: str, *, timeout: float = 180) -> str:
+        """Wait until an object's condition Ready says something, and return all of it."""
+
+        def says() -> str:
+            _, message = self.ready(kind, name)
+            return message if text in message else ""
+
+        return eventually(says, timeout=timeout, what=f"{kind} {name} says {text!r}", every=0.5)
+
+
+class Cluster(ApiServer):
+    """A Kubernetes API with its controllers and Flux; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.controllers: dict[str, Process] = {}
+        self._flux_commands: dict[str, tuple[list[str], int]] = {}
+
+    def _start(self) -> None:
+        super()._start()
         config = f"--kubeconfig={self.kubeconfig}"
         self._run("kube-controller-manager", config, f"--controllers={_CONTROLLERS}", "--leader-elect=false",
                   f"--secure-port={free_port()}", f"--cert-dir={self.folder / 'kcm'}",
@@ -100,9 +198,7 @@ class Cluster:
         }
         self.apply(json.dumps(node))
         self.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flux-system"}}))
-        for name in FLUX:
-            self.kubectl("apply", "--server-side", "-f", str(crds(name)))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self.install_crds(*FLUX)
         self.kubectl("taint", "node", "node-0", "node.kubernetes.io/not-ready-", check=False)
         self._start_flux()
 
@@ -151,82 +247,3 @@ class Cluster:
         """Start one of Flux's controllers, with the flags it had."""
         env = {"KUBECONFIG": str(self.kubeconfig), "RUNTIME_NAMESPACE": "flux-system", "HOME": str(self.folder)}
         self.controllers[name] = self._run(name, *self._flux_commands[name][0], env=env)
-
-    def _write_keys(self, api_port: int) -> None:
-        key = generate_private_key(65537, 2048)
-        (self.folder / "sa.key").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        )
-        (self.folder / "sa.pub").write_bytes(
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        )
-        (self.folder / "tokens.csv").write_text(f'{_TOKEN},admin,admin,"system:masters"\n')
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "e2e",
-                    "cluster": {"server": f"https://127.0.0.1:{api_port}", "insecure-skip-tls-verify": True},
-                }
-            ],
-            "users": [{"name": "admin", "user": {"token": _TOKEN}}],
-            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}],
-            "current-context": "e2e",
-        }
-        self.kubeconfig.write_text(json.dumps(config))
-
-    def _ready(self, port: int) -> bool:
-        request = Request(f"https://127.0.0.1:{port}/readyz", headers={"Authorization": f"Bearer {_TOKEN}"})
-        context = ssl._create_unverified_context()  # noqa: S323 - a certificate that the server made for itself
-        try:
-            with urlopen(request, timeout=2, context=context) as answer:  # noqa: S310 - our own
-                return bool(answer.status == 200)
-        except URLError:
-            return False
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """Run kubectl and return what it printed."""
-        done = self._tool("kubectl", arguments, stdin)
-        if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout if check else done.stdout + done.stderr
-
-    def helm(self, *arguments: str) -> str:
-        """Run Helm, as somebody did before UMS came, and return what it printed."""
-        done = self._tool("helm", arguments, None)
-        if done.returncode:
-            raise AssertionError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
-
-    def _tool(self, name: str, arguments: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
-        command = [str(tool(name)), f"--kubeconfig={self.kubeconfig}", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
-
-    def apply(self, text: str) -> None:
-        """Apply objects as an administrator would, server-side."""
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
-
-    def get(self, kind: str, name: str, namespace: str = "ums-system") -> dict[str, Any]:
-        """Return an object."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", namespace, "-o", "json"))
-        return found
-
-    def exists(self, kind: str, name: str, namespace: str = "ums-system") -> bool:
-        """Return whether an object is there."""
-        return bool(self.kubectl("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name").strip())
-
-    def ready(self, kind: str, name: str, namespace: str = "ums-system") -> tuple[str, str]:
-        """Return status and message of an object's condition Ready."""
-        conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
-        found = next((each for each in conditions if each["type"] == "Ready"), {"status": "?", "message": ""})
-        return found["status"], f"{found.get('reason', '')}: {found['message']}"
-
-    def wait_message(self, kind: str, name: str, text: str, *, timeout: float = 180) -> str:
-        """Wait until an object's condition Ready says something, and return all of it."""
-
-        def says() -> str:
-            _, message = self.ready(kind, name)
-            return message if text in message else ""
-
-        return eventually(says, timeout=timeout, what=f"{kind} {name} says {text!r}", every=0.5)

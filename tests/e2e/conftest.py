@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.cluster import FLUX, Cluster
 from tests.e2e.toolchain import find_tool
 
-_CLUSTER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "helm", *FLUX)
+_API = ("etcd", "kube-apiserver", "kubectl")
+_CLUSTER = (*_API, "kube-controller-manager", "kube-scheduler", "kwok", "helm", *FLUX)
 _NEEDED = {
     "test_conformance.py": ("conformance",),
     "test_differential.py": ("differential",),
@@ -24,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-            missing = [name for name in _NEEDED.get(item.path.name, _CLUSTER) if find_tool(name) is None]
+            own = _CLUSTER if "cluster" in getattr(item, "fixturenames", ()) else _API
+            missing = [name for name in _NEEDED.get(item.path.name, own) if find_tool(name) is None]
             if missing:
                 item.add_marker(
                     pytest.mark.skip(reason=f"!!! NOT TESTED: not built: {', '.join(missing)} (Go is needed)")

@@ -109,7 +109,7 @@ def test_helm_pulls_a_chart(published: Published) -> None:
     chart = f"oci://{published.prefix}/platform/cilium"
     published.tool("helm", "pull", chart, "--version", "1.0.0", "--plain-http", "--untar")
     assert published.tool("helm", "lint", published.folder / "cilium")
-    rendered = published.tool("helm", "template", "cilium", published.folder / "cilium")
+    rendered = published.tool("helm", "template", "cilium", published.folder / "cilium", "--namespace", "kube-system")
     assert 'hubble: "true"' in rendered
 
 

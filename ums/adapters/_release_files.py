@@ -40,7 +40,7 @@ from ums.domain.fleet import (
 )
 from ums.domain.freezes import UNREADABLE, Freeze
 from ums.domain.identity import ROLES, Grant
-from ums.domain.instants import parse_duration, parse_instant
+from ums.domain.instants import MAX_INTERVAL, parse_duration, parse_instant, span_up_to
 from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
 from ums.domain.policy import MAX_POLICY_BYTES, Policy
@@ -71,7 +71,9 @@ from ums.domain.world import (
 class FluxModel(StrictModel):
     """How Flux behaves in every data plane."""
 
-    interval: Duration = Field(default="1m", description="How often it polls.")
+    interval: Annotated[str, parsed_by(span_up_to(MAX_INTERVAL))] = Field(
+        default="1m", description="How often it polls: from 1s to 1h."
+    )
     root_timeout: Duration = Field(default="5m", description="How long a data plane may take to be healthy.")
 
 
@@ -209,13 +211,16 @@ class RegistrationModel(StrictModel):
         description="Helm values of its charts, by bundle and component. No secrets: they stand in Git.",
     )
     sealed: bool = Field(
-        default=False, description="Its cluster takes no values from here. It is bootstrap that tells the cluster."
+        default=True,
+        description="Its cluster takes no values from here. To open one: false, and ums pdp bootstrap --unsealed.",
     )
 
     @model_validator(mode="after")
     def _takes_values(self) -> RegistrationModel:
         if self.sealed and self.values:
-            raise ValueError("a sealed data plane has no values here; its cluster's owner keeps them")
+            raise ValueError(
+                "a sealed data plane has no values here: its cluster's owner keeps them, or add sealed: false"
+            )
         return self
 
     def to_domain(self, name: PDPName) -> Registration:

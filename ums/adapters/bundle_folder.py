@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 from ums.adapters._archive import MAX_TOTAL_BYTES, check_inside, pack, read_file, read_folder, unpack
 from ums.adapters._helm import BOM, crds, render, with_subcharts, with_values, without_ignored, without_top
 from ums.adapters._objects import read_objects, write_objects
-from ums.adapters._yaml import Duration, Name, StrictModel, parsed_by, validate
+from ums.adapters._placement import place_chart, place_manifests
+from ums.adapters._yaml import Name, StrictModel, parsed_by, validate
 from ums.domain.bundle import (
     BundleSpec,
     ComponentKind,
@@ -31,7 +32,7 @@ from ums.domain.bundle import (
 )
 from ums.domain.component_artifact import chart_artifact, manifests_artifact
 from ums.domain.errors import InvalidInputError, SpecError
-from ums.domain.instants import parse_duration
+from ums.domain.instants import MAX_TIMEOUT, parse_duration, span_up_to
 from ums.domain.oci import HELM_CHART, HELM_CONFIG, Document, Reference
 from ums.domain.packaging import PackagedComponent, images_of, workloads_of
 from ums.domain.version import Version, VersionRange
@@ -95,9 +96,6 @@ class ComponentModel(StrictModel):
     release_name: Name | None = Field(
         default=None, description="Helm release to adopt or create; the name if not given."
     )
-    storage_namespace: Name | None = Field(
-        default=None, description="Where Helm keeps the release's record; the namespace if not given."
-    )
     values: dict[str, Any] = Field(
         default_factory=dict, description="Merged into the chart, so that they are signed too."
     )
@@ -108,7 +106,9 @@ class ComponentModel(StrictModel):
     workloads: list[WorkloadModel] = Field(
         default_factory=list, description="Objects to watch; found by reading, for manifests or where Helm is at hand."
     )
-    timeout: Duration = Field(default="2m", description="How long it may take to be healthy.")
+    timeout: Annotated[str, parsed_by(span_up_to(MAX_TIMEOUT))] = Field(
+        default="2m", description="How long it may take to be healthy: from 1s to 24h."
+    )
     on_failure: OnFailure = Field(
         default=OnFailure.RETRY,
         description="Whether a chart whose update failed is tried again, or taken back by Helm in the cluster.",
@@ -122,8 +122,8 @@ class ComponentModel(StrictModel):
             raise ValueError("manifests carry no version of their own: add version")
         if self.chart is not None and self.version is not None:
             raise ValueError("a chart brings its own version: remove version")
-        if self.manifests is not None and (self.values or self.release_name or self.storage_namespace):
-            raise ValueError("values, releaseName and storageNamespace are for charts")
+        if self.manifests is not None and (self.values or self.release_name):
+            raise ValueError("values and releaseName are for charts")
         return self
 
     def to_domain(self) -> ComponentSpec:
@@ -135,7 +135,6 @@ class ComponentModel(StrictModel):
             namespace=self.namespace,
             version=Version(self.version) if self.version else None,
             release_name=self.release_name or "",
-            storage_namespace=self.storage_namespace or "",
             values=self.values,
             needs=tuple(self.needs),
             images=tuple(self.images),
@@ -263,6 +262,7 @@ class BundleFolder:
         metadata = _chart_metadata(files, str(component.source))
         name, version = metadata["name"], metadata["version"]
         parsed = Version(version)
+        files = place_chart(files, component.release_name or component.name, component.namespace)
         layer, content_digest = pack({f"{name}/{path}": content for path, content in files.items()})
         artifact = chart_artifact(_plain(metadata), layer)
         images, workloads = self._declared_or_rendered(component, name, files, kubernetes)
@@ -387,7 +387,7 @@ def _manifests(folder: Path, bundle: str, component: ComponentSpec) -> PackagedC
         _check_metadata(found, f"{component.source}/{path}")
     # What was read is what is shipped: whatever reads it finds these objects, and nothing else is there to be read.
     files = {path: write_objects(found) for path, found in documents.items() if found}
-    layer, content_digest = pack(files)
+    layer, content_digest = pack(place_manifests(files, component.namespace))
     artifact = manifests_artifact(bundle, component.name, str(component.version), layer)
     workloads = component.workloads or tuple(workloads_of(objects, component.namespace))
     images = tuple(sorted({*component.images, *images_of(objects)}))

@@ -11,6 +11,7 @@ from typing import Any
 
 from ums.adapters._archive import pack
 from ums.adapters._objects import write_objects
+from ums.adapters._placement import place_manifests
 from ums.adapters._yaml import dump
 from ums.adapters.bundle_folder import FILE
 from ums.domain.digest import Digest
@@ -23,7 +24,7 @@ _MANIFEST = "trust.yaml"
 
 def trust_content(objects: Sequence[Mapping[str, Any]]) -> Digest:
     """Return the digest of the uncompressed layer that these objects make."""
-    return pack({_MANIFEST: write_objects(objects)})[1]
+    return pack(place_manifests({_MANIFEST: write_objects(objects)}, NAMESPACE))[1]
 
 
 def write_trust_folder(folder: Path, objects: Sequence[Mapping[str, Any]], *, version: str, notes: str) -> None:

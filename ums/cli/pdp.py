@@ -73,7 +73,7 @@ def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--sealed/--no-sealed",
                 default=None,
-                help="Whether its cluster is to take no such values; ums pdp bootstrap tells the cluster.",
+                help="Whether its cluster refuses such values.  [default: sealed]",
             ),
         )
     ):
@@ -300,7 +300,7 @@ def _print_history(data: shapes.History) -> None:
 )
 @click.option("--reporter", is_flag=True, help="With the CronJob that runs ums report every quarter of an hour.")
 @click.option("--reporter-image", help="Its image.  [default: <registry of the service>/ums:<its version>]")
-@click.option("--sealed", is_flag=True, help="The cluster is to take no values from Git; see ums pdp set --sealed.")
+@click.option("--unsealed", is_flag=True, help="Open the cluster to values from its registration; see --no-sealed.")
 @service_options
 def bootstrap(
     client: Client,
@@ -310,13 +310,16 @@ def bootstrap(
     topology: Literal["view", "shared"] | None,
     reporter: bool,
     reporter_image: str | None,
-    sealed: bool,
+    unsealed: bool,
 ) -> None:
     """Write the one YAML that connects a cluster: kubectl apply -f it there, once.
 
     It holds the data plane's credentials, the public keys it trusts, the current state, the guard that keeps
     a stolen state key from shipping code, and the Flux objects. It needs Flux >= 2.9 and Kubernetes >= 1.30: a cluster
     that is known to be older is refused; for others the command is printed that applies nothing without the guard.
+
+    The cluster is sealed: it refuses Helm values from the registration, by which the state key alone could bring code.
+    --unsealed opens it, for a data plane that was registered with --no-sealed.
 
     \b
     Examples:
@@ -337,7 +340,7 @@ def bootstrap(
         topology=topology,
         reporter=reporter or None,
         reporterImage=reporter_image,
-        sealed=sealed or None,
+        unsealed=unsealed or None,
     )
     objects = answer["objects"]
     target = path or Path(f"{plane.org}-{plane.pdp}.yaml")
@@ -522,7 +525,7 @@ def _print_plane(data: shapes.PlaneInFull) -> None:
     seen = f"{len(cluster['images'])} images, heard {ago(cluster['heard'])}" if cluster else "as registered"
     echo(f"  cluster     {versions}  ({seen})")
     if data["sealed"]:
-        echo("  sealed      its cluster takes no values from its registration, once it was bootstrapped so")
+        echo("  sealed      its cluster takes no values from its registration")
     rows = [
         (f"{bundle}/{component}", version, "other than the bundle's" if version != state["release"] else "")
         for bundle, state in (desired["bundles"] if desired else {}).items()

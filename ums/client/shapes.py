@@ -1213,7 +1213,7 @@ class GetBootstrapQuery(TypedDict):
     topology: NotRequired[Topology | None]
     reporter: NotRequired[bool | None]
     reporterImage: NotRequired[str | None]
-    sealed: NotRequired[bool | None]
+    unsealed: NotRequired[bool | None]
 
 
 class GetEventsQuery(TypedDict):

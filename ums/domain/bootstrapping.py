@@ -121,11 +121,11 @@ def render_bootstrap(
     topology: Topology | None = None,
     host: str = "",
     reporter: str | None = None,
-    sealed: bool = False,
+    unsealed: bool = False,
 ) -> list[dict[str, Any]]:
     """Return every object, in the order to apply them; the reporter's too where ``reporter`` is its image.
 
-    The cluster is ``sealed`` also where its registration says so; it takes no values from Git then.
+    The cluster is sealed and takes no values from Git, unless it is ``unsealed`` here and in its registration.
 
     ``topology`` is the fleet's unless given. ``host`` is the URL of the Git host that the release repo is pushed to:
     who shares it follows it there, with a login that its owner gives (Secret ``ums-git-host``), and not one of ours.
@@ -134,17 +134,12 @@ def render_bootstrap(
 
     Raises:
         InvalidInputError: ``reporter`` is no image.
-        ConflictError: it shall follow what its credential does not open, or be sealed while it has values.
+        ConflictError: its credential does not open the topology, it has values while sealed, or cannot be opened.
 
     """
-    settings, annotations = world.settings, {PDP_ANNOTATION: str(pdp)}
-    if sealed or world.plane(pdp).registration.sealed:
-        if any(state.values for state in desired.bundles.values()) or world.plane(pdp).registration.values:
-            raise ConflictError(
-                f"{pdp} cannot be sealed: its registration has values, which its cluster would refuse",
-                hint=f"leave them to the cluster's owner, then: ums pdp set {pdp} --no-values",
-            )
-        annotations[SEALED_ANNOTATION] = "true"
+    settings = world.settings
+    check_sealing(world.plane(pdp), desired, unsealed=unsealed)
+    annotations = {PDP_ANNOTATION: str(pdp), SEALED_ANNOTATION: "false" if unsealed else "true"}
     # What the state says that it has: the next release of the bundle is signed with a key of this one.
     trust = desired.bundles[TRUST].release if TRUST in desired.bundles else None
     interval = duration_text(settings.interval)
@@ -212,6 +207,26 @@ def render_bootstrap(
         },
         *(render_reporter(pdp, settings, image=reporter, secret=_EVENTS) if reporter is not None else ()),
     ]
+
+
+def check_sealing(plane: DataPlane, desired: Desired, *, unsealed: bool) -> None:
+    """Check that what a cluster takes and what a registration says fit together.
+
+    Raises:
+        ConflictError: it would refuse its values, or be opened although its registration is sealed.
+
+    """
+    registration = plane.registration
+    if unsealed and registration.sealed:
+        raise ConflictError(
+            f"{plane.name} cannot be bootstrapped unsealed: its registration is sealed",
+            hint=f"ums pdp set {plane.name} --no-sealed, if the state key alone may decide its values",
+        )
+    if not unsealed and (registration.values or any(state.values for state in desired.bundles.values())):
+        raise ConflictError(
+            f"{plane.name} cannot be sealed: its registration has values, which its cluster would refuse",
+            hint=f"bootstrap with --unsealed, or leave them to its owner: ums pdp set {plane.name} --no-values",
+        )
 
 
 def _remote(pdp: PDPName, settings: FleetSettings, topology: Topology, host: str) -> dict[str, Any]:

@@ -99,7 +99,6 @@ class ComponentSpec:
         source: a path inside the bundle's folder, or a registry reference with a digest (charts only).
         version: required for manifests; a chart brings its own.
         release_name: Helm release to adopt or create.
-        storage_namespace: where Helm keeps that release's record.
         values: merged into the chart at build.
         needs: components of this bundle that must be healthy first.
         images: the image lock: every image the component runs, with digest.
@@ -114,7 +113,6 @@ class ComponentSpec:
     namespace: str
     version: Version | None = None
     release_name: str = ""
-    storage_namespace: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     images: tuple[str, ...] = ()

@@ -261,7 +261,7 @@ class Registration:
         volunteer: it goes first.
         facts: what is known of its cluster.
         values: of its charts, by bundle and component, over what was signed; no secrets, they stand in Git.
-        sealed: its cluster takes no such values; bootstrap says so there.
+        sealed: its cluster takes no such values; only ``ums pdp bootstrap --unsealed`` opens one.
 
     """
 
@@ -278,7 +278,7 @@ class Registration:
     volunteer: bool = False
     facts: Facts = field(default_factory=Facts)
     values: Values = field(default_factory=dict)
-    sealed: bool = False
+    sealed: bool = True
 
     def __post_init__(self) -> None:
         for bundle in self.bundles:
@@ -290,7 +290,7 @@ class Registration:
             raise InvalidInputError(
                 f"{self.name} is sealed, so its registration may hold no values: its cluster would refuse them",
                 hint="leave them to ConfigMaps and Secrets ums-values-<bundle>-<component> that its owner keeps, "
-                "or unseal it: ums pdp set --no-sealed, and bootstrap again",
+                "or unseal it: ums pdp set --no-sealed, then ums pdp bootstrap --unsealed",
             )
 
     def follows(self, bundle: str) -> bool:
@@ -316,7 +316,7 @@ class Registration:
             **({"volunteer": True} if self.volunteer else {}),
             **({"facts": facts} if (facts := self.facts.to_dict()) else {}),
             **({"values": self.values} if self.values else {}),
-            **({"sealed": True} if self.sealed else {}),
+            **({} if self.sealed else {"sealed": False}),
         }
 
 

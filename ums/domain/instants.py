@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from ums.domain.errors import InvalidInputError
+
+MIN_SPAN, MAX_INTERVAL, MAX_TIMEOUT = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+"""How often Flux may look and how long it may wait; the guard takes nothing else."""
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 _MAX_LENGTH = 40
@@ -48,6 +52,18 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(**{unit: int(number or 0) for unit, number in zip(_UNITS, match.groups(), strict=True)})
     except OverflowError as error:
         raise InvalidInputError(f"{text!r:.60} is longer than time itself") from error
+
+
+def span_up_to(longest: timedelta) -> Callable[[str], timedelta]:
+    """Return a reader of durations from one second to ``longest``; it raises ``InvalidInputError``."""
+
+    def parse(text: str) -> timedelta:
+        span = parse_duration(text)
+        if not MIN_SPAN <= span <= longest:
+            raise InvalidInputError(f"{text} is not between {duration_text(MIN_SPAN)} and {duration_text(longest)}")
+        return span
+
+    return parse
 
 
 def duration_text(span: timedelta) -> str:

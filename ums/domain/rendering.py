@@ -6,7 +6,7 @@ so that equal decisions give equal trees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from ums.domain.release import Component, Release
 from ums.domain.version import Version
 from ums.domain.world import Content, CopyOf, Document, FleetSettings, Shape, World
 
-RENDERER = 3
+RENDERER = 4
 """Recorded with each release; raise it when the objects of a component would come out differently."""
 
 NAMESPACE = "ums-system"
@@ -57,8 +57,12 @@ KUSTOMIZE = "kustomize.config.k8s.io/v1beta1"
 HELM_RELEASE = "helm.toolkit.fluxcd.io/v2"
 SOURCE_API = "source.toolkit.fluxcd.io/v1"
 
-_LAYERS = {ComponentKind.CHART: HELM_CHART, ComponentKind.MANIFESTS: FLUX_CONTENT}
-_GRACE = timedelta(seconds=15)
+_APPLIERS = {
+    ComponentKind.CHART: {"apiVersion": HELM_RELEASE, "kind": "HelmRelease"},
+    ComponentKind.MANIFESTS: {"apiVersion": KUSTOMIZATION, "kind": "Kustomization"},
+}
+LAYERS = {ComponentKind.CHART: HELM_CHART, ComponentKind.MANIFESTS: FLUX_CONTENT}
+GRACE = timedelta(seconds=15)
 """What a wrapper waits beyond its component's own timeout, so that the component's message wins."""
 
 STATE_SHAPE = Shape(tuple(("data", key) for key in ("pdp", "channel", "serial", "issued", "expires", "releases")))
@@ -95,15 +99,12 @@ def _metadata(name: str) -> dict[str, Any]:
 
 
 def _source(bundle: str, component: Component, settings: FleetSettings) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "interval": duration_text(settings.interval),
-        "url": f"oci://{settings.registry / bundle / component.name}",
-        "ref": {"digest": str(component.digest)},
-        "verify": {"provider": "cosign", "secretRef": {"name": RELEASE_KEYS}},
-        # Copied, for source-controller reads a layer to its end then, and so checks its digest. Where it extracts, it
-        # stops at the end of the archive: it takes any other layer of the same size (seen with 1.9.1).
-        "layerSelector": {"mediaType": _LAYERS[component.kind], "operation": "copy"},
-    }
+    spec = source_spec(
+        url=f"oci://{settings.registry / bundle / component.name}",
+        digest=str(component.digest),
+        layer=LAYERS[component.kind],
+        interval=duration_text(settings.interval),
+    )
     if settings.registry_login:
         spec["secretRef"] = {"name": REGISTRY_LOGIN}
     if settings.plain_http:
@@ -114,27 +115,73 @@ def _source(bundle: str, component: Component, settings: FleetSettings) -> dict[
 
 def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict[str, Any]:
     name = ComponentName(bundle, component.name)
-    source = {"kind": "OCIRepository", "name": name.object_name}
     interval, timeout = duration_text(settings.interval), duration_text(component.timeout)
     if component.kind is ComponentKind.MANIFESTS:
         return {
             "apiVersion": KUSTOMIZATION,
             "kind": "Kustomization",
             "metadata": _metadata(name.content_name),
-            "spec": {
-                "interval": interval,
-                "retryInterval": interval,
-                "timeout": timeout,
-                "path": "./",
-                "prune": True,
-                "wait": True,
-                "sourceRef": source,
-                "targetNamespace": component.namespace,
-            },
+            "spec": content_spec(name.object_name, interval=interval, timeout=timeout),
         }
+    return {
+        "apiVersion": HELM_RELEASE,
+        "kind": "HelmRelease",
+        "metadata": _metadata(name.object_name),
+        "spec": release_spec(
+            name.object_name,
+            release=component.release_name,
+            namespace=component.namespace,
+            storage_namespace=component.storage_namespace,
+            interval=interval,
+            timeout=timeout,
+            on_failure=component.on_failure,
+        ),
+    }
+
+
+def source_spec(*, url: str, digest: str, layer: str, interval: str) -> dict[str, Any]:
+    """Return what every OCIRepository has. The guard demands the same: it calls this with expressions for texts."""
+    return {
+        "interval": interval,
+        "url": url,
+        "ref": {"digest": digest},
+        "verify": {"provider": "cosign", "secretRef": {"name": RELEASE_KEYS}},
+        # Copied, for source-controller reads a layer to its end then, and so checks its digest. Where it extracts, it
+        # stops at the end of the archive: it takes any other layer of the same size (seen with 1.9.1).
+        "layerSelector": {"mediaType": layer, "operation": "copy"},
+    }
+
+
+def content_spec(source: str, *, interval: str, timeout: str) -> dict[str, Any]:
+    """Return the Kustomization that applies manifests, for the guard too.
+
+    It names no namespace: the signed artifact does (``bundle_folder``).
+    """
+    return {
+        "interval": interval,
+        "retryInterval": interval,
+        "timeout": timeout,
+        "path": "./",
+        "prune": True,
+        "wait": True,
+        "sourceRef": {"kind": "OCIRepository", "name": source},
+    }
+
+
+def release_spec(
+    name: str,
+    *,
+    release: str,
+    namespace: str,
+    storage_namespace: str,
+    interval: str,
+    timeout: str,
+    on_failure: OnFailure,
+) -> dict[str, Any]:
+    """Return the HelmRelease that installs a chart, for the guard too."""
     retry = {"name": "RetryOnFailure", "retryInterval": interval}
     upgrade: dict[str, Any] = {"strategy": retry}
-    if component.on_failure is OnFailure.ROLLBACK:
+    if on_failure is OnFailure.ROLLBACK:
         # One try: after another, controllers that every other component needs would be gone a second time. The
         # rollback is part of the same run of helm-controller, so the source is not asked for anything any more.
         upgrade = {
@@ -142,30 +189,20 @@ def _applier(bundle: str, component: Component, settings: FleetSettings) -> dict
             "remediation": {"retries": 0, "remediateLastFailure": True, "strategy": "rollback"},
         }
     return {
-        "apiVersion": HELM_RELEASE,
-        "kind": "HelmRelease",
-        "metadata": _metadata(name.object_name),
-        "spec": {
-            "interval": interval,
-            "timeout": timeout,
-            "chartRef": source,
-            "releaseName": component.release_name,
-            "targetNamespace": component.namespace,
-            "storageNamespace": component.storage_namespace,
-            # Helm's default leaves changed CRDs as they were.
-            "install": {"createNamespace": True, "crds": "CreateReplace", "strategy": retry},
-            "upgrade": {"crds": "CreateReplace", **upgrade},
-            "driftDetection": {"mode": "enabled"},
-            "valuesFrom": [
-                {
-                    "kind": kind,
-                    "name": f"{OWNER_VALUES}{name.object_name}",
-                    "valuesKey": OWNER_VALUES_KEY,
-                    "optional": True,
-                }
-                for kind in ("ConfigMap", "Secret")
-            ],
-        },
+        "interval": interval,
+        "timeout": timeout,
+        "chartRef": {"kind": "OCIRepository", "name": name},
+        "releaseName": release,
+        "targetNamespace": namespace,
+        "storageNamespace": storage_namespace,
+        # Helm's default leaves changed CRDs as they were.
+        "install": {"createNamespace": True, "crds": "CreateReplace", "strategy": retry},
+        "upgrade": {"crds": "CreateReplace", **upgrade},
+        "driftDetection": {"mode": "enabled"},
+        "valuesFrom": [
+            {"kind": kind, "name": OWNER_VALUES + name, "valuesKey": OWNER_VALUES_KEY, "optional": True}
+            for kind in ("ConfigMap", "Secret")
+        ],
     }
 
 
@@ -198,62 +235,84 @@ def render_wrapper(
     name = ComponentName(release.bundle, component.name)
     removing = component.name in state.removing
     prune = {PRUNE_ANNOTATION: "enabled", REMOVING_ANNOTATION: "true"} if removing else {PRUNE_ANNOTATION: "disabled"}
-    failed = _SUSPENDED
-    if component.kind is ComponentKind.CHART:
-        applier = {"apiVersion": HELM_RELEASE, "kind": "HelmRelease", **_metadata(name.object_name)}
-        if component.on_failure is OnFailure.ROLLBACK:
-            failed, holds = f"({_SUSPENDED}) || ({_GONE_BACK})", _RELEASED_OR_BACK
-        else:
-            holds = _RELEASED
-    else:
-        applier = {"apiVersion": KUSTOMIZATION, "kind": "Kustomization", **_metadata(name.content_name)}
-        holds = f"status.lastAppliedRevision.endsWith({_WANTED})"
+    # The release changes each time, and so makes a new generation that the root waits for.
+    annotations = {**prune, RELEASE_ANNOTATION: release.name}
+    chart = component.kind is ComponentKind.CHART
+    applier = applier_reference(component.kind, name.object_name if chart else name.content_name)
     return {
         "apiVersion": KUSTOMIZATION,
         "kind": "Kustomization",
         "metadata": {
             **_metadata(name.object_name),
             "labels": {WRAPPER_LABEL: "true"},
-            "annotations": {**prune, RELEASE_ANNOTATION: release.name},
+            "annotations": annotations,
         },
-        "spec": {
-            "interval": duration_text(settings.interval),
-            "retryInterval": duration_text(settings.interval),
-            "timeout": duration_text(component.timeout + _GRACE),
-            "path": f"./{layout.plane_component(pdp, name, release.version, state.values.get(component.name, ''))}",
-            "prune": True,
-            "serviceAccountName": ROOT,
-            "sourceRef": {"kind": "GitRepository", "name": SOURCE},
-            "dependsOn": [
+        "spec": wrapper_spec(
+            path=f"./{layout.plane_component(pdp, name, release.version, state.values.get(component.name, ''))}",
+            interval=duration_text(settings.interval),
+            timeout=duration_text(component.timeout + GRACE),
+            annotations=annotations,
+            depends_on=[
                 {
                     "name": ComponentName(release.bundle, needed).object_name,
-                    "readyExpr": _is_ready(f"{release.bundle}@{state.components[needed]}"),
+                    "readyExpr": is_ready(f"{release.bundle}@{state.components[needed]}"),
                 }
                 for needed in component.needs
                 if needed in state.components
             ],
-            "commonMetadata": {
-                "annotations": {
-                    **prune,
-                    # Changes with every release, and so makes a new generation that the root waits for.
-                    RELEASE_ANNOTATION: release.name,
-                }
-            },
-            "healthChecks": [applier, *(workload.to_dict() for workload in component.workloads)],
-            "healthCheckExprs": [
-                {
-                    "apiVersion": applier["apiVersion"],
-                    "kind": applier["kind"],
-                    "failed": failed,
-                    "inProgress": _OLD_GENERATION,
-                    "current": f"{holds} && {_READY}",
-                }
-            ],
-        },
+            health_checks=[applier, *(workload.to_dict() for workload in component.workloads)],
+            health=health_of(component.kind, component.on_failure),
+        ),
     }
 
 
-def _is_ready(release: str) -> str:
+def wrapper_spec(
+    *,
+    path: str,
+    interval: str,
+    timeout: str,
+    annotations: Mapping[str, str],
+    depends_on: Sequence[Mapping[str, str]],
+    health_checks: Sequence[Mapping[str, str]],
+    health: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the Kustomization that applies a component's Flux objects, for the guard too."""
+    return {
+        "interval": interval,
+        "retryInterval": interval,
+        "timeout": timeout,
+        "path": path,
+        "prune": True,
+        "serviceAccountName": ROOT,
+        "sourceRef": {"kind": "GitRepository", "name": SOURCE},
+        "dependsOn": depends_on,
+        "commonMetadata": {"annotations": dict(annotations)},
+        "healthChecks": health_checks,
+        "healthCheckExprs": [health],
+    }
+
+
+def applier_reference(kind: ComponentKind, name: str) -> dict[str, str]:
+    """Return what applies a component, as ``healthChecks`` name it."""
+    return {**_APPLIERS[kind], **_metadata(name)}
+
+
+def health_of(kind: ComponentKind, on_failure: OnFailure) -> dict[str, str]:
+    """Return when what applies a component is healthy: it runs the digest that it was given, and is not suspended."""
+    failed, holds = _SUSPENDED, _RELEASED
+    if kind is ComponentKind.MANIFESTS:
+        holds = f"status.lastAppliedRevision.endsWith({_WANTED})"
+    elif on_failure is OnFailure.ROLLBACK:
+        failed, holds = f"({_SUSPENDED}) || ({_GONE_BACK})", _RELEASED_OR_BACK
+    return {
+        **_APPLIERS[kind],
+        "failed": failed,
+        "inProgress": _OLD_GENERATION,
+        "current": f"{holds} && {_READY}",
+    }
+
+
+def is_ready(release: str) -> str:
     """Return when a wrapper lets those go on that depend on it: when it is well with this very release.
 
     The root brings wrappers up to date one by one. Until its turn comes a wrapper is ready with what it had, and

@@ -14,7 +14,7 @@ from typing import Any
 from ums.domain.bundle import ComponentKind
 from ums.domain.errors import Reason
 from ums.domain.fleet import DataPlane
-from ums.domain.guard import render_rules
+from ums.domain.guard import GUARD, TRUST_ANNOTATION, render_rules
 from ums.domain.lanes import possible_releases
 from ums.domain.names import PDPName
 from ums.domain.release import Release, ReleaseName
@@ -59,7 +59,8 @@ def render_trust(trusted: Trusted, settings: FleetSettings, number: int) -> list
     ]
     for each in objects:
         # Whatever else may once be applied under this component's name: none of it is taken away.
-        each["metadata"] = {**each["metadata"], "annotations": {PRUNE_ANNOTATION: "disabled"}}
+        annotations = {PRUNE_ANNOTATION: "disabled", TRUST_ANNOTATION: f"{number}.{GUARD}"}
+        each["metadata"] = {**each["metadata"], "annotations": annotations}
     return objects
 
 

@@ -98,7 +98,7 @@ class BootstrapDataPlane:
         by: Identity,
         topology: Topology | None = None,
         reporter: str | None = None,
-        sealed: bool = False,
+        unsealed: bool = False,
     ) -> list[dict[str, Any]]:
         """Return the objects, in the order to apply them. They contain secrets.
 
@@ -107,11 +107,11 @@ class BootstrapDataPlane:
             by: who asks.
             topology: what its cluster follows; the fleet's unless given.
             reporter: image of the reporter, where there is to be one.
-            sealed: the cluster is to take no values from Git, even if its registration does not say so.
+            unsealed: open the cluster to values from its registration.
 
         Raises:
             InvalidInputError: ``reporter`` is no image.
-            ConflictError: it shall follow what its credential does not open, or be sealed while it has values.
+            ConflictError: its credential does not open the topology, it has values while sealed, or cannot be opened.
             RefusedError: its cluster is known to be too old.
             ForbiddenError: the identity may not register data planes.
             NotFoundError: there is no such data plane, or it was offered nothing yet.
@@ -138,7 +138,7 @@ class BootstrapDataPlane:
             topology=topology,
             host=self.host,
             reporter=reporter,
-            sealed=sealed,
+            unsealed=unsealed,
         )
         with self.security.recording(
             SecurityKind.PLANE_BOOTSTRAPPED, subject=by.subject, pdp=str(pdp), generation=generation

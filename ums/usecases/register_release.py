@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
+from ums.domain.bundle import ComponentKind
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from ums.domain.identity import Identity, Permission
 from ums.domain.names import ComponentName
-from ums.domain.release import Release, ReleaseName
-from ums.domain.rendering import RENDERER, render_objects
+from ums.domain.release import Component, Release, ReleaseName
+from ums.domain.rendering import RENDERER, ROOT, render_objects
 from ums.domain.trust import TRUST
 from ums.domain.world import CatalogEntry, Content, Document, Objects, Raw, World
 from ums.usecases.check_trust import CheckTrust
@@ -33,7 +34,7 @@ class RegisterRelease:
 
         Raises:
             ForbiddenError: the identity may not publish this bundle.
-            ConflictError: the version is known with another digest.
+            ConflictError: the version is known with another digest, a name is taken, or a chart moves.
             UnverifiedError: signatures are missing.
             RefusedError: it is of bundle ``trust``, and would leave somebody without a key.
             NotFoundError: the registry does not have it.
@@ -53,6 +54,7 @@ class RegisterRelease:
             if _known(current, name, digest) is not None:
                 return Change(current)
             _check_names(current, release)
+            _check_places(current, release)
             trusted = self.check_trust(current, release, signed_by) if name.bundle == TRUST else None
             entry = CatalogEntry(release, digest, signed_by, now, by.subject, trusted=trusted)
             catalog = {**current.catalog.get(name.bundle, {}), name.version: entry}
@@ -130,21 +132,41 @@ def _known(world: World, name: ReleaseName, digest: Digest) -> CatalogEntry | No
 
 
 def _check_names(world: World, release: Release) -> None:
-    """Refuse a name that another bundle's component already gives to its Kubernetes objects."""
-    taken = {
-        ComponentName(bundle, component.name).object_name: bundle
-        for bundle, versions in world.catalog.items()
-        if bundle != release.bundle
-        for entry in versions.values()
-        for component in entry.release.components
-    }
+    """Refuse a name that another component, or UMS itself, already gives to Kubernetes objects."""
+    taken = {ROOT: "UMS itself"}
+    for bundle, versions in world.catalog.items():
+        for entry in versions.values():
+            for component in entry.release.components:
+                taken |= dict.fromkeys(_object_names(bundle, component), f"{bundle}/{component.name}")
     for component in release.components:
-        name = ComponentName(release.bundle, component.name).object_name
-        if name in taken:
-            raise ConflictError(
-                f"the objects of {release.bundle}/{component.name} would be called {name}, as in bundle {taken[name]}",
-                hint="rename the component",
-            )
+        own = f"{release.bundle}/{component.name}"
+        for name in _object_names(release.bundle, component):
+            if taken.setdefault(name, own) != own:
+                raise ConflictError(
+                    f"the objects of {own} would be called {name}, as those of {taken[name]}",
+                    hint="rename the component",
+                )
+
+
+def _object_names(bundle: str, component: Component) -> tuple[str, ...]:
+    name = ComponentName(bundle, component.name)
+    charts = component.kind is ComponentKind.CHART
+    return (name.object_name,) if charts else (name.object_name, name.content_name)
+
+
+def _check_places(world: World, release: Release) -> None:
+    """Refuse a chart that is installed elsewhere than before: Flux would uninstall it, and clusters refuse that."""
+    for entry in world.catalog.get(release.bundle, {}).values():
+        for before in entry.release.components:
+            after = release.component(before.name)
+            if after is None or ComponentKind.MANIFESTS in {after.kind, before.kind}:
+                continue
+            if (after.release_name, after.namespace) != (before.release_name, before.namespace):
+                raise ConflictError(
+                    f"{release.bundle}/{before.name} would move from release {before.release_name} in namespace "
+                    f"{before.namespace}, as in {entry.release.name}, to {after.release_name} in {after.namespace}",
+                    hint="Flux would uninstall it first: give it another name, and list the old one under removes",
+                )
 
 
 def _files(entry: CatalogEntry, notes: str, world: World) -> dict[str, Content | None]:

@@ -148,7 +148,7 @@ def _credential_routes(api: Area, services: Services) -> None:
         return secret(
             {
                 "objects": services.bootstrap_data_plane(
-                    path.name, by=by, topology=query.topology, reporter=image, sealed=query.sealed
+                    path.name, by=by, topology=query.topology, reporter=image, unsealed=query.unsealed
                 )
             }
         )

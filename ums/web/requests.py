@@ -236,7 +236,7 @@ class PlaneBody(Body):
     ask: bool = False
     standing_consent: Classes = []
     values: OwnValues = {}
-    sealed: Sealed = False
+    sealed: Sealed = True
     dry_run: bool = False
 
 
@@ -413,8 +413,8 @@ class BootstrapQuery(Query):
     reporter_image: Annotated[
         Name | None, Field(description="Its image; the one of this version beside the bundles unless given.")
     ] = None
-    sealed: Annotated[
-        bool, Field(description="The cluster is to take no values from Git, also where its registration is not sealed.")
+    unsealed: Annotated[
+        bool, Field(description="Open the cluster to values from its registration, which must not be sealed.")
     ] = False
 
 

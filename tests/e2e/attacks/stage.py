@@ -96,16 +96,23 @@ def _listing(*names: str) -> Files:
     return {f"{FOLDER}/kustomization.yaml": Raw(yaml.safe_dump(fields).encode())}
 
 
-def allow_pruning(attacker: Attacker, cluster: Cluster) -> None:
-    """Take the mark off the component that keeps it from being pruned, and wait until the cluster has heard of it."""
+def pruning_allowed(attacker: Attacker) -> Files:
+    """Return the files that take the mark off the component that keeps it from being pruned."""
     mark, wrapper = "kustomize.toolkit.fluxcd.io/prune", attacker.read("small-config.yaml")
     for each in (wrapper["metadata"], wrapper["spec"]["commonMetadata"]):
         each["annotations"].pop(mark)
     text = yaml.safe_dump(wrapper).encode()
-    files = _listing("state.yaml", "small-config.yaml") | {f"{FOLDER}/small-config.yaml": Raw(text)}
-    attacker.commit(lambda _: None, files)
+    return _listing("state.yaml", "small-config.yaml") | {f"{FOLDER}/small-config.yaml": Raw(text)}
+
+
+def allow_pruning(attacker: Attacker, cluster: Cluster) -> None:
+    """Allow it, and wait until the cluster has heard of it: where there is no guard."""
+    attacker.commit(lambda _: None, pruning_allowed(attacker))
     eventually(
-        lambda: mark not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {}),
+        lambda: (
+            "kustomize.toolkit.fluxcd.io/prune"
+            not in cluster.get("kustomization", "small-config")["metadata"].get("annotations", {})
+        ),
         timeout=180,
         what="pruning is allowed",
         every=0.5,
@@ -133,7 +140,7 @@ def connect(running: RunningService, cluster: Cluster) -> None:
     running.publish(small_bundle(running.folder), "1.0.0")
     for channel in ("edge", "candidate", "stable"):
         running.ums("promote", "small@1.0.0", "--to", channel)
-    running.ums("pdp", "add", NAME, "--channel", "stable", "--bundle", "small", "--sealed")
+    running.ums("pdp", "add", NAME, "--channel", "stable", "--bundle", "small")
     running.ums("pdp", "bootstrap", NAME, "--file", "bootstrap.yaml")
     cluster.apply((running.folder / "bootstrap.yaml").read_text())
     eventually(lambda: health(running) == "healthy", timeout=180, what="healthy before the attack", every=0.5)

@@ -17,11 +17,11 @@ from tests.e2e.attacks.stage import (
     FOLDER,
     Attacker,
     Files,
-    allow_pruning,
     content,
     evil,
     health,
     leave_out,
+    pruning_allowed,
     root,
     small_bundle,
     told,
@@ -30,6 +30,19 @@ from tests.e2e.cluster import Cluster
 from tests.processes import eventually
 from tests.running_service import EXAMPLES, RunningService
 from ums.adapters.ssh_signature import SSHStateSigner
+from ums.domain.bundle import ComponentKind, OnFailure
+from ums.domain.oci import FLUX_CONTENT
+from ums.domain.rendering import (
+    HELM_RELEASE,
+    KUSTOMIZATION,
+    SOURCE_API,
+    applier_reference,
+    content_spec,
+    health_of,
+    release_spec,
+    source_spec,
+    wrapper_spec,
+)
 from ums.domain.world import Raw
 
 
@@ -55,39 +68,60 @@ def test_a_commit_by_another_key_is_refused_by_source_controller(
     told("a commit by another key", "source-controller", message)
 
 
-OWNER_VALUES: list[dict[str, Any]] = [
-    {"kind": kind, "name": "ums-values-evil", "valuesKey": "values.yaml", "optional": True}
-    for kind in ("ConfigMap", "Secret")
-]
+DIGEST = "sha256:" + "0" * 64
+MARKS = {"ums/release": "evil@1.0.0", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 
 
-def release(**fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
+def flux_object(kind: str, api: str, name: str, spec: dict[str, Any], metadata: dict[str, Any] | None = None) -> Raw:
+    """Return an object with the annotations that are demanded; what is ``None`` in its spec is left out."""
+    full = {"name": name, "namespace": "ums-system", "annotations": {**MARKS, "ums/digest": DIGEST}}
+    kept = {field: value for field, value in spec.items() if value is not None}
+    return evil(kind, api, name, metadata={**full, **(metadata or {})}, spec=kept)
+
+
+def release(metadata: dict[str, Any] | None = None, **fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
     """Return a HelmRelease of the attacker's, right but for what is given."""
-    reference = {"kind": "OCIRepository", "name": "evil"}
-    spec = {"interval": "1m", "chartRef": reference, "valuesFrom": OWNER_VALUES, **fields}
-    given = {name: value for name, value in spec.items() if value is not None}
-    return evil("HelmRelease", "helm.toolkit.fluxcd.io/v2", "evil", spec=given)
+    spec = release_spec(
+        "evil-x",
+        release="evil",
+        namespace="evil",
+        storage_namespace="evil",
+        interval="1m",
+        timeout="1m",
+        on_failure=OnFailure.RETRY,
+    )
+    return flux_object("HelmRelease", HELM_RELEASE, "evil-x", {**spec, **fields}, metadata)
 
 
-def source(**fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
+OWNER_VALUES: list[dict[str, Any]] = yaml.safe_load(release().content)["spec"]["valuesFrom"]
+
+
+def source(metadata: dict[str, Any] | None = None, **fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
     """Return an OCIRepository of the attacker's, right but for what is given."""
-    spec = {
-        "interval": "1m",
-        "url": "PREFIX/evil",
-        "ref": {"digest": "sha256:" + "0" * 64},
-        "verify": {"provider": "cosign", "secretRef": {"name": "ums-release-keys"}},
-        "layerSelector": {"operation": "copy"},
-        **fields,
-    }
-    given = {name: value for name, value in spec.items() if value is not None}
-    return evil("OCIRepository", "source.toolkit.fluxcd.io/v1", "evil", spec=given)
+    spec = source_spec(url="PREFIX/evil/x", digest=DIGEST, layer=FLUX_CONTENT, interval="1m")
+    return flux_object("OCIRepository", SOURCE_API, "evil-x", {**spec, **fields}, metadata)
 
 
-def inner(**fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
+def inner(metadata: dict[str, Any] | None = None, **fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
     """Return a Kustomization over an artifact, right but for what is given."""
-    reference = {"kind": "OCIRepository", "name": "evil"}
-    spec = {"interval": "1m", "prune": True, "path": "./", "sourceRef": reference, **fields}
-    return evil("Kustomization", "kustomize.toolkit.fluxcd.io/v1", "evil-content", spec=spec)
+    spec = content_spec("evil-x", interval="1m", timeout="1m")
+    return flux_object("Kustomization", KUSTOMIZATION, "evil-x-content", {**spec, **fields}, metadata)
+
+
+def wrapper(name: str = "evil-x", **fields: Any) -> Raw:  # noqa: ANN401 - any YAML value
+    """Return a wrapper of the attacker's, right but for what is given."""
+    annotations = {**MARKS}
+    spec = wrapper_spec(
+        path=f"./{FOLDER}/evil/x/1.0.0",
+        interval="1m",
+        timeout="1m",
+        annotations=annotations,
+        depends_on=[],
+        health_checks=[applier_reference(ComponentKind.CHART, name)],
+        health=health_of(ComponentKind.CHART, OnFailure.RETRY),
+    )
+    metadata = {"annotations": annotations, "labels": {"ums/wrapper": "true"}}
+    return flux_object("Kustomization", KUSTOMIZATION, name, {**spec, **fields}, metadata)
 
 
 FORBIDDEN: dict[str, tuple[Raw, str]] = {
@@ -113,11 +147,11 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
         ),
         "forbidden",
     ),
-    "substitutions": (inner(postBuild={"substitute": {"image": "evil"}}), "substitutions"),
-    "other images": (inner(images=[{"name": "app", "newName": "evil"}]), "no patches, images"),
-    "another service account": (inner(serviceAccountName="admin"), "as it is"),
-    "another cluster": (inner(kubeConfig={"secretRef": {"name": "evil"}}), "other cluster"),
-    "post-renderers": (release(postRenderers=[{"kustomize": {"images": [{"name": "app"}]}}]), "post-renderers"),
+    "substitutions": (inner(postBuild={"substitute": {"image": "evil"}}), "spec.postBuild"),
+    "other images": (inner(images=[{"name": "app", "newName": "evil"}]), "spec.images"),
+    "another service account": (inner(serviceAccountName="admin"), "spec.serviceAccountName"),
+    "another cluster": (inner(kubeConfig={"secretRef": {"name": "evil"}}), "spec.kubeConfig"),
+    "post-renderers": (release(postRenderers=[{"kustomize": {"images": [{"name": "app"}]}}]), "spec.postRenderers"),
     "values from elsewhere": (release(valuesFrom=[{"kind": "ConfigMap", "name": "evil"}]), "nowhere else"),
     "values from elsewhere too": (
         release(valuesFrom=[*OWNER_VALUES, {"kind": "ConfigMap", "name": "evil"}]),
@@ -145,19 +179,14 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
         evil("Namespace", "v1", "ums-system", metadata={"name": "ums-system", "annotations": {"ums/sealed": "false"}}),
         "forbidden",
     ),
-    "a chart as another account": (release(serviceAccountName="admin"), "other cluster or account"),
-    "a chart in another cluster": (release(kubeConfig={"secretRef": {"name": "evil"}}), "other cluster or account"),
+    "a chart as another account": (release(serviceAccountName="admin"), "spec.serviceAccountName"),
+    "a chart in another cluster": (release(kubeConfig={"secretRef": {"name": "evil"}}), "spec.kubeConfig"),
     "a chart from elsewhere": (
-        evil(
-            "HelmRelease",
-            "helm.toolkit.fluxcd.io/v2",
-            "evil",
-            spec={
-                "interval": "1m",
-                "chart": {"spec": {"chart": "x", "sourceRef": {"kind": "HelmRepository", "name": "x"}}},
-            },
+        release(
+            chartRef=None,
+            chart={"spec": {"chart": "x", "sourceRef": {"kind": "HelmRepository", "name": "x"}}},
         ),
-        "must install the OCIRepository",
+        "spec.chart",
     ),
     "a Deployment": (
         evil("Deployment", "apps/v1", "evil", spec={"selector": {}, "template": {}}),
@@ -169,25 +198,48 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
     "a source without verification": (source(verify=None), "must be verified"),
     "a source by tag": (source(ref={"tag": "latest"}), "must name a digest"),
     "a source from another registry": (source(url="oci://evil.example.com/x"), "must come from"),
-    "a source whose content is not checked": (source(layerSelector={"operation": "extract"}), "must copy its layer"),
+    "a source whose content is not checked": (
+        source(layerSelector={"mediaType": FLUX_CONTENT, "operation": "extract"}),
+        "must copy its layer",
+    ),
     "patches": (
         inner(patches=[{"patch": "- op: remove\n  path: /spec", "target": {"kind": "Deployment"}}]),
-        "no patches",
+        "spec.patches",
     ),
-    "a wrapper that runs as the controller itself": (
-        evil(
-            "Kustomization",
-            "kustomize.toolkit.fluxcd.io/v1",
-            "evil",
-            spec={
-                "interval": "1m",
-                "prune": True,
-                "path": f"./{FOLDER}/evil",
-                "sourceRef": {"kind": "GitRepository", "name": "ums"},
-            },
-        ),
-        # Two policies refuse it, and the API server names either: what may read the repository, and as whom.
-        "as ums-root",
+    # Two policies refuse it, and the API server names either: what may read the repository, and as whom.
+    "a wrapper that runs as the controller itself": (wrapper(serviceAccountName=None), "must run as ums-root"),
+    "another root": (wrapper("ums-root"), "and not be ums-root"),
+    "a wrapper over another component": (wrapper("evil-y"), "the folder of its own component"),
+    "a wrapper over all that there is": (wrapper(path=f"./{FOLDER}/evil/x/.."), "the folder of its own component"),
+    "a health check that is content with anything": (
+        wrapper(healthCheckExprs=[{**health_of(ComponentKind.CHART, OnFailure.RETRY), "current": "true"}]),
+        "judge health as UMS does",
+    ),
+    "signed content in another namespace": (inner(targetNamespace="elsewhere"), "spec.targetNamespace"),
+    "a label on everything that was signed": (inner(commonMetadata={"labels": {"a": "b"}}), "spec.commonMetadata"),
+    "the deletion of what was applied": (inner(deletionPolicy="Delete"), "spec.deletionPolicy"),
+    "content that nobody waits for": (inner(wait=False), "spec.wait"),
+    "content that is never looked at again": (inner(interval="1000h"), "out of bounds"),
+    "an upgrade by force": (
+        release(upgrade={"crds": "CreateReplace", "strategy": {"name": "RetryOnFailure"}, "force": True}),
+        "spec.upgrade",
+    ),
+    "a release that drifts": (release(driftDetection={"mode": "disabled"}), "spec.driftDetection"),
+    "tests of a chart": (release(test={"enable": True}), "spec.test"),
+    "the record of another release": (release(storageNamespace="flux-system"), "keep its record"),
+    "an artifact of another component": (source(url="PREFIX/evil/y"), "as its name says"),
+    "an owner that is not there": (
+        inner({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]}),
+        "no owners",
+    ),
+    "an object that is never deleted": (inner({"finalizers": ["example.com/evil"]}), "no finalizers"),
+    "an object that may be pruned": (
+        inner({"annotations": {"ums/release": "evil@1.0.0", "ums/digest": DIGEST}}),
+        "exempt from pruning",
+    ),
+    "a way to apply of its own": (
+        inner({"annotations": {**MARKS, "ums/digest": DIGEST, "kustomize.toolkit.fluxcd.io/force": "enabled"}}),
+        "no labels and annotations",
     ),
     "values in a sealed cluster": (release(values={"image": "evil"}), "this cluster is sealed"),
 }
@@ -267,20 +319,24 @@ def test_an_empty_tree_removes_nothing(cluster: Cluster, attacker: Attacker) -> 
     assert cluster.get("configmap", "small", "small")["data"] == {"v": "1"}
 
 
-def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, attacker: Attacker) -> None:
-    """Pruning is allowed in one state, and the next leaves the component out: the rule on deletion is what stays."""
-    good = {
-        name: Raw(yaml.safe_dump(attacker.read(name)).encode()) for name in ("kustomization.yaml", "small-config.yaml")
-    }
-    allow_pruning(attacker, cluster)
-    leave_out(attacker)
-    message = cluster.wait_message("kustomization", "ums-root", "did not mark for removal")
-    assert cluster.exists("kustomization", "small-config")
+def test_no_component_may_be_pruned_that_is_not_marked_for_removal(cluster: Cluster, attacker: Attacker) -> None:
+    """Allowed in one state and left out of the next, it would be gone; the first of the two is refused."""
+    attacker.commit(lambda _: None, pruning_allowed(attacker))
+    message = cluster.wait_message("kustomization", "ums-root", "must be exempt from pruning")
     assert content(cluster) == "1"
-    told("a component that is left out, unmarked", "the API server, at the guard's word", message)
-    # Its serial was taken: what is well again has to be newer.
-    attacker.commit(lambda _: None, {f"{FOLDER}/{name}": text for name, text in good.items()})
-    eventually(lambda: root(cluster)[0] == "True", timeout=180, what="the root is well again", every=0.5)
+    told("pruning of a component that is not marked", "the API server, at the guard's word", message)
+
+
+@pytest.mark.parametrize(
+    "kind", ["kustomization/small-config", "kustomization/small-config-content", "ocirepository/small-config"]
+)
+def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, service: RunningService, kind: str) -> None:
+    """By whatever way the root's account comes to ask for it."""
+    assert health(service) == "healthy"
+    account = ("--as=system:serviceaccount:ums-system:ums-root", "--as-group=system:serviceaccounts")
+    said = cluster.kubectl("delete", kind, "-n", "ums-system", "--dry-run=server", *account, check=False)
+    assert "did not mark for removal" in said
+    told(f"the deletion of {kind}", "the API server, at the guard's word", said)
 
 
 def test_an_older_commit_however_validly_signed_brings_nothing_back(

@@ -49,6 +49,7 @@ CHART: dict[str, bytes] = {
     "templates/app.yaml": yaml.safe_dump(DEPLOYMENT).encode(),
 }
 COMPONENT: dict[str, Any] = {"name": "app", "chart": "chart", "namespace": "apps", "images": [IMAGE]}
+PLACEMENT = "app/templates/ums-placement.yaml"
 
 
 def pod(*images: str, kind: str = "containers") -> dict[str, Any]:
@@ -191,7 +192,6 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
         **COMPONENT,
         "chart": reference,
         "releaseName": "release",
-        "storageNamespace": "storage",
         "onFailure": "rollback",
         "values": {"a": {"b": None}},
         "workloads": [
@@ -226,7 +226,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     )
     app, other = spec.components
     assert app.source == Reference.parse(reference)
-    assert (app.release_name, app.storage_namespace, app.values) == ("release", "storage", {"a": {"b": None}})
+    assert (app.release_name, app.values) == ("release", {"a": {"b": None}})
     assert app.on_failure is OnFailure.ROLLBACK
     assert app.workloads == (Workload("apps/v1", "Deployment", "apps", "x"), Workload("b/v1", "J", "o", "z"))
     assert (other.kind, other.needs, str(other.version)) == (ComponentKind.MANIFESTS, ("app",), "1.0.0")
@@ -324,13 +324,46 @@ def test_a_chart_becomes_a_helm_artifact(tmp_path: Path) -> None:
     config, layer = packaged.artifact.blobs
     assert (config.descriptor.media_type, layer.descriptor.media_type) == (HELM_CONFIG, HELM_CHART)
     assert config.content == b'{"apiVersion":"v2","name":"app","version":"1.2.3"}'
-    assert files_of(packaged) == {f"app/{name}": content for name, content in CHART.items()}
+    found = files_of(packaged)
+    assert found.pop(PLACEMENT)
+    assert found == {f"app/{name}": content for name, content in CHART.items()}
     assert manifest["annotations"] == {
         "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
         "org.opencontainers.image.title": "app",
         "org.opencontainers.image.version": "1.2.3",
     }
     assert (str(packaged.version), packaged.images) == ("1.2.3", (IMAGE,))
+
+
+def test_what_is_signed_says_where_it_is_installed(tmp_path: Path) -> None:
+    """Flux's objects are signed by the state key alone; they may not decide it."""
+    folder = bundle(tmp_path / "chart", changed(releaseName="web"))
+    check = files_of(build(folder)["app"])[PLACEMENT].decode()
+    assert '(ne .Release.Name "web") (ne .Release.Namespace "apps")' in check
+    assert "fail" in check
+    write(tmp_path / "manifests" / "manifests", {"b/more.yaml": b"{kind: A, apiVersion: v1, metadata: {name: b}}"})
+    placed = files_of(build(manifests(tmp_path / "manifests", DEPLOYMENT))["agent"])["kustomization.yaml"]
+    assert yaml.safe_load(placed) == {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "agents",
+        "resources": ["all.yaml", "b/more.yaml"],
+    }
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("release", "namespace", "works"), [("app", "apps", True), ("x", "apps", False), ("app", "x", False)]
+)
+def test_helm_renders_a_chart_where_it_was_signed_for(
+    tmp_path: Path, release: str, namespace: str, *, works: bool
+) -> None:
+    """Elsewhere it could take over a release of somebody else, and delete what that one installed."""
+    write(tmp_path / "out", files_of(build(bundle(tmp_path))["app"]))
+    command = [str(HELM), "template", release, str(tmp_path / "out" / "app"), "--namespace", namespace]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) is works, done.stderr
+    assert works or "signed to be installed as release app in namespace apps" in done.stderr
 
 
 def test_only_names_and_contents_count(tmp_path: Path) -> None:
@@ -400,7 +433,7 @@ def test_merging_leaves_other_values_what_helm_reads(tmp_path: Path) -> None:
     )
 
     def rendering(chart: Path) -> str:
-        command = [str(HELM), "template", "x", str(chart)]
+        command = [str(HELM), "template", "app", str(chart), "--namespace", "apps"]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
     assert rendering(tmp_path / "merged") == rendering(tmp_path / "chart")
@@ -436,7 +469,7 @@ def test_what_helm_ignores_is_left_out(tmp_path: Path) -> None:
     """A chart's ``.helmignore`` decides what is packed."""
     folder = bundle(tmp_path)
     write(folder / "chart", IGNORED)
-    assert set(files_of(build(folder)["app"])) == {f"app/{name}" for name in KEPT}
+    assert set(files_of(build(folder)["app"])) == {PLACEMENT, *(f"app/{name}" for name in KEPT)}
 
 
 @needs_helm
@@ -452,7 +485,7 @@ def test_the_artifact_holds_what_helm_packs(rules: bytes, tmp_path: Path) -> Non
             build(folder)
         return
     with tarfile.open(tmp_path / "app-1.2.3.tgz") as archive:
-        assert set(files_of(build(folder)["app"])) == set(archive.getnames())
+        assert set(files_of(build(folder)["app"])) == {PLACEMENT, *archive.getnames()}
 
 
 def test_a_packed_chart_is_repacked(tmp_path: Path) -> None:
@@ -787,7 +820,7 @@ def test_manifests_become_a_flux_artifact(tmp_path: Path) -> None:
         "org.opencontainers.image.source": "ums:platform/agent",
         "org.opencontainers.image.version": "0.9.0",
     }
-    assert set(files_of(packaged)) == {"all.yaml"}
+    assert set(files_of(packaged)) == {"all.yaml", "kustomization.yaml"}
     assert (packaged.images, str(packaged.version)) == ((IMAGE,), "0.9.0")
     assert packaged.workloads == (Workload("apps/v1", "Deployment", "agents", "app"),)
 

@@ -228,13 +228,14 @@ def test_every_offer_survives_its_config_map(
 
 def test_values_are_read_as_helm_reads_them() -> None:
     """By bundle and component; text and numbers are what they are to the readers in Go."""
-    text = REGISTRATION + b"values:\n  platform:\n    cilium: {size: 1e3, mode: 'on', gone: null, list: [yes, 0x10]}\n"
+    text = REGISTRATION + b"sealed: false\n"
+    text += b"values:\n  platform:\n    cilium: {size: 1e3, mode: 'on', gone: null, list: [yes, 0x10]}\n"
     registration = read({REGISTRATION_PATH: text}).plane(PROD).registration
     assert registration.values == {
         "platform": {"cilium": {"size": 1000.0, "mode": "on", "gone": None, "list": [True, 16]}}
     }
     assert not registration.sealed
-    assert read({REGISTRATION_PATH: REGISTRATION + b"sealed: true\n"}).plane(PROD).registration.sealed
+    assert read({REGISTRATION_PATH: REGISTRATION}).plane(PROD).registration.sealed
 
 
 def test_a_release_is_read_with_what_was_decided_about_it() -> None:
@@ -267,7 +268,7 @@ def test_a_release_is_read_with_what_was_decided_about_it() -> None:
         (REGISTRATION_PATH, REGISTRATION + b"values: {platform: {cilium: {a: .nan}}}\n", 3, "values"),
         (REGISTRATION_PATH, REGISTRATION + b"values: {platform: {a_b: {}}}\n", 3, "values.platform.a_b"),
         (REGISTRATION_PATH, REGISTRATION + b"values: {platform: {cilium: {a: " + b"x" * 65536 + b"}}}\n", 3, "values"),
-        (REGISTRATION_PATH, REGISTRATION + b"values: {platform: {cilium: {a: 1}}}\nsealed: true\n", 1, ""),
+        (REGISTRATION_PATH, REGISTRATION + b"values: {platform: {cilium: {a: 1}}}\n", 1, ""),
     ],
 )
 def test_what_people_wrote_wrong_is_a_problem(path: str, content: bytes, line: int, field: str) -> None:

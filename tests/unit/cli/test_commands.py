@@ -479,7 +479,7 @@ def test_bootstrap_writes_a_file_for_its_owner_alone(ums: Run, tmp_path: Path) -
 def test_a_bootstrap_file_begins_with_what_it_needs(ums: Run, tmp_path: Path) -> None:
     """Also on stdout; a cluster that is known to be too old gets none, with exit code 3 and the way out."""
     path = tmp_path / "prod.yaml"
-    done = ums("pdp", "bootstrap", "acme/prod", "-f", str(path), "--sealed")
+    done = ums("pdp", "bootstrap", "acme/prod", "-f", str(path))
     assert path.read_text().startswith("# Connects the cluster of acme/prod.")
     assert "Kubernetes >= 1.30" in done.out
     assert f"&& kubectl apply -f {path}" in done.out
@@ -501,20 +501,25 @@ def test_values_of_a_data_plane_are_set_shown_and_removed(stage: Stage, ums: Run
     stage.promote("1.2.0")
     path = tmp_path / "values.yaml"
     path.write_text("platform:\n  cilium: {hubble: {enabled: yes}}\n")
-    tried = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY, "--dry-run")
+    sealed = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY)
+    assert (sealed.code, "--no-sealed" in sealed.err) == (2, True)
+    tried = ums("pdp", "set", "acme/prod", "--no-sealed", "--values", str(path), *WHY, "--dry-run")
     assert "it would be offered state" in tried.out
-    done = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY)
+    done = ums("pdp", "set", "acme/prod", "--no-sealed", "--values", str(path), *WHY)
     assert (done.code, "it is offered state" in done.out) == (0, True)
     assert "cilium:\n        hubble:\n          enabled: true" in ums("pdp", "show", "acme/prod").out
     shown = json.loads(ums("pdp", "show", "acme/prod", "-o", "json").out)
     assert (shown["values"], shown["sealed"]) == ({"platform": {"cilium": {"hubble": {"enabled": True}}}}, False)
     assert ums("pdp", "set", "acme/prod", "--sealed", *WHY).code == 2
-    assert ums("pdp", "bootstrap", "acme/prod", "--sealed", "--stdout").code == 5
+    assert ums("pdp", "bootstrap", "acme/prod", "--stdout").code == 5
+    opened = ums("pdp", "bootstrap", "acme/prod", "--unsealed", "--stdout").out
+    assert next(yaml.safe_load_all(opened))["metadata"]["annotations"]["ums/sealed"] == "false"
     assert ums("pdp", "set", "acme/prod", "--no-values", "--sealed", *WHY).code == 0
     assert "values" not in (plane := ums("pdp", "show", "acme/prod").out).replace("takes no values", "")
     assert "sealed" in plane
     add = ("pdp", "add", "acme/new", "--channel", "stable", "--bundle", "platform", "--values", str(path))
-    assert ums(*add).code == 0
+    assert ums(*add).code == 2
+    assert ums(*add, "--no-sealed").code == 0
     assert "hubble" in ums("pdp", "show", "acme/new").out
 
 
@@ -533,7 +538,7 @@ def test_values_that_are_none_are_refused(ums: Run, tmp_path: Path, text: str, s
     """With exit code 2, and where it is wrong."""
     path = tmp_path / "values.yaml"
     path.write_text(text)
-    done = ums("pdp", "set", "acme/prod", "--values", str(path), *WHY)
+    done = ums("pdp", "set", "acme/prod", "--no-sealed", "--values", str(path), *WHY)
     assert (done.code, says in done.err) == (2, True)
     assert ums("pdp", "set", "acme/prod", "--values", str(path), "--no-values", *WHY).code == 2
 

@@ -100,7 +100,8 @@ def test_keys_have_the_suffixes_that_flux_looks_for(name: str, content: dict[str
 
 def test_the_namespace_says_whose_cluster_it_is() -> None:
     """The guard reads it there; nothing that comes by Git may write it."""
-    assert find(bootstrap(), "Namespace", "ums-system")["metadata"]["annotations"] == {"ums/pdp": "acme/prod"}
+    annotations = find(bootstrap(), "Namespace", "ums-system")["metadata"]["annotations"]
+    assert annotations == {"ums/pdp": "acme/prod", "ums/sealed": "true"}
 
 
 def test_a_registry_login_is_there_only_where_it_is_needed() -> None:
@@ -173,31 +174,39 @@ def test_who_shares_the_release_repo_at_a_host_brings_a_login_of_its_own() -> No
     assert followed["ref"] == {"branch": "view"}, "views stay with the service"
 
 
-def sealing(sealed: bool, registration: Registration) -> dict[str, str]:  # noqa: FBT001 - of a table
+def sealing(registration: Registration, *, unsealed: bool) -> dict[str, str]:
     """Return what the namespace says."""
     world = make_trusting_world()
     world = world.with_plane(replace(world.plane(PROD), registration=registration))
     desired = offer(world, PROD, {}, serial=5, now=NOW)
-    objects = render_bootstrap(world, PROD, desired, CREDENTIALS, sealed=sealed)
+    objects = render_bootstrap(world, PROD, desired, CREDENTIALS, unsealed=unsealed)
     found: dict[str, str] = find(objects, "Namespace", "ums-system")["metadata"]["annotations"]
     return found
 
 
 @pytest.mark.parametrize(
-    ("asked", "registered", "says"), [(False, False, None), (True, False, "true"), (False, True, "true")]
+    ("registered", "unsealed", "says"), [(True, False, "true"), (False, False, "true"), (False, True, "false")]
 )
-def test_a_cluster_is_sealed_where_anybody_wants_it(*, asked: bool, registered: bool, says: str | None) -> None:
-    """A registration that says so keeps it sealed, whoever forgets to ask for it the next time."""
+def test_a_cluster_is_sealed_unless_both_open_it(*, registered: bool, unsealed: bool, says: str) -> None:
+    """The registration, which is in Git, and whoever bootstraps, who need not trust Git for that."""
     registration = Registration(PROD, "stable", ("platform",), sealed=registered)
-    assert sealing(asked, registration).get("ums/sealed") == says
+    assert sealing(registration, unsealed=unsealed)["ums/sealed"] == says
+
+
+def test_what_a_sealed_registration_says_is_not_opened_by_the_way() -> None:
+    """Else the next bootstrap without it would seal the cluster again."""
+    with pytest.raises(ConflictError, match="cannot be bootstrapped unsealed") as refused:
+        sealing(Registration(PROD, "stable", ("platform",)), unsealed=True)
+    assert "--no-sealed" in refused.value.hint
 
 
 def test_what_has_values_cannot_be_sealed() -> None:
     """Its cluster would refuse all of its states."""
-    registration = Registration(PROD, "stable", ("platform",), values={"platform": {"cilium": {"a": 1}}})
-    assert sealing(False, registration) == {"ums/pdp": "acme/prod"}  # noqa: FBT003 - not sealed
+    values = {"platform": {"cilium": {"a": 1}}}
+    registration = Registration(PROD, "stable", ("platform",), values=values, sealed=False)
+    assert sealing(registration, unsealed=True)["ums/sealed"] == "false"
     with pytest.raises(ConflictError, match="cannot be sealed") as refused:
-        sealing(True, registration)  # noqa: FBT003 - sealed
+        sealing(registration, unsealed=False)
     assert "--no-values" in refused.value.hint
 
 

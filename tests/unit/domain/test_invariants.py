@@ -142,7 +142,7 @@ def give(name: PDPName, component: str, value: int | None) -> Told:
     return instruct(
         f"give {component} size {value}",
         name,
-        lambda plane, _now: replace(plane, registration=replace(plane.registration, values=values)),
+        lambda plane, _now: replace(plane, registration=replace(plane.registration, values=values, sealed=False)),
     )
 
 

@@ -83,13 +83,13 @@ def test_a_source_has_a_login_or_plain_http_only_where_the_settings_say_so(
 
 def test_a_chart_takes_over_the_release_that_was_installed_by_hand() -> None:
     """Under the same name, stored in the same namespace, its CRDs kept up to date."""
-    chart = replace(CHART, release_name="my-cilium", namespace="kube-system", storage_namespace="helm")
+    chart = replace(CHART, release_name="my-cilium", namespace="kube-system", storage_namespace="kube-system")
     source, release = render_objects("platform", chart, SETTINGS)
     spec = release["spec"]
     assert (spec["releaseName"], spec["targetNamespace"], spec["storageNamespace"]) == (
         "my-cilium",
         "kube-system",
-        "helm",
+        "kube-system",
     )
     assert spec["chartRef"] == {"kind": "OCIRepository", "name": source["metadata"]["name"]}
     assert spec["install"]["crds"] == spec["upgrade"]["crds"] == "CreateReplace"

@@ -43,7 +43,7 @@ def make_fleet(*promoted: str) -> World:
 def given_values(world: World, values: Values) -> World:
     """Return the world with other values in the registration."""
     plane = world.plane(PROD)
-    return world.with_plane(replace(plane, registration=replace(plane.registration, values=values)))
+    return world.with_plane(replace(plane, registration=replace(plane.registration, values=values, sealed=False)))
 
 
 def frozen(world: World, **scope: Any) -> World:  # noqa: ANN401 - of the scope

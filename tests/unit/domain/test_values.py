@@ -91,5 +91,5 @@ def test_they_are_by_names_of_bundles_and_components(values: dict[str, Any]) -> 
 def test_a_sealed_data_plane_has_none_in_its_registration() -> None:
     """It is said at once, and with what to do instead, rather than found out in the cluster."""
     with pytest.raises(InvalidInputError, match="is sealed") as refused:
-        Registration(PROD, "stable", ("platform",), values={"platform": {"cilium": {"a": 1}}}, sealed=True)
+        Registration(PROD, "stable", ("platform",), values={"platform": {"cilium": {"a": 1}}})
     assert "ums-values-<bundle>-<component>" in refused.value.hint

@@ -76,7 +76,7 @@ def test_values_are_offered_at_once_and_taken_back_as_easily(stage: Stage) -> No
     stage.promote("1.2.0")
     first = stage.repo.read().plane(PROD).desired
     values = {"platform": {"cilium": {"hubble": {"enabled": True}}}}
-    outcome = change(stage, values=values)
+    outcome = change(stage, sealed=False, values=values)
     assert (list(outcome.serials), outcome.plan.moves) == ([PROD], ())
     valued = stage.repo.read().plane(PROD)
     assert valued.registration.values == values
@@ -100,17 +100,16 @@ def test_values_are_changed_by_whoever_may_change_their_bundle(stage: Stage) -> 
     for bundle, may in (("other", False), ("platform", True)):
         limited = Holder("somebody", frozenset({"admin"}), frozenset({bundle})).identity
         if may:
-            assert change(stage, why=Why(limited, "x"), values=values).recorded
+            assert change(stage, why=Why(limited, "x"), sealed=False, values=values).recorded
             continue
         with pytest.raises(ForbiddenError):
-            change(stage, why=Why(limited, "x"), values=values)
+            change(stage, why=Why(limited, "x"), sealed=False, values=values)
 
 
 def test_a_sealed_data_plane_is_refused_values(stage: Stage) -> None:
-    """Up front, and in a dry run; unsealed in the registration, it may have them."""
+    """Up front, and in a dry run, as all are by default; unsealed in the registration, it may have them."""
     stage.publish("1.2.0", charts=["cilium"])
     values = {"platform": {"cilium": {"a": 1}}}
-    change(stage, sealed=True)
     with pytest.raises(InvalidInputError, match="is sealed"):
         change(stage, values=values, dry_run=True)
     assert change(stage, sealed=False, values=values).recorded
@@ -121,9 +120,9 @@ def test_a_sealed_data_plane_is_refused_values(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("fields", "why", "error"),
     [
-        ({"values": {"platform": {"clium": {"a": 1}}}}, WHY, InvalidInputError),
-        ({"values": {"platform": {"cilium": {"manifests": "have none"}}}}, WHY, InvalidInputError),
-        ({"values": {"other": {"cilium": {"a": 1}}}}, WHY, InvalidInputError),
+        ({"sealed": False, "values": {"platform": {"clium": {"a": 1}}}}, WHY, InvalidInputError),
+        ({"sealed": False, "values": {"platform": {"cilium": {"manifests": "have none"}}}}, WHY, InvalidInputError),
+        ({"sealed": False, "values": {"other": {"cilium": {"a": 1}}}}, WHY, InvalidInputError),
         ({"channel": "nowhere"}, WHY, NotFoundError),
         ({"channel": "edge"}, Why(ADMIN, ""), InvalidInputError),
         ({"channel": "edge"}, Why(Holder("olga", frozenset({"operator"})).identity, "x"), ForbiddenError),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.unit.usecases.stage import ADMIN, PREFIX, Stage
 from ums.domain.digest import Digest
@@ -126,6 +127,38 @@ def test_objects_of_two_bundles_may_not_have_one_name(stage: Stage, pushed: Buil
         stage.services.register_release(
             ReleaseName("platform", Version("2.0.0")), clash.artifact.descriptor.digest, by=ADMIN
         )
+
+
+@pytest.mark.parametrize(
+    ("bundle", "components", "says"),
+    [
+        ("platform", {"a": "1.0.0", "a-content": "1.0.0"}, "platform-a-content, as those of platform/a"),
+        ("ums", {"root": "1.0.0"}, "ums-root, as those of UMS itself"),
+    ],
+)
+def test_a_component_takes_no_name_of_another_kustomization(
+    stage: Stage, bundle: str, components: dict[str, str], says: str
+) -> None:
+    """Of the one that applies another component's manifests, or of the root."""
+    built = push(stage, stage.write_bundle(components, name=bundle), V1.version)
+    with pytest.raises(ConflictError, match=says):
+        stage.services.register_release(ReleaseName(bundle, V1.version), built.artifact.descriptor.digest, by=ADMIN)
+
+
+@pytest.mark.parametrize("field", ["namespace", "releaseName"])
+def test_a_chart_that_moves_is_refused(stage: Stage, field: str) -> None:
+    """Clusters refuse it, since Flux would uninstall it first; under another name it may go elsewhere."""
+    stage.publish("1.0.0", {"app": "1.0.0"}, charts=("app",))
+    bundle = stage.write_bundle({"app": "1.1.0"}, charts=("app",))
+    spec = yaml.safe_load((bundle / "bundle.yaml").read_text())
+    spec["components"][0][field] = "elsewhere"
+    (bundle / "bundle.yaml").write_text(yaml.safe_dump(spec))
+    built = push(stage, bundle, Version("1.1.0"))
+    with pytest.raises(ConflictError, match="platform/app would move") as refused:
+        stage.services.register_release(
+            ReleaseName("platform", Version("1.1.0")), built.artifact.descriptor.digest, by=ADMIN
+        )
+    assert "removes" in refused.value.hint
 
 
 def test_notes_come_along(stage: Stage) -> None:

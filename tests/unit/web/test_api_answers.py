@@ -225,11 +225,12 @@ def test_values_are_kept_as_they_were_sent(stage: Stage, client: FlaskClient) ->
         return client.post(f"{path}/registration", json={"reason": "x", **fields}, headers=headers)
 
     values = {"platform": {"cilium": {"gone": None, "list": [None, {"b": 1, "a": 0.5}]}}}
-    assert change(values=values).status_code == 200
+    assert change(values=values).status_code == 400, "it is sealed"
+    assert change(values=values, sealed=False).status_code == 200
     assert client.get(path).get_json()["values"] == values
     assert change(labels={"a": "b"}).status_code == 200
     assert client.get(path).get_json()["values"] == values
-    assert client.get(f"{path}/bootstrap?sealed=true", headers=headers).status_code == 409
+    assert client.get(f"{path}/bootstrap", headers=headers).status_code == 409
     assert change(sealed=True).status_code == 400
     assert change(values={"platform": {"cilium": {"a": 2**60}}}).status_code == 400
     assert change(values={"platform": {"cilium": {"a": "x" * 65536}}}).status_code == 400
@@ -239,6 +240,10 @@ def test_values_are_kept_as_they_were_sent(stage: Stage, client: FlaskClient) ->
     assert (found["values"], found["sealed"]) == ({}, True)
     namespace = client.get(f"{path}/bootstrap", headers=headers).get_json()["objects"][0]
     assert namespace["metadata"]["annotations"]["ums/sealed"] == "true"
+    assert client.get(f"{path}/bootstrap?unsealed=true", headers=headers).status_code == 409
+    assert change(sealed=False).status_code == 200
+    namespace = client.get(f"{path}/bootstrap?unsealed=true", headers=headers).get_json()["objects"][0]
+    assert namespace["metadata"]["annotations"]["ums/sealed"] == "false"
 
 
 def test_a_cluster_that_is_too_old_is_not_connected(stage: Stage, client: FlaskClient) -> None:
