@@ -48,25 +48,25 @@ _ROOT_USER = {
     "Impersonate-User": f"system:serviceaccount:{NAMESPACE}:{ROOT}",
     "Impersonate-Group": "system:serviceaccounts",
 }
-_KEYS = Trusted({"release": "PEM of release"}, ("ssh-ed25519 ONE",))
+KEYS = Trusted({"release": "PEM of release"}, ("ssh-ed25519 ONE",))
 
 
 class GuardedApi(ApiServer):
     """A Kubernetes API with Flux's definitions, and the guard as bootstrap installs it; a context manager."""
 
-    def __init__(self, folder: Path, *, settings: FleetSettings = SETTINGS, opened: bool = False) -> None:
+    def __init__(self, folder: Path, *, settings: FleetSettings = SETTINGS, sealed: str | None = "true") -> None:
         super().__init__(folder)
         self._settings = settings
-        self._opened = opened
+        self._sealed = sealed
         self._connection: HTTPSConnection | None = None
 
     def _start(self) -> None:
         super()._start()
         self.install_crds(*(controller for controller, _, _ in FLUX_KINDS.values()))
-        annotations = {PDP_ANNOTATION: str(PROD), **({"ums/sealed": "false"} if self._opened else {})}
+        annotations = {PDP_ANNOTATION: str(PROD), **({"ums/sealed": self._sealed} if self._sealed is not None else {})}
         metadata = {"name": NAMESPACE, "annotations": annotations}
         self.apply_all({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        self.apply_all(*render_account(), *render_trust(_KEYS, self._settings, 1))
+        self.apply_all(*render_account(), *render_trust(KEYS, self._settings, 1))
         # A policy counts as soon as the API server has heard of it, which is a moment after it was written.
         probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ums-state"}, "data": {"evil": "x"}}
         eventually(lambda: self.ask(probe), timeout=30, what="the guard is in force")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.attacks.stage import FOLDER, NAME, Attacker, content, health, small_bundle, told
+from tests.e2e.attacks.stage import FOLDER, NAME, Attacker, content, health, small_bundle, told, without_guard
 from tests.e2e.cluster import Cluster
 from tests.processes import eventually
 from tests.running_service import RunningService
@@ -148,21 +148,64 @@ def test_the_state_key_brings_no_older_keys_back(service: RunningService, cluste
     attacker.restore(before)
 
 
-def test_the_state_key_takes_no_guard_away(service: RunningService, cluster: Cluster, newest: str) -> None:
-    """Another artifact under the component's name is applied, and prunes nothing of the guard."""
+def version(cluster: Cluster) -> str:
+    """Return which release of bundle trust the guard's rules are of, and which version."""
+    found: str = cluster.get(POLICY, "ums-guard")["metadata"]["annotations"]["ums/trust"]
+    return found
+
+
+def test_the_state_key_moves_no_guard(service: RunningService, cluster: Cluster, newest: str) -> None:
+    """An older one, with its keys and its number in another namespace, would bring its policies with it."""
     attacker = Attacker(service)
-    path, objects = objects_of(attacker, newest)
+    before, held = attacker.git("rev-parse", "delivery"), version(cluster)
+    cluster.kubectl("create", "namespace", "elsewhere")
+    older = service.json("release", "show", "trust@3.0.0")["components"][0]["digest"]
+
+    def move() -> None:
+        path, objects = objects_of(attacker, newest)
+        objects[1]["spec"]["targetNamespace"] = "elsewhere"  # type: ignore[index] # a Kustomization
+        repoint(attacker, path, objects, {"ref": {"digest": older}})
+
+    move()
+    message = cluster.wait_message("kustomization", "trust-guard", "spec.targetNamespace")
+    assert version(cluster) == held
+    told("a guard of the past, with its number in another namespace", "the API server, at the guard's word", message)
+    attacker.restore(before)
+    with without_guard(cluster):
+        move()
+        eventually(lambda: version(cluster).startswith("3."), timeout=180, what="the old guard is back", every=0.5)
+        told("nothing, without the guard: a guard of the past", "nobody", version(cluster))
+    attacker.restore(before)
+    eventually(lambda: version(cluster) == held, timeout=180, what="the newest guard is back", every=0.5)
+
+
+def test_the_state_key_takes_no_guard_away(service: RunningService, cluster: Cluster, newest: str) -> None:
+    """No other artifact comes under the component's name; and if one did, it would prune nothing of the guard."""
+    attacker = Attacker(service)
+    before = attacker.git("rev-parse", "delivery")
     small = service.json("release", "show", "small@1.7.0")["components"][0]["digest"]
     prefix = f"oci://{service.url.removeprefix('http://')}/ums"
-    repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
-    eventually(
-        lambda: small in str(cluster.get("kustomization", "trust-guard-content")["status"].get("lastAppliedRevision")),
-        timeout=180,
-        what="the other artifact was applied",
-        every=0.5,
-    )
+
+    def replace_guard() -> None:
+        path, objects = objects_of(attacker, newest)
+        repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
+
+    replace_guard()
+    message = cluster.wait_message("kustomization", "trust-guard", "as its name says")
+    told("another artifact in the place of the guard", "the API server, at the guard's word", message)
+    attacker.restore(before)
+    with without_guard(cluster):
+        replace_guard()
+        eventually(
+            lambda: (
+                small in str(cluster.get("kustomization", "trust-guard-content")["status"].get("lastAppliedRevision"))
+            ),
+            timeout=180,
+            what="the other artifact was applied",
+            every=0.5,
+        )
     for name in ("ums-guard", "ums-guard-source", "ums-guard-trust"):
         assert cluster.exists(POLICY, name)
         assert cluster.exists(BINDING, name)
     assert cluster.exists("secret", "ums-release-keys")
-    told("another artifact in the place of the guard", "nobody; pruning is off for all of it", small)
+    told("another artifact in the place of the guard, without it", "nobody; pruning is off for all of it", small)

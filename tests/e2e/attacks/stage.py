@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,20 @@ def allow_pruning(attacker: Attacker, cluster: Cluster) -> None:
 def leave_out(attacker: Attacker) -> None:
     """Commit a folder with nothing in it but the state and its list."""
     attacker.commit(lambda _: None, _listing("state.yaml") | {f"{FOLDER}/small-config.yaml": None})
+
+
+@contextmanager
+def without_guard(cluster: Cluster) -> Iterator[None]:
+    """Take away what binds the guard's rules, as whoever administers the cluster could."""
+    kind = "validatingadmissionpolicybinding"
+    binding = cluster.kubectl("get", kind, "ums-guard", "-o", "json")
+    cluster.kubectl("delete", kind, "ums-guard")
+    try:
+        yield
+    finally:
+        kept = json.loads(binding)
+        kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "annotations")}
+        cluster.apply(json.dumps(kept))
 
 
 def root(cluster: Cluster) -> tuple[str, str]:

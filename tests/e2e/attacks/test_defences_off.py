@@ -6,8 +6,6 @@ Each puts its defence back, but what was applied meanwhile stays: every test use
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from tests.e2e.attacks.stage import (
     serial,
     small_bundle,
     told,
+    without_guard,
 )
 from tests.e2e.cluster import Cluster
 from tests.processes import eventually
@@ -31,21 +30,6 @@ from tests.running_service import RunningService
 from ums.adapters.oras_registry import OrasRegistry
 from ums.domain.oci import Repository
 from ums.domain.world import Raw
-
-POLICY, BINDING = "validatingadmissionpolicy", "validatingadmissionpolicybinding"
-
-
-@contextmanager
-def without_guard(cluster: Cluster) -> Iterator[None]:
-    """Take away what binds the guard's rules, as whoever administers the cluster could."""
-    binding = cluster.kubectl("get", BINDING, "ums-guard", "-o", "json")
-    cluster.kubectl("delete", BINDING, "ums-guard")
-    try:
-        yield
-    finally:
-        kept = json.loads(binding)
-        kept["metadata"] = {"name": kept["metadata"]["name"]}
-        cluster.apply(json.dumps(kept))
 
 
 def add(attacker: Attacker, name: str, text: bytes) -> Files:
