@@ -200,6 +200,14 @@ def test_intervals_and_timeouts_have_bounds(api: GuardedApi, field: str, value: 
             assert "out of bounds" in api.ask(changed(made, ("spec", field), value)), name
 
 
+def test_no_wrapper_is_the_root(api: GuardedApi) -> None:
+    """Nor a component whose objects would be called as it is."""
+    made = changed(OBJECTS["wrapper of chart"], ("metadata", "name"), "ums-root")
+    made = changed(made, ("metadata", "annotations", "ums/release"), "ums@1.0.0")
+    made = changed(made, ("spec", "path"), "./pdps/acme/prod/ums/root/1.0.0")
+    assert "and not be ums-root" in api.ask(changed(made, ("spec", "dependsOn"), []))
+
+
 METADATA: dict[str, tuple[Path, object]] = {
     "a label": (("labels", "evil"), "x"),
     "the label of another Kustomization": (("labels", "kustomize.toolkit.fluxcd.io/name"), "evil"),

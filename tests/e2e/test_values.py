@@ -68,14 +68,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Itera
         (chart.parent / "bundle.yaml").write_text(yaml.safe_dump({"name": "tuned", "components": [component]}))
         running.publish(chart.parent, "1.0.0")
         running.promote("tuned@1.0.0")
-        running.ums("pdp", "add", PDP, "--channel", "stable", "--bundle", "tuned")
-        bootstrap(running, cluster)
+        running.ums("pdp", "add", PDP, "--channel", "stable", "--bundle", "tuned", "--no-sealed")
+        bootstrap(running, cluster, "--unsealed")
         yield running
 
 
-def bootstrap(service: RunningService, cluster: Cluster) -> None:
+def bootstrap(service: RunningService, cluster: Cluster, *options: str) -> None:
     """Connect the cluster, and wait until all is well."""
-    service.ums("pdp", "bootstrap", PDP, "--file", "bootstrap.yaml")
+    service.ums("pdp", "bootstrap", PDP, "--file", "bootstrap.yaml", *options)
     cluster.apply((service.folder / "bootstrap.yaml").read_text())
     wait_healthy(service)
 

@@ -44,7 +44,7 @@ def test_commands_in_documents_exist_with_their_options(path: Path) -> None:
             if len(words) < 2 or words[1] not in command.commands:
                 continue
             command = command.commands[words[1]]
-        options = {name for parameter in command.params for name in parameter.opts}
+        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words:
             if re.fullmatch(r"--[a-z][a-z-]+", word):
                 assert word in options, f"{line}: {word}"

@@ -208,7 +208,8 @@ FORBIDDEN: dict[str, tuple[Raw, str]] = {
     ),
     # Two policies refuse it, and the API server names either: what may read the repository, and as whom.
     "a wrapper that runs as the controller itself": (wrapper(serviceAccountName=None), "must run as ums-root"),
-    "another root": (wrapper("ums-root"), "and not be ums-root"),
+    # What bootstrap gave the root, and a wrapper does not have, stays in it.
+    "another root": (wrapper("ums-root"), "spec.wait"),
     "a wrapper over another component": (wrapper("evil-y"), "the folder of its own component"),
     "a wrapper over all that there is": (wrapper(path=f"./{FOLDER}/evil/x/.."), "the folder of its own component"),
     "a health check that is content with anything": (
