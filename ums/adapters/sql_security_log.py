@@ -60,7 +60,9 @@ class SqlSecurityLog:
         if kind is not None:
             wanted = wanted.where(SECURITY_EVENTS.c.kind == kind.value)
         if subject:
-            wanted = wanted.where(SECURITY_EVENTS.c.subject == subject)
+            # Those from before names were kept in one form are found as well; of others than ASCII, to the letter.
+            kept = sa.func.lower(sa.func.trim(SECURITY_EVENTS.c.subject))
+            wanted = wanted.where((SECURITY_EVENTS.c.subject == subject) | (kept == subject.strip().lower()))
         if since:
             wanted = wanted.where(SECURITY_EVENTS.c.at >= since)
         return self._entries(wanted)

@@ -15,6 +15,7 @@ from ums.domain.errors import InvalidInputError
 from ums.domain.identity import ROLES, Grant, Identity, Permission
 from ums.domain.instants import to_text
 from ums.domain.names import check_name
+from ums.domain.subjects import folded
 
 _MAX_CHARACTERS = 200
 
@@ -40,6 +41,16 @@ class Grantee:
                 f"{name!r:.60} is no {self.kind.value}",
                 hint=f"it is printable, of at most {_MAX_CHARACTERS} characters, without spaces around it",
             )
+
+    def is_any_of(self, subject: str, groups: Collection[str]) -> bool:
+        """Return whether it is a subject, in its folded form, or one of the groups."""
+        return self.name in groups if self.kind is GranteeKind.GROUP else folded(self.name) == subject
+
+    def is_same(self, other: Grantee) -> bool:
+        """Return whether both are one person or machine, however it is written, or one group, to the letter."""
+        if self.kind is not GranteeKind.SUBJECT or other.kind is not self.kind:
+            return self == other
+        return folded(self.name) == folded(other.name)
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}"
@@ -113,8 +124,8 @@ class Access:
 
         A group of a role's name is no role, and not for approvals either: whoever names groups there would grant it.
         """
-        names = {GranteeKind.SUBJECT: {subject}, GranteeKind.GROUP: set(groups)}
-        mine = (each.grant for each in self.granted if each.to.name in names[each.to.kind] and each.counts(now))
+        who = folded(subject)
+        mine = (each.grant for each in self.granted if each.to.is_any_of(who, groups) and each.counts(now))
         return Identity(subject, frozenset(groups) - ROLES.keys(), tuple(dict.fromkeys(mine)))
 
     def has_admin(self, now: datetime) -> bool:

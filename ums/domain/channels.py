@@ -11,6 +11,7 @@ from ums.domain.fleet import Given, Hold
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.policy import Policy
 from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus
+from ums.domain.subjects import same_person
 from ums.domain.version import Version
 
 
@@ -154,7 +155,7 @@ class Request:
 
     def with_approval(self, approval: Approval) -> Self:
         """Return the request with one person's answer, in place of the same person's earlier one."""
-        others = tuple(each for each in self.approvals if each.given.by != approval.given.by)
+        others = tuple(each for each in self.approvals if not same_person(each.given.by, approval.given.by))
         return replace(self, approvals=(*others, approval))
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ums.domain.lanes import unknown_keys, unmet_by
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import WITHDRAWN, offered_at
+from ums.domain.subjects import is_plain, person_key, same_person
 from ums.domain.trust import TRUST
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, World
@@ -409,7 +410,9 @@ def _approvals(q: _Question) -> _Answer | None:
 
 def _approved(q: _Question, rule: Approvals) -> tuple[Verdict, str]:
     counted = [
-        each for each in approvals_that_count(q.channel, q.entry, q.request, rule) if each.given.by != q.promoter
+        each
+        for each in approvals_that_count(q.channel, q.entry, q.request, rule)
+        if not same_person(each.given.by, q.promoter)
     ]
     rejections = [each for each in counted if each.rejects]
     if rejections:
@@ -428,19 +431,21 @@ def approvals_that_count(
     channel: Channel, entry: CatalogEntry, request: Request, rule: Approvals
 ) -> tuple[Approval, ...]:
     """Return the answers of distinct people of the right groups, for this very release and policy."""
-    return tuple(
-        each
+    by_person = {
+        person_key(each.given.by): each
         for each in request.approvals
         if each.policy == channel.policy.digest
         and each.release == str(entry.digest)
         and each.groups & set(rule.groups)
-        and each.given.by not in authors(entry, request)
-    )
+        and is_plain(each.given.by)
+    }
+    return tuple(each for person, each in by_person.items() if person not in authors(entry, request))
 
 
 def authors(entry: CatalogEntry, request: Request) -> frozenset[str]:
-    """Return who may not approve: who published the release, and who wants it promoted."""
-    return frozenset({entry.registered_by} | ({request.wanted.by} if request.wanted else set()))
+    """Return who may not approve, by ``person_key``: who published the release, and who wants it promoted."""
+    wanted = {person_key(request.wanted.by)} if request.wanted else set()
+    return frozenset({person_key(entry.registered_by)} | wanted)
 
 
 def _counted(q: _Question, feeder: Channel) -> list[DataPlane]:

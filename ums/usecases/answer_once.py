@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from ums.domain.answers import Kept
 from ums.domain.identity import Identity
+from ums.domain.subjects import folded
 from ums.ports import Clock, Store
 
 _KEPT = timedelta(days=1)
@@ -45,7 +46,7 @@ class AnswerOnce:
         """
         # Two of one name who do not see the same are not one.
         reach = " ".join(sorted(str(each) for each in by.grants))
-        name = hashlib.sha256(b"\0".join(part.encode() for part in (by.subject, reach, what, key))).hexdigest()
+        name = hashlib.sha256(b"\0".join(part.encode() for part in (folded(by.subject), reach, what, key))).hexdigest()
         claim, now = Claim(name, hashlib.sha256(content).hexdigest()), self.clock.now()
         kept = self.store.claim_key(
             name, Kept(claim.fingerprint), at=now, done_before=now - _KEPT, begun_before=now - _PATIENCE

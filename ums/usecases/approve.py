@@ -11,6 +11,7 @@ from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates, authors
 from ums.domain.identity import Identity, Permission
 from ums.domain.release import ReleaseName
+from ums.domain.subjects import HINT, is_plain, person_key
 from ums.domain.world import World
 from ums.usecases.promote import requested
 from ums.usecases.record import Change, Outcome, Record
@@ -43,6 +44,11 @@ class Approve:
         """
         by.require(Permission.APPROVE, bundle=name.bundle, channel=to)
         mine = by.groups_for(name.bundle, to)
+        if not is_plain(by.subject):
+            raise ForbiddenError(
+                f"{by.subject!r:.60} may look like somebody else's name, and cannot approve",
+                hint=f"get a token or account of another name: {HINT}",
+            )
         if rejects and not reason.strip():
             raise InvalidInputError("a reason is missing", hint="say why, for those who must mend it: --reason '…'")
 
@@ -61,7 +67,7 @@ class Approve:
                     f"{name} was promoted to {to} already, by {known.executed.given.by}",
                     hint=f"ums rollout pause {to} stops it; ums yank gives it to nobody new",
                 )
-            if by.subject in authors(entry, known):
+            if person_key(by.subject) in authors(entry, known):
                 raise ForbiddenError(
                     f"{by.subject} published {name} or asked for its promotion, and cannot approve it too",
                     hint=f"ask somebody else of {' or '.join(sorted(groups))}",

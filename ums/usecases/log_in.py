@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from ums.domain.errors import ForbiddenError, NotFoundError, StorageError, UnauthenticatedError, UnavailableError
+from ums.domain.errors import (
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from ums.domain.identity import Identity
 from ums.domain.security_log import SecurityKind
 from ums.domain.sessions import PATIENCE, PendingLogin, Person, Session, check_local, derive, fingerprint
+from ums.domain.subjects import normal_subject
 from ums.ports import Clock, IdentityProvider, ReleaseRepo, SessionStore
 from ums.usecases.security_events import SecurityEvents
 
@@ -117,6 +125,7 @@ class LogIn:
             verifier=derive(secret, _VERIFIER),
             now=now,
         )
+        person = _named_normally(person)
         opened = secrets.token_urlsafe(32)
         with self.security.recording(SecurityKind.LOGIN, subject=person.subject, groups=sorted(person.groups)):
             self.store.add_session(fingerprint(opened), Session(person, now, now))
@@ -126,6 +135,16 @@ class LogIn:
         if self.provider is None:
             raise NotFoundError("nobody logs in here: no issuer is set", hint="set oidc.issuer, or use a token")
         return self.provider
+
+
+def _named_normally(person: Person) -> Person:
+    try:
+        return replace(person, subject=normal_subject(person.subject))
+    except InvalidInputError as error:
+        raise ForbiddenError(
+            f"the issuer calls you {person.subject!r:.60}, which may look like another name",
+            hint="set oidc.subjectClaim to a claim in ASCII, such as email or sub",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

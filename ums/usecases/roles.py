@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.access import Access, Granted, Grantee
+from ums.domain.access import Access, Granted, Grantee, GranteeKind
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
 from ums.domain.identity import Grant, Identity, Permission
+from ums.domain.subjects import normal_subject
 from ums.domain.world import Edited, World
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
@@ -41,15 +42,18 @@ class GrantRoles:
 
         Raises:
             ForbiddenError: the identity is no admin, or would give more than it has.
-            InvalidInputError: a reason is missing, there is no such role, or the file cannot be read.
+            InvalidInputError: a reason is missing, there is no such role, nobody can be called so, or the file cannot
+                be read.
 
         """
         why.by.require_to_give(grant)
+        if to.kind is GranteeKind.SUBJECT:
+            to = Grantee(to.kind, normal_subject(to.name))
 
         def change(world: World, now: datetime) -> Change:
             given = why.given(now)
             made = Granted(grant, to, given.by, given.reason, given.since, given.until)
-            others = [each for each in _readable(world).granted if (each.grant, each.to) != (grant, to)]
+            others = [each for each in _readable(world).granted if each.grant != grant or not each.to.is_same(to)]
             return _changed(world, [*others, made], now)
 
         return self._record(change, f"access: Grant {grant.role} to {to}", "grant-role", why, dry_run=dry_run)
@@ -69,7 +73,7 @@ class GrantRoles:
             why.given(now)
             access, every = _readable(world), Grant(grant.role)
             # To whom it is beyond, it is not there: a refusal would tell of it.
-            theirs = [each for each in access.granted if each.to == to and _may_give(why.by, each.grant)]
+            theirs = [each for each in access.granted if each.to.is_same(to) and _may_give(why.by, each.grant)]
             gone = [
                 each for each in theirs if each.grant == grant or (grant == every and each.grant.role == grant.role)
             ]

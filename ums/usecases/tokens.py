@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain.errors import InvalidInputError, NotFoundError, UnauthenticatedError
@@ -13,6 +13,7 @@ from ums.domain.identity import ID_LENGTH, ROLES, Holder, Identity, Token
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName, check_name
 from ums.domain.security_log import SecurityKind
+from ums.domain.subjects import normal_subject
 from ums.ports import Clock, Store
 from ums.usecases.security_events import SecurityEvents
 
@@ -39,11 +40,13 @@ class IssueToken:
 
         Raises:
             ForbiddenError: only admins issue tokens, and none that may more than they.
-            InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name.
+            InvalidInputError: none of the groups is a role, so the token could do nothing; or one is no name; or nobody
+                can be called so.
             UnavailableError, StorageError: that it was issued could not be kept, so it was not.
 
         """
         by.require_admin()
+        holder = replace(holder, subject=normal_subject(holder.subject))
         for group in holder.groups:
             check_name(group, "group name")
         if not holder.groups & ROLES.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -13,12 +14,15 @@ import pytest
 from tests.contract.test_release_repo import git_repo
 from tests.unit.usecases.stage import ADMIN, AT_ONCE, PROD, Stage
 from ums.domain import layout
+from ums.domain.access import Grantee, GranteeKind
+from ums.domain.digest import Digest
 from ums.domain.errors import ForbiddenError, InvalidInputError, RefusedError
 from ums.domain.fleet import Health
 from ums.domain.gates import Verdict, ask_gates
-from ums.domain.identity import Holder, Identity
+from ums.domain.identity import Grant, Holder, Identity
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
+from ums.domain.security_log import SecurityKind
 from ums.domain.version import Version
 from ums.domain.world import Decision, Raw
 from ums.usecases.instruct import Why
@@ -332,3 +336,124 @@ def test_a_gate_verdict_is_asked_for_every_time(stage: Stage) -> None:
     assert {gate.verdict for gate in gates} == {Verdict.PASSED}
     assert stage.services.promote(V2, to="stable", by=ERIK, dry_run=True).plan.moves
     assert head(stage) == "1.0.0"
+
+
+SPELLINGS = ["Sam", "SAM", "sam ", "\u0455am", "s\u00e1m", "sam\u200b"]
+
+
+def spelt(name: str) -> Identity:
+    """Return who has a token from before names were kept in one form."""
+    return Holder(name, frozenset({"release-engineer", "security"})).identity
+
+
+def approve_as_spelt(stage: Stage, name: str) -> None:
+    """Approve by a name that may be refused."""
+    with contextlib.suppress(ForbiddenError):
+        stage.services.approve(V2, to="stable", by=spelt(name), reason="fine")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_one_person_with_two_names_is_no_quorum(stage: Stage, name: str) -> None:
+    """Case, blanks, accents, invisible and look-alike letters make nobody two people; nor does the order."""
+    demand(stage, TWO)
+    for each in ("sam", name, "sam"):
+        approve_as_spelt(stage, each)
+    assert approvals(stage).startswith("1 of 2")
+    assert closed(stage) == ["gate-approvals"]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_who_wants_it_does_not_approve_by_another_spelling(stage: Stage, name: str) -> None:
+    """Whichever of the two names is the odd one; whether they asked before or after."""
+    demand(stage, {"approvals": {"required": 1, "groups": ["release-engineer"]}})
+    approve_as_spelt(stage, name)
+    assert approvals(stage, "sam").startswith("0 of 1")
+    stage.services.promote(V2, to="stable", by=spelt("sam"), when_ready=True)
+    approve_as_spelt(stage, name)
+    assert approvals(stage).startswith("0 of 1")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_who_has_an_odd_name_and_wants_it_does_not_approve_by_a_plain_one(stage: Stage, name: str) -> None:
+    """The name in the request is from before."""
+    demand(stage, {"approvals": {"required": 1, "groups": ["release-engineer"]}})
+    stage.services.promote(V2, to="stable", by=spelt(name), when_ready=True)
+    with pytest.raises(ForbiddenError, match="cannot approve it too"):
+        stage.services.approve(V2, to="stable", by=spelt("sam"), reason="fine")
+
+
+def test_answers_that_were_recorded_by_look_alikes_count_once(stage: Stage) -> None:
+    """By an earlier version: several in one request, or by names that are not plain."""
+    demand(stage, TWO)
+    stage.services.approve(V2, to="stable", by=SAM, reason="fine")
+    world = stage.world()
+    channel = world.channel("stable")
+    request = channel.request("platform", V2.version)
+    (approval,) = request.approvals
+    others = [replace(approval, given=replace(approval.given, by=name)) for name in SPELLINGS]
+    channel = channel.with_request(replace(request, approvals=(approval, *others)))
+    (gate,) = (
+        each
+        for each in ask_gates(world.with_channel(channel), channel, V2, stage.clock.now())
+        if each.name == "approvals"
+    )
+    assert gate.message.startswith("1 of 2 approvals")
+
+
+def test_new_names_are_plain(stage: Stage) -> None:
+    """Tokens and grants keep a name in one form, or refuse it; a grant counts for each spelling of the name alone."""
+    held = frozenset({"viewer"})
+    stage.services.issue_token(Holder(" Sam@Example.com", held), expires=None, by=ADMIN)
+    assert stage.services.manage_tokens.list(by=ADMIN)[0].holder.subject == "sam@example.com"
+    for name in ("s\u0430m", "Zo\u00eb", "ums", "sam,eve"):
+        with pytest.raises(InvalidInputError):
+            stage.services.issue_token(Holder(name, held), expires=None, by=ADMIN)
+        with pytest.raises(InvalidInputError):
+            stage.services.grant_roles.grant(Grant("viewer"), Grantee(GranteeKind.SUBJECT, name), Why(ADMIN, "x"))
+    stage.services.grant_roles.grant(Grant("viewer"), Grantee(GranteeKind.SUBJECT, "Sam"), Why(ADMIN, "x"))
+    access = stage.world().access
+    assert [each.to.name for each in access.granted] == ["sam"]
+    assert access.identity_for("SAM", (), stage.clock.now()).grants
+    assert not access.identity_for("s\u0430m", (), stage.clock.now()).grants
+    stage.services.grant_roles.revoke(Grant("viewer"), Grantee(GranteeKind.SUBJECT, "SAM"), Why(ADMIN, "x"))
+    assert not stage.world().access.granted
+
+
+def test_an_audit_finds_a_person_by_any_case(stage: Stage) -> None:
+    """Rows from before names were kept in one form, too."""
+    stage.services.security.note(SecurityKind.LOGOUT, subject="Sam")
+    stage.services.security.note(SecurityKind.LOGIN, subject="sam")
+    found = stage.services.read_audit.newest(limit=9, by=ADMIN, subject="SAM ")
+    assert [each.kind for each in found] == ["login", "logout"]
+
+
+def test_approvals_are_void_when_the_release_becomes_another(stage: Stage) -> None:
+    """Of the same name and version: they were given for other content."""
+    demand(stage, TWO)
+    for by in (SAM, SUE):
+        stage.services.approve(V2, to="stable", by=by, reason="fine")
+    assert approvals(stage).startswith("2 of 2")
+    world = stage.world()
+    entry = replace(world.entry("platform", V2.version), digest=Digest.of(b"other content"))
+    gates = ask_gates(world.with_entry(entry), world.channel("stable"), V2, stage.clock.now())
+    assert next(gate.message for gate in gates if gate.name == "approvals").startswith("0 of 2")
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        {"approvals": {"required": 1, "groups": ["release-engineer", "security"]}},
+        {"approvals": {"required": 2, "groups": ["security", "release-engineer", "qa"]}},
+        {**TWO, "soak": "1s"},
+    ],
+)
+def test_any_change_of_the_policy_voids_approvals_until_it_is_changed_back(stage: Stage, gates: dict[str, Any]) -> None:
+    """Fewer approvals, more groups, another gate: people agreed to what was written then, and to that alone."""
+    demand(stage, TWO)
+    for by in (SAM, SUE):
+        stage.services.approve(V2, to="stable", by=by, reason="fine")
+    demand(stage, gates)
+    assert approvals(stage).startswith("0 of")
+    assert "gate-approvals" in closed(stage)
+    demand(stage, TWO)
+    assert approvals(stage).startswith("2 of 2")
