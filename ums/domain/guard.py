@@ -142,8 +142,9 @@ def _owned_by(kustomization: str) -> dict[str, str]:
 
 
 _NAME_OF = _Cel("object.metadata.name")
-_CONTENT_OF = _Cel("object.metadata.name.substring(0, object.metadata.name.size() - 8)")
-"""The component's name in that of the Kustomization that applies its manifests: without ``-content``."""
+_CONTENT = "-content"
+_CONTENT_OF = _Cel(f"{_NAME_OF}.substring(0, {_NAME_OF}.size() - {len(_CONTENT)})")
+"""The component's name in that of the Kustomization that applies its manifests (``ComponentName.content_name``)."""
 _INTERVAL = _same("interval")
 
 _VARIABLES = {
@@ -336,7 +337,7 @@ def _wrapper_rules() -> Iterator[dict[str, str]]:
     ready = f"d.readyExpr.substring({len(before)}, d.readyExpr.size() - {len(after)})"
     appliers = {
         ComponentKind.CHART: applier_reference(ComponentKind.CHART, _NAME_OF),
-        ComponentKind.MANIFESTS: applier_reference(ComponentKind.MANIFESTS, _Cel(f"{_NAME_OF} + '-content'")),
+        ComponentKind.MANIFESTS: applier_reference(ComponentKind.MANIFESTS, _Cel(f"{_NAME_OF} + '{_CONTENT}'")),
     }
     healthy = " || ".join(
         f"(object.spec.healthChecks[0] == {_literal(appliers[kind])}"
@@ -406,7 +407,7 @@ def _content_rules() -> Iterator[dict[str, str]]:
         **_spans(what, "retryInterval", "timeout"),
         "sourceRef": (
             "a Kustomization that is no wrapper must apply the OCIRepository that it is named after, here",
-            f"{_NAME_OF}.endsWith('-content')",
+            f"{_NAME_OF}.endsWith('{_CONTENT}')",
         ),
     }
     spec = content_spec(_CONTENT_OF, interval=_INTERVAL, timeout=_same("timeout"))
