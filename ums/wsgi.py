@@ -12,7 +12,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context, copy_context
@@ -488,6 +488,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, settings: Settings, threads: int) -> None:
         self._settings = settings
         self._threads = threads
+        self._stop_scheduler: Callable[[], None] = lambda: None
         super().__init__()
 
     def load_config(self) -> None:
@@ -502,6 +503,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": 10,
             "keepalive": 15,
             "control_socket_disable": True,
+            # Else jobs come due while the interpreter ends, and fail with a traceback.
+            "worker_exit": lambda _arbiter, _worker: self._stop_scheduler(),
             # What proxies say is read by the application, which knows how many there are.
             "forwarded_allow_ips": "",
             "certfile": str(self._settings.tls_cert_file) if self._settings.tls_cert_file else None,
@@ -518,7 +521,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> WSGI:
         due = Event()
         services = make_services(self._settings, due.set)
-        start_scheduler(
+        self._stop_scheduler = start_scheduler(
             services,
             make_leadership(self._settings),
             due,
