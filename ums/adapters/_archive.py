@@ -100,7 +100,7 @@ def check_name(path: str, shown: str) -> None:
     parts = path.split("/")
     if not path.isprintable() or not _FORBIDDEN.isdisjoint(path) or not all(map(_is_portable, parts)):
         raise InvalidInputError(
-            f"{shown!r} has a name that not every machine can write",
+            f"{shown!r} has a name that is not portable",
             hint="rename it: letters, digits, dots, dashes and underscores are safe",
         )
 

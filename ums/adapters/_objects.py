@@ -71,7 +71,7 @@ def read_objects(content: bytes, file: str, *, max_bytes: int = MAX_BYTES) -> li
         if value is None or value == {}:
             continue
         if not isinstance(value, dict):
-            raise SpecError("this document is no mapping", file=file, line=line)
+            raise SpecError("this document is not a mapping", file=file, line=line)
         objects += _items(value, file, line)
     return objects
 
@@ -105,7 +105,7 @@ def _items(value: dict[str, Any], file: str, line: int) -> Iterator[dict[str, An
         return
     items = value["items"] or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise SpecError("this list holds something that is no Kubernetes object", file=file, line=line)
+        raise SpecError("this list has an item that is not a Kubernetes object", file=file, line=line)
     for item in items:
         yield from _items(item, file, line)
 
@@ -200,7 +200,7 @@ class _Reader:
         self._count(event, 1)
         if isinstance(event, yaml.ScalarEvent):
             if self._flow and event.implicit[0] and not event.value:
-                raise self._error(event, "readers of YAML differ on what is left out here", "write null or a value")
+                raise self._error(event, "readers of YAML differ on an omitted value", "write null or a value")
             value = self._scalar(event)
         else:
             self._flow += bool(event.flow_style)
@@ -241,7 +241,7 @@ class _Reader:
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             self._count(event, 1)
             if not isinstance(event, yaml.ScalarEvent) or event.tag is not None or event.anchor is not None:
-                raise self._error(event, "a key is something else than text", "write plain text")
+                raise self._error(event, "a key is not plain text", "write plain text")
             if event.value == "<<":
                 merged |= self._merge(mapping, event, depth)
                 continue
@@ -313,7 +313,7 @@ class _Reader:
         return value
 
     def _twice(self, event: yaml.Event, key: str) -> SpecError:
-        return self._error(event, f"the key {key} stands here twice", "delete one of the two")
+        return self._error(event, f"duplicate key {key}", "delete one of the two")
 
     def _error(self, event: yaml.Event, message: str, hint: str = "") -> SpecError:
         line = event.start_mark.line + self._line if event.start_mark else 0

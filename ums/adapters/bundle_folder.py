@@ -342,7 +342,7 @@ def _chart_metadata(files: Mapping[str, bytes], source: str) -> dict[str, Any]:
     """
     documents = read_objects(files["Chart.yaml"].removeprefix(BOM), f"{source}/Chart.yaml")
     if len(documents) != 1:
-        raise InvalidInputError(f"{source}/Chart.yaml is no mapping")
+        raise InvalidInputError(f"{source}/Chart.yaml is not a mapping")
     (metadata,) = documents
     name, version = metadata.get("name"), metadata.get("version")
     if not isinstance(name, str) or not _CHART_NAME.fullmatch(name) or not isinstance(version, str):
@@ -414,7 +414,7 @@ def _check_metadata(objects: Iterable[Mapping[str, Any]], file: str) -> None:
         for key, value in _labels(metadata):
             if not isinstance(value, str):
                 raise SpecError(
-                    f"{kind} {name} has {key}: {value!r}, which is no text", file=file, hint="put it in quotes"
+                    f"{kind} {name} has {key}: {value!r}, which is not text", file=file, hint="put it in quotes"
                 )
             if key == _LOCAL_CONFIG or key.startswith(_INTERNAL):
                 raise SpecError(f"kustomize changes objects annotated {key}, as {kind} {name} is", file=file)

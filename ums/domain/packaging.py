@@ -68,7 +68,7 @@ def _references(items: Any, field: str) -> Iterator[str]:  # noqa: ANN401 - any 
             case str(image):
                 yield image
             case bool() | int() | float() as image:
-                raise InvalidInputError(f"an image is {image!r}, which is no text", hint="put it in quotes")
+                raise InvalidInputError(f"an image is {image!r}, which is not text", hint="put it in quotes")
 
 
 def workloads_of(objects: Iterable[Mapping[str, Any]], namespace: str) -> Iterator[Workload]:
