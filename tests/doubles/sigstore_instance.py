@@ -130,7 +130,7 @@ class SigstoreInstance:
             _certificate(x509.Name([]), self._ca.subject, signing.public_key())
             .add_extension(_usage(certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(claims["sub"])]), critical=True)
+            .add_extension(x509.SubjectAlternativeName([_subject(claims["sub"])]), critical=True)
             .add_extension(x509.UnrecognizedExtension(_ISSUER, claims["iss"].encode()), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca_key.public_key()), critical=False
@@ -256,3 +256,8 @@ def _base64(content: bytes) -> str:
 
 def _base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def _subject(name: str) -> x509.GeneralName:
+    """Return what Fulcio makes of a subject: a workflow is a URI, and a person an address of mail."""
+    return x509.UniformResourceIdentifier(name) if "://" in name else x509.RFC822Name(name)

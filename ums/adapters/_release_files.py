@@ -118,14 +118,31 @@ class SignerModel(StrictModel):
     """Who may sign: the holder of a key, or an identity that Fulcio vouches for."""
 
     key: str | None = Field(None, description="Public key, PEM.", pattern="^-----BEGIN PUBLIC KEY-----")
-    identity: str | None = Field(None, description="Subject of the certificate.")
+    identity: str | None = Field(None, description="Subject of the certificate, to the letter.")
+    identity_pattern: str | None = Field(
+        None,
+        description="The same for refs that begin alike: https://…/<workflow>@refs/tags/v*, with one * at the end.",
+    )
     issuer: str | None = Field(None, description="OIDC issuer that authenticated the subject.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> SignerModel:
-        if (self.key is None) == (self.identity is None) or (self.identity is None) != (self.issuer is None):
-            raise ValueError("give either key, or identity and issuer")
+        kinds = [each is not None for each in (self.key, self.identity, self.identity_pattern)]
+        if sum(kinds) != 1 or (self.key is None) != (self.issuer is not None):
+            raise ValueError("give either key, or identity and issuer, or identityPattern and issuer")
+        try:
+            if (keyless := self.keyless("")) is not None:
+                keyless.check()
+        except InvalidInputError as error:
+            raise ValueError(f"{error.message}; {error.hint}") from error
         return self
+
+    def keyless(self, name: str) -> KeylessSigner | None:
+        """Return the identity, if it is one."""
+        identity = self.identity_pattern if self.identity is None else self.identity
+        if identity is None or self.issuer is None:
+            return None
+        return KeylessSigner(name, identity, self.issuer, is_pattern=self.identity is None)
 
 
 class RuleModel(StrictModel):
@@ -163,8 +180,8 @@ class TrustModel(StrictModel):
         for name, each in self.signers.items():
             if each.key is not None:
                 signers[name] = KeySigner(name, each.key)
-            elif each.identity is not None and each.issuer is not None:
-                signers[name] = KeylessSigner(name, each.identity, each.issuer)
+            elif (keyless := each.keyless(name)) is not None:
+                signers[name] = keyless
         rules = {name: SigningRule(tuple(rule.signers), rule.threshold) for name, rule in self.bundles.items()}
         return TrustPolicy(signers, rules, tuple(self.state_keys))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NoReturn, TypeVar
 
+from cryptography.x509 import Certificate, SubjectAlternativeName, UniformResourceIdentifier
 from requests import HTTPError
 from sigstore.dsse import Statement, StatementBuilder, Subject
 from sigstore.errors import Error, MetadataError, VerificationError
@@ -175,7 +176,8 @@ class SigstoreVerifier:
 
     def _is_by(self, signatory: KeylessSigner, signature: bytes, digest: Digest) -> bool:
         # Not by ``Identity(issuer=…)``: it takes an empty issuer for any issuer.
-        policy = AllOf([OIDCIssuer(signatory.issuer), Identity(identity=signatory.identity)])
+        subject = _Subject(signatory) if signatory.is_pattern else Identity(identity=signatory.identity)
+        policy = AllOf([OIDCIssuer(signatory.issuer), subject])
         try:
             kind, payload = self._verifier.verify_dsse(SigstoreBundle.from_json(signature), policy)
         except MetadataError as error:
@@ -183,6 +185,25 @@ class SigstoreVerifier:
         except Exception:  # noqa: BLE001 - certificates and log entries are a stranger's: all that fails is they
             return False
         return kind == PAYLOAD_TYPE and is_about(payload, digest)
+
+
+class _Subject:
+    """Sigstore's ``VerificationPolicy`` for a pattern: the one name in a certificate is a URI that matches."""
+
+    def __init__(self, signatory: KeylessSigner) -> None:
+        self._signatory = signatory
+
+    def verify(self, cert: Certificate) -> None:
+        """Check a certificate.
+
+        Raises:
+            VerificationError: it names somebody else, or several.
+
+        """
+        names = cert.extensions.get_extension_for_class(SubjectAlternativeName).value
+        uris = names.get_values_for_type(UniformResourceIdentifier)
+        if len(list(names)) != 1 or len(uris) != 1 or not self._signatory.matches(uris[0]):
+            raise VerificationError(f"the certificate does not name {self._signatory.name}")
 
 
 def _within(seconds: float, work: Callable[[], Value]) -> Value:

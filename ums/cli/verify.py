@@ -93,9 +93,7 @@ def trust_of_service(client: Client | None) -> TrustPolicy:
     data = client.get_trust()
     return TrustPolicy(
         {
-            name: KeySigner(name, each["key"])
-            if "key" in each
-            else KeylessSigner(name, each["identity"], each["issuer"])
+            name: KeySigner(name, each["key"]) if "key" in each else KeylessSigner.from_dict(name, each)
             for name, each in cast("dict[str, dict[str, str]]", data["signers"]).items()
         },
         {name: SigningRule(tuple(rule["signers"]), rule["threshold"]) for name, rule in data["bundles"].items()},

@@ -27,6 +27,13 @@ class KeyOfSigner(TypedDict):
     key: str
 
 
+class PatternOfSigner(TypedDict):
+    """A workflow that an issuer vouches for, at refs that begin alike."""
+
+    identityPattern: str
+    issuer: str
+
+
 class SigningRule(TypedDict):
     """How many of whom must sign."""
 
@@ -960,6 +967,7 @@ SecurityKind: TypeAlias = Literal[
     "database.rebuilt",
     "backup.made",
     "backup.restored",
+    "clock.accepted",
 ]
 
 
@@ -1257,7 +1265,7 @@ class GetAuditExportQuery(TypedDict):
 class Trust(TypedDict):
     """Whose signatures count."""
 
-    signers: dict[str, KeyOfSigner | IdentityOfSigner]
+    signers: dict[str, KeyOfSigner | IdentityOfSigner | PatternOfSigner]
     bundles: dict[str, SigningRule]
     stateKeys: list[str]
 

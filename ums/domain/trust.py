@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ums.domain.errors import UnverifiedError
+from ums.domain.errors import InvalidInputError, UnverifiedError
 from ums.domain.strict_json import strings, texts
 
 TRUST = "trust"
@@ -21,13 +22,71 @@ class KeySigner:
     public_key: str
 
 
+_EXACT = re.compile(r"[A-Za-z0-9._@+:/=~,;%!&'#-]+")
+_PATTERN = re.compile(
+    r"https://[a-z0-9.-]+(?::[0-9]+)?(?:/+[A-Za-z0-9._-]+){3,}@refs/(?:heads|tags)/[A-Za-z0-9._/-]*[A-Za-z0-9._-]\*"
+)
+"""Host, repository and workflow in full, and a ref whose last part has a beginning."""
+_REST = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""What the asterisk stands for: it crosses no slash."""
+_ISSUER = re.compile(r"https://[a-z0-9.-]+(?::[0-9]+)?(?:/[A-Za-z0-9._~/-]*)?")
+
+
 @dataclass(frozen=True, slots=True)
 class KeylessSigner:
-    """An identity that a Fulcio certificate vouches for."""
+    """An identity that a Fulcio certificate vouches for.
+
+    Attributes:
+        identity: the subject of the certificate, to the letter; or a pattern.
+        issuer: the OIDC issuer, to the letter.
+        is_pattern: the identity ends in ``*``, which stands for the rest of a ref's last part.
+
+    """
 
     name: str
     identity: str
     issuer: str
+    is_pattern: bool = False
+
+    def matches(self, subject: str) -> bool:
+        """Return whether the subject of a certificate is this identity."""
+        if not self.is_pattern:
+            return subject == self.identity
+        start = self.identity.removesuffix("*")
+        return subject.startswith(start) and _REST.fullmatch(subject, len(start)) is not None
+
+    def check(self) -> None:
+        """Check that it is one identity, or those of one workflow at refs that begin alike.
+
+        Raises:
+            InvalidInputError: it is a pattern in disguise, or one that leaves repository, workflow or ref open.
+
+        """
+        if not _ISSUER.fullmatch(self.issuer):
+            raise InvalidInputError(
+                f"issuer {self.issuer!r:.90} is no https URL", hint="it is compared to the letter, and is no pattern"
+            )
+        if self.is_pattern and not _PATTERN.fullmatch(self.identity):
+            raise InvalidInputError(
+                f"identityPattern {self.identity!r:.200} leaves open what must be fixed",
+                hint="write https://<host>/<owner>/<repo>/<workflow>@refs/tags/<beginning>*, with one * at the end",
+            )
+        odd = not _EXACT.fullmatch(self.identity) or ("://" in self.identity and "+" in self.identity)
+        if not self.is_pattern and odd:
+            raise InvalidInputError(
+                f"identity {self.identity!r:.200} has characters of a pattern, and is compared to the letter",
+                hint="write the whole subject of the certificate; refs that begin alike need identityPattern",
+            )
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the wire form, without the name."""
+        return {"identityPattern" if self.is_pattern else "identity": self.identity, "issuer": self.issuer}
+
+    @classmethod
+    def from_dict(cls, name: str, data: Mapping[str, str]) -> Self:
+        """Read the wire form."""
+        pattern = data.get("identityPattern")
+        return cls(name, pattern or data["identity"], data["issuer"], is_pattern=pattern is not None)
 
 
 Signatory = KeySigner | KeylessSigner

@@ -163,4 +163,4 @@ def _signer(signer: Signatory) -> dict[str, str]:
         case KeySigner():
             return {"key": signer.public_key}
         case KeylessSigner():
-            return {"identity": signer.identity, "issuer": signer.issuer}
+            return signer.to_dict()

@@ -106,6 +106,13 @@ class IdentityOfSigner(Answer):
     issuer: str
 
 
+class PatternOfSigner(Answer):
+    """A workflow that an issuer vouches for, at refs that begin alike."""
+
+    identity_pattern: str
+    issuer: str
+
+
 class SigningRule(Answer):
     """How many of whom must sign."""
 
@@ -116,7 +123,7 @@ class SigningRule(Answer):
 class Trust(Answer):
     """Whose signatures count."""
 
-    signers: dict[str, KeyOfSigner | IdentityOfSigner]
+    signers: dict[str, KeyOfSigner | IdentityOfSigner | PatternOfSigner]
     bundles: dict[str, SigningRule]
     state_keys: list[str]
 

@@ -83,9 +83,7 @@ def _read_routes(api: Area, services: Services) -> None:
         """Show whose signatures count."""
         policy = sight(services).world.trust
         signers = {
-            name: {"key": each.public_key}
-            if isinstance(each, KeySigner)
-            else {"identity": each.identity, "issuer": each.issuer}
+            name: {"key": each.public_key} if isinstance(each, KeySigner) else each.to_dict()
             for name, each in policy.signers.items()
         }
         rules = {

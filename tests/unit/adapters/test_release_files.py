@@ -124,6 +124,9 @@ def test_trust_is_read() -> None:
         ("trust.yaml", b"BEGIN PUBLIC", b"BEGIN PRIVATE", 3, "signers.ci.key"),
         ("trust.yaml", b"{identity: olga@example.com, ", b"{", 4, "signers.people"),
         ("trust.yaml", b"{identity", b"{key: '-----BEGIN PUBLIC KEY-----', identity", 4, "signers.people"),
+        ("trust.yaml", b"identity: olga@example.com", b"identity: '.*@example.com'", 4, "signers.people"),
+        ("trust.yaml", b"identity: olga@example.com", b"identityPattern: '*@example.com'", 4, "signers.people"),
+        ("trust.yaml", b"{identity", b"{identityPattern: https://h/o/r/w@refs/tags/v*, identity", 4, "signers.people"),
         ("trust.yaml", b"ssh-ed25519 BBBB", b"ssh-rsa BBBB", 8, "stateKeys[1]"),
     ],
 )

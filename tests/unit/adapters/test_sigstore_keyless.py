@@ -94,6 +94,28 @@ def test_identity_and_issuer_must_both_be_right(
     assert (verifier.verify(signature, DIGEST, [signatory]) == "ci") is good
 
 
+WORKFLOW = "https://github.com/acme/app/.github/workflows/release.yaml"
+
+
+@pytest.mark.parametrize(
+    ("identity", "pattern", "good"),
+    [
+        (f"{WORKFLOW}@refs/tags/v1.2.0", True, True),
+        (f"{WORKFLOW}@refs/tags/v1.2.0", False, False),
+        (f"{WORKFLOW}@refs/heads/evil", True, False),
+        (f"{WORKFLOW.replace('acme', 'mallory')}@refs/tags/v1.2.0", True, False),
+        (WHO, True, False),
+    ],
+)
+def test_a_pattern_counts_where_it_is_said_to_be_one(
+    instance: SigstoreInstance, verifier: SigstoreVerifier, identity: str, *, pattern: bool, good: bool
+) -> None:
+    """For workflows, and never for another repository or kind of ref."""
+    signature = SigstoreSigner.from_token(instance.token(identity), instance.trust_config()).sign(DIGEST)
+    signatory = KeylessSigner("ci", f"{WORKFLOW}@refs/tags/v*", ISSUER, is_pattern=pattern)
+    assert (verifier.verify(signature, DIGEST, [signatory]) == "ci") is good
+
+
 def test_another_instance_vouches_for_nobody(signature: bytes) -> None:
     """A certificate and a log of an instance that is not trusted are worth nothing."""
     with SigstoreInstance() as other:
