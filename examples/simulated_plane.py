@@ -10,8 +10,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +20,9 @@ import requests
 import yaml
 
 from ums.adapters._archive import unpack
+from ums.adapters._git import NETWORK, Git
+from ums.adapters._git_folder import create, read_ref
+from ums.adapters._git_objects import take_apart
 from ums.adapters.cosign_bundle import CosignBundleVerifier
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.ssh_signature import verify_ssh_signature
@@ -34,6 +35,7 @@ from ums.domain.trust import TRUST, KeySigner
 from ums.usecases.verify import Verify
 
 _TIMEOUT = 30
+_VIEW = "refs/heads/view"
 
 
 class RefusedError(Exception):
@@ -76,6 +78,16 @@ class SimulatedPlane:
         self._registry = registry
         self._verify = Verify(registry, CosignBundleVerifier())
         self._session = requests.Session()
+        encoded = base64.b64encode(":".join(self._login).encode()).decode()
+        self._git = Git(
+            folder,
+            timeout=_TIMEOUT,
+            inherited=NETWORK,
+            GIT_ALLOW_PROTOCOL="http:https",
+            GIT_CONFIG_COUNT="1",
+            GIT_CONFIG_KEY_0="http.extraHeader",
+            GIT_CONFIG_VALUE_0=f"Authorization: Basic {encoded}",
+        )
 
     def _take_keys(self, objects: Iterable[dict[str, Any]]) -> None:
         """Believe the keys among some objects from now on: those of bootstrap, and of bundle trust."""
@@ -92,7 +104,7 @@ class SimulatedPlane:
             return False
         # The branch may have moved since it was asked for: what was fetched counts.
         self._fetch()
-        head = self._git("rev-parse", "refs/heads/view").strip()
+        head = read_ref(self._folder, _VIEW)
         try:
             applied = self._apply(head)
         except RefusedError as error:
@@ -162,39 +174,16 @@ class SimulatedPlane:
         return str(parsed["annotations"]["org.opencontainers.image.version"])
 
     def _fetch(self) -> None:
-        if not self._folder.exists():
-            self._git("init", "--bare", "--quiet", str(self._folder), cwd=None)
-        login = base64.b64encode(":".join(self._login).encode()).decode()
-        header = f"http.extraHeader=Authorization: Basic {login}"
-        self._git("-c", header, "fetch", "--quiet", "--depth=1", self._url, "+refs/heads/view:refs/heads/view")
+        create(self._folder)
+        self._git.run("fetch", "--quiet", "--no-tags", self._url, f"+{_VIEW}:{_VIEW}")
 
     def _check_commit(self, head: str) -> None:
-        commit = self._git("cat-file", "commit", head)
-        before, _, rest = commit.partition("gpgsig ")
-        lines = rest.split("\n")
-        end = next((index for index, line in enumerate(lines[1:], start=1) if not line.startswith(" ")), len(lines))
-        signature = "\n".join(line.removeprefix(" ") for line in lines[:end])
-        payload = before + "\n".join(lines[end:])
-        if verify_ssh_signature(payload.encode(), signature, self._state_keys) is None:
+        parts = take_apart(self._git.run("cat-file", "commit", head))
+        if verify_ssh_signature(parts.payload, parts.signature, self._state_keys) is None:
             raise RefusedError(f"commit {head[:12]} is not signed by a state key that this data plane trusts")
 
     def _read(self, head: str, path: str) -> str:
-        return self._git("show", f"{head}:pdps/{self.name}/{path}")
-
-    def _git(self, *arguments: str, cwd: Path | None = Path()) -> str:
-        env = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
-        where = ["-C", str(self._folder)] if cwd is not None else []
-        done = subprocess.run(  # noqa: S603 - our own words
-            ["git", *where, *arguments],  # noqa: S607 - the git of PATH
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-        if done.returncode:
-            raise OSError(f"git {arguments[0]}: {done.stderr.strip()[-200:]}")
-        return done.stdout
+        return self._git.run("cat-file", "blob", f"{head}:pdps/{self.name}/{path}").decode()
 
     def _report(self, head: str, severity: str, reason: str, message: str, *, wrapper: bool = False) -> None:
         """Send an event as notification-controller does (generic-hmac)."""

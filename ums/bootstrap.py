@@ -106,16 +106,17 @@ _SERVICE_USER = "ums-service"
 
 
 def prepare(settings: Settings) -> None:
-    """Make the data folder private and the database current, before there is a process that could only fail.
+    """Make the data folder private, the database current, and look at the release repo, before there is a process.
 
     Raises:
         NotFoundError: the data folder was not initialized.
-        UnavailableError: the database does not answer.
-        StorageError: it refuses, or is newer than this program.
+        UnavailableError: the database does not answer, or the release repo is gone or damaged.
+        StorageError: the database refuses, or is newer than this program.
 
     """
     _check_initialized(settings)
     _open_store(settings).close()
+    GitReleaseRepo(settings.release_repo, SSHStateSigner.load(settings.state_key), author=COMMIT_AUTHOR).check()
 
 
 def _open_store(settings: Settings) -> SqlStore:
@@ -692,7 +693,8 @@ def check_registry(settings: Settings) -> Checked:
 
 def _parts(settings: Settings) -> Parts:
     files = {path.name: path for path in (settings.state_key, settings.master_key, settings.file)}
-    return Parts(files, settings.release_repo, settings.database_file, settings.registry)
+    optional = frozenset({settings.file.name})
+    return Parts(files, settings.release_repo, settings.database_file, settings.registry, optional)
 
 
 def seed_templates(channels: Path | None = None) -> Mapping[str, str]:

@@ -264,6 +264,15 @@ class ReleaseRepo(Protocol):
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         ...
 
+    def foreign(self) -> Sequence[str]:
+        """Return what is in the repository's folder, would mislead Git and is not UMS's, a sentence each.
+
+        Raises:
+            UnavailableError: the folder cannot be read.
+
+        """
+        ...
+
 
 class History(Protocol):
     """The commits of a release repo, read from any clone of it.
@@ -272,13 +281,17 @@ class History(Protocol):
     """
 
     def check_objects(self) -> None:
-        """Check that every object is what its name says, and that none is missing.
+        """Check that every object is what its name says, that none is missing, and that nothing stands in for one.
 
         Raises:
-            IntegrityError: one is not, or is not there.
+            IntegrityError: one is not, or is not there; or the repository says that others count in its place.
             InvalidInputError: the clone is shallow.
 
         """
+        ...
+
+    def ignored(self) -> Sequence[str]:
+        """Return what in the clone would run commands, or convert content, if Git obeyed it: a sentence each."""
         ...
 
     def state_keys(self) -> Mapping[str, tuple[str, ...]]:

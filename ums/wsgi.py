@@ -6,6 +6,7 @@ Nothing is opened before the fork: the application, its database and its schedul
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import selectors
 import socket
@@ -37,6 +38,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from ums.adapters.structured_logs import start_logging
 from ums.bootstrap import GIT_PREFIX, WSGI, collect_daily, make_leadership, make_services, make_wsgi
 from ums.config import Settings
+from ums.domain.errors import UmsError
 from ums.domain.throttling import client_key
 from ums.edge.connections import Client, Limits, Owners, Waiting
 from ums.edge.forwarded import forwarded_client
@@ -46,6 +48,7 @@ from ums.waiting import at_once
 from ums.web.headers import secured
 from ums.web.requests import MAX_BODY_BYTES
 
+_LOG = logging.getLogger(__name__)
 _POLL, _MAX_POLL = f"GET {GIT_PREFIX}/".encode(), 8192
 """How a request begins that may be answered at once, and the size that such a one does not reach."""
 _CLOSED = -1
@@ -520,7 +523,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> WSGI:
         due = Event()
-        services = make_services(self._settings, due.set)
+        try:
+            services = make_services(self._settings, due.set)
+        except UmsError as error:
+            # Gunicorn shows where it was raised and ends with 3; that tells an operator nothing.
+            _LOG.error("the service cannot start: %s", "; ".join(filter(None, (error.message, error.hint))))
+            raise
         self._stop_scheduler = start_scheduler(
             services,
             make_leadership(self._settings),

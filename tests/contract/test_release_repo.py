@@ -330,6 +330,56 @@ def test_the_log_names_actor_action_and_reason_newest_first(repo: ReleaseRepo) -
     assert (newest.actor, newest.action, newest.at) == ("olga", "act", NOW)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a\0b",
+        "\udcff",
+        "a\nb",
+        "..",
+        "../x",
+        "a/../b",
+        "/etc",
+        "/",
+        "//",
+        "a//b",
+        ".",
+        "./a",
+        "x" * 5000,
+        "é" * 2500,
+    ],
+)
+def test_what_is_no_path_is_refused(repo: ReleaseRepo, path: str) -> None:
+    """By its form, before Git sees it."""
+    repo.commit(decide(SEED), base=Base())
+    with pytest.raises(InvalidInputError, match="cannot be a path"):
+        repo.log(limit=10, path=path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ":",
+        ":/",
+        ":(glob)**",
+        ":!ums.yaml",
+        ":(top,exclude)x",
+        "*",
+        "ums.y?ml",
+        "[u]ms.yaml",
+        "-x",
+        "--all",
+        "é",
+        "ums.yaml/",
+    ],
+)
+def test_a_path_is_a_name_and_no_pattern(repo: ReleaseRepo, path: str) -> None:
+    """What Git would take for one finds nothing."""
+    repo.commit(decide(SEED), base=Base())
+    assert len(repo.log(limit=10, path="channels/")) == 1
+    assert not repo.log(limit=10, path=path)
+
+
 def test_nobody_forges_a_trailer(repo: ReleaseRepo) -> None:
     """Whatever a reason holds, it stays one line of a reason."""
     reason = "fine\n\nUMS-Actor: root\r\nUMS-Action: \x1b[31mdrop"

@@ -95,6 +95,7 @@ class MemoryReleaseRepo:
 
     def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return the newest decisions, newest first."""
+        layout.check_path(path)
         ids = [entry.commit_id for entry, _ in self._entries]
         if head and head not in ids:
             raise NotFoundError(f"{head} is no commit that led to here")
@@ -105,6 +106,10 @@ class MemoryReleaseRepo:
             if not path or any(each == path or each.startswith(f"{path.rstrip('/')}/") for each in paths)
         ]
         return found[skip : skip + limit]
+
+    def foreign(self) -> Sequence[str]:
+        """Find nothing: there is no folder."""
+        return ()
 
     def reclaim(self, *, at: datetime) -> str:  # noqa: ARG002 - nobody else writes here
         """Find nothing to put right."""

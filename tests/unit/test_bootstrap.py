@@ -20,7 +20,8 @@ from werkzeug.test import Client
 from tests.data_folder import make_data
 from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD
-from ums.adapters._git import Git, Objects
+from ums.adapters._git import Git
+from ums.adapters._git_reader import Objects
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.bootstrap import RELEASE_REPO_PREFIX, back_up_data, collect_daily, make_services, make_wsgi

@@ -1,61 +1,106 @@
-"""Git's plumbing commands through GitPython, for the adapters that read and write release repos."""
+"""The one door to Git: every process of Git starts here, through GitPython.
+
+A repository is somebody else's data: whoever can write to its folder can ask Git to replace objects, to cut off history
+or to run commands. Git therefore runs on a folder of ours that borrows objects and refs, with an environment made from
+nothing (ADR 0025).
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import select
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock, Timer
-from typing import NamedTuple
+from threading import Timer
+from types import MappingProxyType
+from typing import BinaryIO
 
-import git
+from git import GitError
 from git.cmd import Git as _Command
 
+from ums.adapters._git_folder import OwnFolder, require
 from ums.domain.errors import StorageError, UnavailableError
 from ums.domain.world import LogEntry
 from ums.waiting import will_wait
 
-_TIMEOUT_SECONDS = 60
-_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-# zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
-_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+TIMEOUT_SECONDS = 60
+"""That a command may take, unless its caller says otherwise."""
+_NOTHING = "/dev/null"
+_ENVIRONMENT: Mapping[str, str] = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_SYSTEM": _NOTHING,
+    "GIT_CONFIG_GLOBAL": _NOTHING,
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "LC_ALL": "C",
+    # zlib wants 256 KiB an object, which glibc would take from the kernel, and give back, each time.
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+}
+_INHERITED = frozenset({"PATH"})
+NETWORK = frozenset(
+    [
+        "SSH_AUTH_SOCK",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "GIT_SSL_CAINFO",
+        "GIT_SSL_CAPATH",
+        "http_proxy",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ]
+)
+"""What a command that speaks to another machine may take over from the service's environment, besides ``PATH``."""
+_WRITING = frozenset({"fast-import", "fetch", "hash-object"})
 _LOG_FORMAT = (
     "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
     "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
 )
 _LOG_FIELDS = 6
 _MAX_LINE = 500
-_PIPE = 64 << 10
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""Every repository has it."""
 NO_OBJECT = "0" * 40
 
 
-class Change(NamedTuple):
-    """A path that differs between two commits: its new mode, and its blobs before and after; empty where it is not."""
-
-    path: str
-    mode: str
-    old: str
-    new: str
+Process = _Command.AutoInterrupt
+"""A command that is ended when it is collected."""
 
 
 class Git:
-    """Runs Git in a repository, without the configuration of the machine or of its users."""
+    """Runs Git on a repository, without anything that the repository, the machine or its users configure.
 
-    def __init__(self, path: Path, *, timeout: float = _TIMEOUT_SECONDS, **environment: str) -> None:
-        path = path.absolute()
-        self._git = git.Git(path)
-        # Where the folder is gone, or the disk that should be mounted there, no other repository may answer: neither
-        # that of the folder we run in, which is what GitPython falls back to, nor one that lies around ours.
-        self._in = ("-C", str(path))
-        self._path = path
-        self._git.update_environment(GIT_CEILING_DIRECTORIES=str(path.parent), **_ENVIRONMENT, **environment)
+    Args:
+        path: the repository's folder, which holds ``objects`` and ``refs``.
+        timeout: seconds for a command.
+        inherited: names of variables of this process that commands get.
+        environment: further variables of commands.
+
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        inherited: Collection[str] = frozenset(),
+        **environment: str,
+    ) -> None:
+        self._path = path.absolute()
+        self._own = OwnFolder(path)
+        self._inherited = _INHERITED | set(inherited)
+        self._environment = {**_ENVIRONMENT, **environment}
         self._timeout = timeout
 
     def log(self, *arguments: str) -> list[LogEntry]:
@@ -74,42 +119,53 @@ class Git:
             entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
         return entries
 
-    def run(self, *arguments: str, stdin: bytes | Iterator[bytes] = b"", holding: Sequence[int] = ()) -> bytes:
+    def run(
+        self,
+        *arguments: str,
+        stdin: bytes | Iterator[bytes] = b"",
+        holding: Sequence[int] = (),
+        timeout: float | None = None,
+    ) -> bytes:
         """Run a Git command and return its output; what is still to be made it reads while the rest is made.
 
         Args:
             arguments: of the command.
             stdin: what it reads.
             holding: descriptors that it keeps open, so that locks on them last as long as it does.
+            timeout: seconds, if it may take longer than others.
 
         Raises:
             StorageError: the disk is full or not writable.
             UnavailableError: Git failed otherwise, or took too long.
 
         """
+        limit = timeout or self._timeout
         try:
             running = self.start(*arguments, holding=holding)
             process = running.proc
             assert process is not None  # noqa: S101 - as_process was asked for
             try:
                 if not isinstance(stdin, bytes):
-                    _feed(process, stdin, self._timeout)
+                    _feed(process, stdin, limit)
                     stdin = b""
-                output, problems = process.communicate(stdin, timeout=self._timeout)
+                output, problems = process.communicate(stdin, timeout=limit)
             except BaseException:
                 process.kill()
                 process.communicate()
                 raise
-        except (OSError, subprocess.TimeoutExpired, git.GitError) as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageError("the disk is full; nothing was recorded") from error
             raise UnavailableError(f"git {arguments[0]} did not finish: {error}") from error
         if process.returncode:
-            text = problems.decode(errors="replace").strip()[-400:].replace(str(self._path), self._path.name)
+            text = self._without_paths(problems.decode(errors="replace").strip()[-_MAX_LINE:])
             if any(sign in text for sign in _DISK_REFUSED):
                 raise StorageError(f"the release repo cannot be written: {text}", hint="free space, or mend its rights")
             raise UnavailableError(f"git {arguments[0]} failed: {text}")
         return bytes(output)
+
+    def _without_paths(self, text: str) -> str:
+        return text.replace(self._own.path(), self._path.name).replace(str(self._path), self._path.name)
 
     def led(self, commit_id: str, head: str) -> bool:
         """Return whether a commit is, or led to, another; one that is not there did not."""
@@ -119,118 +175,66 @@ class Git:
             return False
         return True
 
-    def changes(self, before: str, after: str, *arguments: str) -> list[Change]:
-        """Return what differs between two commits, either of which may be empty; renames are not looked for.
+    def start(
+        self,
+        *arguments: str,
+        stdin: BinaryIO | int = subprocess.PIPE,
+        holding: Sequence[int] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Process:
+        """Start a Git command; it is ended when what is returned is collected, so that is kept until the end.
 
         Args:
-            before: a commit.
-            after: another.
-            arguments: of ``git diff-tree``: options, ``--`` and paths.
+            arguments: of the command.
+            stdin: what it reads.
+            holding: descriptors that it keeps open.
+            environment: further variables.
 
         Raises:
-            UnavailableError: Git failed, or one is not there.
-
-        """
-        commits = (before or EMPTY_TREE, after or EMPTY_TREE)
-        output = self.run("diff-tree", "-r", "-z", "--no-renames", *commits, *arguments)
-        fields = output.decode(errors="replace").split("\x00")
-        found = []
-        for meta, path in zip(fields[::2], fields[1::2], strict=False):
-            _, mode, old, new, _ = meta.split()
-            found.append(Change(path, mode, *("" if blob == NO_OBJECT else blob for blob in (old, new))))
-        return found
-
-    def start(self, *arguments: str, holding: Sequence[int] = ()) -> _Command.AutoInterrupt:
-        """Start a Git command; it is ended when what is returned is collected, so that is kept until the end."""
-        will_wait()
-        return self._git.execute(
-            ["git", *self._in, *arguments],
-            istream=subprocess.PIPE,
-            as_process=True,
-            stdout_as_string=False,
-            pass_fds=holding,
-        )
-
-
-class Objects:
-    """Reads objects one after the other, by any number of threads, from one process that stays."""
-
-    def __init__(self, git: Git, *, timeout: float = _TIMEOUT_SECONDS) -> None:
-        self._git = git
-        self._timeout = timeout
-        self._lock = Lock()
-        self._running: _Command.AutoInterrupt | None = None
-        self._read = bytearray()
-
-    def get(self, name: str, *, limit: int) -> tuple[str, str, bytes] | None:
-        """Return id, kind and content of an object, or ``None`` if there is none of that name.
-
-        Raises:
-            UnavailableError: Git failed, took too long, or the object has more than ``limit`` bytes.
+            StorageError: the disk is full or not writable.
+            UnavailableError: the repository is gone.
+            OSError: it cannot be started.
 
         """
         will_wait()
-        with self._lock:
-            for is_last in (False, True):
-                try:
-                    return self._ask(name, limit)
-                except (OSError, ValueError, git.GitError) as error:
-                    # The process may have been killed; a new one is asked once.
-                    self._end()
-                    if is_last:
-                        raise UnavailableError(f"git cat-file did not answer: {error}") from error
-            raise AssertionError("unreachable")  # pragma: no cover
+        require(self._path)
+        folder = self._own.path()
+        if arguments[0] in _WRITING:
+            self._own.prepare_to_write()
+        env = {**self._environment, "GIT_DIR": folder, "GIT_PROJECT_ROOT": folder, "HOME": folder} | dict(environment)
+        # GitPython adds all that this process has, and can take nothing away: env does that.
+        unset = [f"--unset={name}" for name in os.environ if name not in env and name not in self._inherited]
+        try:
+            return _Command(folder).execute(
+                ["env", *unset, "git", *arguments],
+                env=env,
+                istream=stdin,
+                as_process=True,
+                stdout_as_string=False,
+                pass_fds=holding,
+                start_new_session=True,
+            )
+        except GitError as error:
+            raise OSError(str(error)) from error
 
-    def close(self) -> None:
-        """End the process, if there is one; it starts again when it is needed."""
-        with self._lock:
-            self._end()
+    def serve(self, stdin: BinaryIO, **environment: str) -> subprocess.Popen[bytes]:
+        """Start ``git http-backend``, a CGI program, and return it. It leads a process group.
 
-    def __del__(self) -> None:
-        """End it with whoever read."""
-        self._end()
+        Args:
+            stdin: the body of a request, in a file.
+            environment: the other variables of CGI.
 
-    def _end(self) -> None:
-        running, self._running = self._running, None
-        self._read.clear()
-        if running is not None and running.proc is not None:
-            running.proc.kill()
-            running.proc.communicate()
+        Raises:
+            UnavailableError: the repository is gone, or Git cannot be started.
 
-    def _ask(self, name: str, limit: int) -> tuple[str, str, bytes] | None:
-        if self._running is None:
-            self._running = self._git.start("cat-file", "--batch")
-        process = self._running.proc
+        """
+        try:
+            running = self.start("http-backend", stdin=stdin, environment={"GIT_HTTP_EXPORT_ALL": "1", **environment})
+        except OSError as error:
+            raise UnavailableError(f"git http-backend cannot be started: {error}") from error
+        process, running.proc = running.proc, None  # the caller ends it
         assert process is not None  # noqa: S101 - as_process was asked for
-        assert process.stdin is not None  # noqa: S101 - it is a pipe
-        process.stdin.write(f"{name}\n".encode())
-        process.stdin.flush()
-        while (end := self._read.find(b"\n")) < 0:
-            self._receive(process)
-        header = self._read[:end].decode().rsplit(" ", 2)
-        del self._read[: end + 1]
-        if header[-1] in {"missing", "ambiguous"}:
-            return None
-        size = int(header[2])
-        if size > limit:
-            self._end()
-            raise UnavailableError(f"{header[1]} {header[0]} has {size} bytes, and may have {limit}")
-        while len(self._read) <= size:
-            self._receive(process)
-        content = bytes(self._read[:size])
-        del self._read[: size + 1]
-        return header[0], header[1], content
-
-    def _receive(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
-        descriptor = process.stdout.fileno()
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        ready = waiting.poll(self._timeout * 1000)
-        part = os.read(descriptor, _PIPE) if ready else b""
-        if not part:
-            raise OSError("it ended" if ready else "it took too long")
-        self._read += part
+        return process
 
 
 def _feed(process: subprocess.Popen[bytes], parts: Iterator[bytes], timeout: float) -> None:

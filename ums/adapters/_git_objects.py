@@ -6,15 +6,18 @@ Sources: Git's documentation, ``gitformat-signature``, ``gitformat-pack`` (versi
 from __future__ import annotations
 
 import hashlib
+import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 FOLDER = b"40000"
 SUBMODULE = b"160000"
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
-_ID_BYTES = 20
+_TREE = re.compile(rb"tree ([0-9a-f]{40})\n")
 
 
 def object_id(kind: str, content: bytes) -> str:
@@ -27,6 +30,18 @@ def folder_of(name: str, tree: str) -> bytes:
     return b"%b %b\0%b" % (FOLDER, name.encode(), bytes.fromhex(tree))
 
 
+_ENTRY = re.compile(rb"([0-7]{1,7}) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
+@cache
+def _canonical(mode: bytes) -> bytes:
+    """Return a mode as Git understands it, of which there are few."""
+    bits = int(mode, 8)
+    if stat.S_ISREG(bits):
+        return b"100755" if bits & 0o100 else b"100644"
+    return b"120000" if stat.S_ISLNK(bits) else FOLDER if stat.S_ISDIR(bits) else SUBMODULE
+
+
 def entries_of(tree: bytes) -> Iterator[tuple[bytes, bytes, str]]:
     """Yield mode, name and id of each entry of a tree.
 
@@ -34,12 +49,26 @@ def entries_of(tree: bytes) -> Iterator[tuple[bytes, bytes, str]]:
         ValueError: it is no tree.
 
     """
-    start = 0
-    while start < len(tree):
-        end = tree.index(b"\0", start) + 1
-        mode, _, name = tree[start : end - 1].partition(b" ")
-        yield mode, name, tree[end : end + _ID_BYTES].hex()
-        start = end + _ID_BYTES
+    end = 0
+    for match in _ENTRY.finditer(tree):
+        if match.start() != end:
+            break
+        end = match.end()
+        yield _canonical(match[1]), match[2], match[3].hex()
+    if end != len(tree):
+        raise ValueError("this is no tree")
+
+
+def tree_of(commit: bytes) -> str:
+    """Return the tree of a commit.
+
+    Raises:
+        ValueError: it names none.
+
+    """
+    if not (match := _TREE.match(commit)):
+        raise ValueError("this is no commit")
+    return match[1].decode()
 
 
 def signed_commit(
@@ -57,36 +86,44 @@ class CommitParts:
     """A commit taken apart.
 
     Attributes:
-        fields: what its head says, without the signature.
-        signature: armored; empty if it has none.
+        author: ``Name <mail>``.
+        signature: armored; empty unless the commit has exactly the form that we write.
         payload: what is signed: all of it but the signature.
 
     """
 
-    fields: tuple[tuple[str, str], ...]
+    parents: tuple[str, ...]
+    author: str
     message: str
     signature: str
     payload: bytes
 
 
+_ID = rb"[0-9a-f]{40}"
+_SIGNED = re.compile(
+    rb"(tree %b\n(?:parent %b\n)*author [^\n]+\ncommitter [^\n]+\n)"
+    rb"gpgsig (-----BEGIN SSH SIGNATURE-----(?:\n [A-Za-z0-9+/=]+)+\n -----END SSH SIGNATURE-----)\n\n" % (_ID, _ID)
+)
+_PARENTS = re.compile(rb"tree %b\n((?:parent %b\n)*)" % (_ID, _ID))
+_AUTHOR = re.compile(rb"^author ([^\n]*>)[^>\n]*$", re.MULTILINE)
+
+
 def take_apart(commit: bytes) -> CommitParts:
-    """Read a commit object, which anybody may have made."""
+    """Read a commit object, which anybody may have made.
+
+    Other readers look for the signature elsewhere, or take the last of two, or stop at a NUL, and would see another
+    commit than the one that was signed. So there is one form that counts: ``tree``, ``parent``, ``author``,
+    ``committer``, ``gpgsig``, an empty line, the message. Anything else is not signed.
+    """
     head, _, message = commit.partition(b"\n\n")
-    kept: list[bytes] = []
-    signature: list[bytes] = []
-    inside = False
-    for line in head.split(b"\n"):
-        inside = line.startswith(b"gpgsig ") or (inside and line.startswith(b" "))
-        if inside:
-            signature.append(line.removeprefix(b"gpgsig").removeprefix(b" "))
-        else:
-            kept.append(line)
-    fields = ((name, value.decode(errors="replace")) for name, _, value in (line.partition(b" ") for line in kept))
+    match = _SIGNED.match(commit) if b"\0" not in commit else None
+    parents, author = _PARENTS.match(head + b"\n"), _AUTHOR.search(head)
     return CommitParts(
-        fields=tuple((name.decode(errors="replace"), value) for name, value in fields),
+        parents=tuple(parents[1].decode().split()[1::2]) if parents else (),
+        author=author[1].decode(errors="replace") if author else "",
         message=message.decode(errors="replace"),
-        signature=b"\n".join(signature).decode(errors="replace"),
-        payload=b"\n".join(kept) + b"\n\n" + message,
+        signature=match[2].replace(b"\n ", b"\n").decode() if match else "",
+        payload=match[1] + b"\n" + commit[match.end() :] if match else b"",
     )
 
 

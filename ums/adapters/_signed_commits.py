@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ums.adapters._git import Git, Objects
+from ums.adapters._git import Git
 from ums.adapters._git_objects import take_apart
+from ums.adapters._git_reader import Objects
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain.errors import UnavailableError
 
@@ -37,13 +38,13 @@ class SignedCommits:
 
     def _check(self, commit_id: str, keys: Collection[str]) -> bool:
         found = self.objects.get(commit_id, limit=_MAX_COMMIT)
-        if found is None or found[1] != "commit":
+        if found is None or found[0] != "commit":
             # To take it for one that nobody signed would be to forget what it says.
             raise UnavailableError(
                 f"commit {commit_id} is not in the release repo", hint="git fsck tells what else is not"
             )
-        parts = take_apart(found[2])
-        return verify_ssh_signature(parts.payload, parts.signature, list(keys)) is not None
+        parts = take_apart(found[1])
+        return bool(parts.signature) and verify_ssh_signature(parts.payload, parts.signature, list(keys)) is not None
 
     def newest(self, head: str, keys: Collection[str]) -> str:
         """Return the newest commit that led to ``head``, or it itself, that one of the keys signed; else nothing.

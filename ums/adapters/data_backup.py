@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ums.adapters._git import Git
+from ums.adapters._git_folder import read_ref
 from ums.adapters.git_release_repo import GitReleaseRepo
-from ums.domain import strict_json
+from ums.domain import layout, strict_json
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError
 from ums.domain.strict_json import StrictJSONError
 
@@ -31,7 +32,17 @@ _BUNDLE = "release-repo.bundle"
 _REGISTRY = "registry"
 _DATABASE = "ums.db"
 _MAX_INDEX_BYTES = 1 << 20
-_MEMBER = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._:+-]+)*")
+_MAX_FILE_BYTES = 1 << 20
+_MAX_BYTES = 1 << 50
+_HEADERS = frozenset({"path", "size", "mtime"})
+"""Of the extended headers of tar (POSIX.1-2001, pax) those that backups have."""
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DIGEST = r"(?:sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})"
+_KEPT = re.compile(
+    rf"{_REGISTRY}/(?:blobs/{_DIGEST}|repositories/{_PART}(?:/{_PART})*/(?:_(?:blobs|manifests)/{_DIGEST}"
+    rf"|_tags/[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,127}}|_referrers/{_DIGEST}/{_DIGEST.replace('/', '-')}))"
+)
+"""What the embedded registry keeps: links, tags and blobs, under the names that they have there."""
 _OWNER_ONLY = 0o600
 
 
@@ -41,6 +52,7 @@ class Parts:
 
     Attributes:
         files: secrets and the like, by the name they have in the backup.
+        optional: names of those that a service may do without.
         database: an SQLite file, or ``None`` where the database is elsewhere and has backups of its own.
         registry: the embedded registry, or ``None`` to leave it out.
 
@@ -50,6 +62,7 @@ class Parts:
     release_repo: Path
     database: Path | None
     registry: Path | None
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ def back_up(parts: Parts, target: Path, *, at: str) -> Backup:
     with _storage_errors(f"cannot write {target}"), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         scratch = Path(folder)
         git = Git(parts.release_repo)
-        heads = _heads(git)
+        heads = _heads(git, parts.release_repo)
         git.run("bundle", "create", "--quiet", str((scratch / _BUNDLE).resolve()), "--branches")
         members = [(_BUNDLE, scratch / _BUNDLE), *parts.files.items()]
         if parts.database is not None:
@@ -94,7 +107,7 @@ def back_up(parts: Parts, target: Path, *, at: str) -> Backup:
         with _create(pending) as file:
             with tarfile.open(fileobj=file, mode="w") as tar:
                 for name, path in [(_INDEX, scratch / _INDEX), *members]:
-                    tar.add(path, name, recursive=False)
+                    tar.add(path, name, recursive=False, filter=_plain)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -123,28 +136,33 @@ def restore(source: Path, parts: Parts, *, last: str) -> Backup:
         raise ConflictError(f"{taken[0]} exists already", hint="restore into a new folder, and move it into place")
     with _storage_errors("cannot restore"), _open(source) as tar:
         index = _index(tar, source)
+        expected = {_BUNDLE: _MAX_BYTES, _DATABASE: _MAX_BYTES, **dict.fromkeys(parts.files, _MAX_FILE_BYTES)}
         parts.release_repo.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=parts.release_repo.parent) as folder:
-            scratch = Path(folder)
-            count = _unpack(tar, scratch, source)
-            _restore_repo(scratch / _BUNDLE, scratch / "repo", index["heads"])
-            found = {"repo": parts.release_repo, _REGISTRY: parts.registry, _DATABASE: parts.database, **parts.files}
-            for name in sorted(found, key=lambda name: name == last):
-                place = found[name]
-                if place is not None and (scratch / name).exists():
-                    (scratch / name).rename(place)
-    return Backup(index["at"], index["heads"], count, source.stat().st_size)
+            members, repo = Path(folder) / "members", Path(folder) / "repo"
+            names = _unpack(tar, members, source, expected)
+            if missing := {_BUNDLE, *parts.files} - names - parts.optional:
+                raise InvalidInputError(f"{source} is no backup of UMS: it holds no {min(missing)}")
+            _restore_repo(members / _BUNDLE, repo, index["heads"])
+            found = {_REGISTRY: parts.registry, _DATABASE: parts.database, **parts.files}
+            moves = [(members / name, place) for name, place in found.items() if place and (members / name).exists()]
+            for made, place in sorted([*moves, (repo, parts.release_repo)], key=lambda move: move[0].name == last):
+                made.rename(place)
+    return Backup(index["at"], index["heads"], len(names), source.stat().st_size)
 
 
 def _kept(registry: Path) -> Iterator[tuple[str, Path]]:
     """Yield what is finished in a registry with its name here, links and tags before the blobs that they name."""
     for folder in ("repositories", "blobs"):
         for path in sorted((registry / folder).rglob("*")):
-            if path.is_file():
-                yield f"{_REGISTRY}/{path.relative_to(registry).as_posix()}", path
+            name = f"{_REGISTRY}/{path.relative_to(registry).as_posix()}"
+            if _KEPT.fullmatch(name) and path.is_file() and not path.is_symlink():
+                yield name, path
 
 
-def _heads(git: Git) -> dict[str, str]:
+def _heads(git: Git, repo: Path) -> dict[str, str]:
+    for branch in (layout.MAIN, layout.DELIVERY):
+        read_ref(repo, f"refs/heads/{branch}")  # Git leaves out what is damaged, and says little
     lines = git.run("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads").decode().splitlines()
     return {ref: commit for ref, _, commit in (line.partition(" ") for line in lines)}
 
@@ -158,11 +176,13 @@ def _copy_database(database: Path, target: Path) -> None:
 
 
 def _restore_repo(bundle: Path, target: Path, heads: Mapping[str, str]) -> None:
+    """Make a release repo of the objects and branches in a bundle; everything else in it is made here."""
     GitReleaseRepo.create(target)
-    git = Git(target)
-    git.run("fetch", "--quiet", str(bundle.resolve()), "refs/heads/*:refs/heads/*")
+    git = Git(target, GIT_ALLOW_PROTOCOL="file")
+    branches = "refs/heads/*:refs/heads/*"
+    git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", str(bundle.resolve()), branches)
     git.run("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
-    if _heads(git) != dict(heads):
+    if _heads(git, target) != dict(heads):
         raise InvalidInputError("the release repo in the backup is not the one that its index names")
 
 
@@ -189,20 +209,58 @@ def _index(tar: tarfile.TarFile, source: Path) -> dict[str, Any]:
     return index
 
 
-def _unpack(tar: tarfile.TarFile, folder: Path, source: Path) -> int:
-    """Write all members but the index into a folder, and return how many; nothing leads out of it."""
-    count = 0
+def _unpack(tar: tarfile.TarFile, folder: Path, source: Path, expected: Mapping[str, int]) -> set[str]:
+    """Write all members but the index into a new folder, and return their names; each is one that a backup holds.
+
+    Args:
+        tar: read up to the index.
+        folder: is made.
+        source: for messages.
+        expected: the size in bytes that each member outside the registry may have.
+
+    """
+    if source.stat().st_size > shutil.disk_usage(folder.parent).free:
+        raise StorageError(f"there is no room for what is in {source}", hint="free space")
+    folder.mkdir(mode=0o700)
+    names: set[str] = set()
+    # The index was read first: any further one is not a backup's.
     for member in tar:
-        if not member.isfile() or not _MEMBER.fullmatch(member.name) or ".." in member.name.split("/"):
-            raise InvalidInputError(f"{source}: {member.name!r} does not belong into a backup")
+        name = member.name
+        if name == _INDEX and member.offset == 0:
+            continue
+        limit = expected.get(name, _MAX_BYTES if _KEPT.fullmatch(name) else -1)
+        if name in names or not _is_plain(member) or not 0 <= member.size <= limit:
+            raise InvalidInputError(f"{source}: {name!r} does not belong into a backup", hint="ums backup makes one")
         content = tar.extractfile(member)
-        if member.name != _INDEX and content is not None:
-            target = folder / member.name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _create(target) as file:
-                shutil.copyfileobj(content, file)
-            count += 1
-    return count
+        if content is None:
+            raise InvalidInputError(f"{source}: {name!r} does not belong into a backup")
+        target = folder / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _create(target) as file:
+            shutil.copyfileobj(content, file)
+        names.add(name)
+    _check_end(tar, source)
+    return names
+
+
+def _check_end(tar: tarfile.TarFile, source: Path) -> None:
+    """Make sure that a backup ends after its last member: Python takes a damaged header for the end."""
+    last = tar.getmembers()[-1]
+    with source.open("rb") as file:
+        file.seek(last.offset_data + -(-last.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+        end = file.read(tarfile.RECORDSIZE + 2 * tarfile.BLOCKSIZE)
+    if len(end) < 2 * tarfile.BLOCKSIZE or len(end) > tarfile.RECORDSIZE + tarfile.BLOCKSIZE or any(end):
+        raise InvalidInputError(f"{source} is cut short or damaged after {last.name!r}", hint="take another backup")
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Return a member as backups have it: a file that is its owner's."""
+    return member.replace(mtime=int(member.mtime), mode=_OWNER_ONLY, uid=0, gid=0, uname="", gname="", deep=False)
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    """Return whether a member is a file whose name, size and content are what they seem."""
+    return member.type == tarfile.REGTYPE and not member.issparse() and _HEADERS.issuperset(member.pax_headers)
 
 
 def _create(path: Path) -> BinaryIO:

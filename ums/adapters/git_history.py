@@ -6,13 +6,15 @@ replacements of objects count.
 
 from __future__ import annotations
 
-import io
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ums.adapters import _git_folder
 from ums.adapters._git import Git
 from ums.adapters._git_objects import take_apart
+from ums.adapters._git_reader import Objects, is_offer
 from ums.adapters._release_files import serial_of, state_keys_of
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
@@ -22,6 +24,7 @@ from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
 
 _TIMEOUT_SECONDS = 1800
+_SHOWN = 3
 _STATE = re.compile(r"pdps/([^/]+)/([^/]+)/state\.yaml")
 _ANCHOR = re.compile(rf"^{layout.ANCHOR}: ([1-9][0-9]{{0,17}} sha256:[0-9a-f]{{64}})$", re.MULTILINE)
 _TRAILER = re.compile(rf"^{layout.DECISION}: ([0-9a-f]{{40}})$", re.MULTILINE)
@@ -34,25 +37,34 @@ class GitHistory:
         """Read the repository at ``path``, bare or not.
 
         Raises:
-            NotFoundError: there is no such folder.
+            NotFoundError: there is none.
+            InvalidInputError: it is a linked work tree, or a submodule.
 
         """
         if not path.is_dir():
             raise NotFoundError(f"there is no folder {path}", hint="name a clone of the release repo")
-        self._git = Git(path, timeout=_TIMEOUT_SECONDS, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
         self._path = path
+        self._folder = _git_folder.folder_of_clone(path)
+        if not _git_folder.is_repository(self._folder):
+            raise NotFoundError(f"{path} is no Git repository", hint="name a clone of the release repo")
+        self._git = Git(self._folder, timeout=_TIMEOUT_SECONDS)
+        self._objects = Objects(self._git, timeout=_TIMEOUT_SECONDS)
 
     def check_objects(self) -> None:
-        """Check that every object is what its name says, and that none is missing.
+        """Check that every object is what its name says, that none is missing, and that nothing stands in for one.
 
         Raises:
-            IntegrityError: one is not, or is not there.
+            IntegrityError: one is not, or is not there; or the repository says that others count in its place.
             InvalidInputError: the clone is shallow.
-            NotFoundError: there is no repository.
 
         """
-        if self._git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+        if os.path.lexists(self._folder / "shallow"):
             raise InvalidInputError(f"{self._path} is a shallow clone", hint="git fetch --unshallow")
+        if found := _git_folder.misleading(self._folder):
+            raise IntegrityError(
+                f"{self._path} misleads Git: {'; '.join(found[:_SHOWN])}{_more(found)}",
+                hint="clone it again, from where it comes from, and verify that",
+            )
         try:
             self._git.run("fsck", "--full", "--strict", "--no-dangling", "--no-progress")
         except UnavailableError as error:
@@ -64,11 +76,8 @@ class GitHistory:
         if not head:
             raise NotFoundError(f"{self._path} has no branch {layout.MAIN}", hint="name a clone of the release repo")
         commits = self._git.run("rev-list", head).decode().split()
-        asked = "".join(f"{each}:{layout.TRUST}\n" for each in commits).encode()
-        found = self._git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).decode()
-        # Where there is none, the answer is what was asked, and the word missing.
-        blobs = [line.removesuffix(" blob") if line.endswith(" blob") else "" for line in found.splitlines()]
-        keys = {blob: _keys_in(content) for blob, content in self._contents(set(filter(None, blobs))).items()}
+        blobs = [self._objects.find(commit, layout.TRUST) for commit in commits]
+        keys = {blob: _keys_in(content) for blob, content in self._objects.get_all(set(filter(None, blobs))).items()}
         return {commit: keys.get(blob, ()) for commit, blob in zip(commits, blobs, strict=True)}
 
     def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:
@@ -77,39 +86,36 @@ class GitHistory:
         if not head:
             return ()
         listed = self._git.run("rev-list", "--topo-order", "--reverse", head).decode().split()
-        contents = self._contents(listed)
+        contents = self._objects.get_all(listed)
         return [_commit(commit_id, contents[commit_id], keys) for commit_id in listed]
 
     def changed(self, before: str, after: str) -> Sequence[str]:
         """Return the paths that differ between two commits; ``before`` may be empty."""
-        return [each.path for each in self._git.changes(before, after)]
+        return [each.path for each in self._objects.changes(before, after)]
 
     def serials(self, before: str, after: str) -> Sequence[tuple[PDPName, int | None, int | None]]:
         """Return each data plane whose state a commit of ``delivery`` wrote, with its serial before and after."""
         found = [
             (PDPName(*match.groups()), each.old, each.new)
-            for each in self._git.changes(before, after, "--diff-filter=AM", "--", "pdps")
-            if (match := _STATE.fullmatch(each.path))
+            for each in self._objects.changes(before, after, wanted=is_offer)
+            if each.new and (match := _STATE.fullmatch(each.path))
         ]
-        contents = self._contents({blob for _, old, new in found for blob in (old, new) if blob})
+        contents = self._objects.get_all({blob for _, old, new in found for blob in (old, new) if blob})
         serials = {blob: serial_of(content, "state.yaml") for blob, content in contents.items()}
         return [(name, serials.get(old), serials.get(new)) for name, old, new in found]
 
-    def _contents(self, ids: Iterable[str]) -> dict[str, bytes]:
-        wanted = "".join(f"{each}\n" for each in ids).encode()
-        output = io.BytesIO(self._git.run("cat-file", "--batch", stdin=wanted) if wanted else b"")
-        found: dict[str, bytes] = {}
-        while header := output.readline().split():
-            found[header[0].decode()] = output.read(int(header[2]))
-            output.read(1)
-        return found
+    def ignored(self) -> Sequence[str]:
+        """Return what in the clone would run commands, or convert content, if Git obeyed it: a sentence each."""
+        return _git_folder.commands_of_clone(self._folder)
 
     def _head(self, branch: str) -> str:
         """Return a branch's newest commit, also where a clone has it as a remote's only; empty if there is none."""
         refs = (f"refs/heads/{branch}", f"refs/remotes/origin/{branch}")
-        output = self._git.run("for-each-ref", "--format=%(objectname) %(refname)", *refs).decode()
-        found = {ref: commit for commit, _, ref in (line.partition(" ") for line in output.splitlines())}
-        return next((found[ref] for ref in refs if ref in found), "")
+        return next(filter(None, (_git_folder.read_ref(self._folder, ref) for ref in refs)), "")
+
+
+def _more(found: Sequence[str]) -> str:
+    return f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
 
 
 def _keys_in(content: bytes) -> tuple[str, ...]:
@@ -126,8 +132,8 @@ def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
     decisions, anchors = _TRAILER.findall(trailers), _ANCHOR.findall(trailers)
     return Commit(
         id=commit_id,
-        parents=tuple(value for name, value in parts.fields if name == "parent"),
-        author=next((value.rpartition(">")[0] + ">" for name, value in parts.fields if name == "author"), ""),
+        parents=parts.parents,
+        author=parts.author,
         subject=parts.message.partition("\n")[0],
         signed_by=verify_ssh_signature(parts.payload, parts.signature, keys) if parts.signature else None,
         decision=decisions[-1] if decisions else "",

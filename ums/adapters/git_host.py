@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from ums.adapters._git import Git
+from ums.adapters._git import NETWORK, Git
+from ums.adapters._git_folder import read_ref
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.domain import layout
 from ums.domain.errors import ConflictError, RefusedError, UnavailableError
@@ -20,15 +21,13 @@ from ums.domain.git_hosts import Exchange, GitRemote
 
 _TIMEOUT_SECONDS = 120
 _BESIDE = "ums-main"
-_FORMAT = "--format=%(objectname)%09%(refname)"
-"""As ``git ls-remote`` writes it."""
 _SEEN = "refs/ums/host"
 """Where the branches of the host were when they were looked at."""
 
 
 def _environment(remote: GitRemote) -> dict[str, str]:
     """Return what a Git command needs to reach a host, and nothing else."""
-    settings = {"http.followRedirects": "false", "fetch.fsckObjects": "true", "core.askPass": ""}
+    settings = {}
     if remote.password is not None:
         login = base64.b64encode(f"{remote.username}:{remote.password}".encode()).decode()
         settings[f"http.{remote.url}.extraHeader"] = f"Authorization: Basic {login}"
@@ -49,7 +48,8 @@ class GitHost:
     def __init__(self, path: Path, repo: GitReleaseRepo, remote: GitRemote) -> None:
         self._repo = repo
         self._remote = remote
-        self._git = Git(path, timeout=_TIMEOUT_SECONDS, **_environment(remote))
+        self._git = Git(path, timeout=_TIMEOUT_SECONDS, inherited=NETWORK, **_environment(remote))
+        self._path = path
 
     @property
     def url(self) -> str:
@@ -59,24 +59,26 @@ class GitHost:
     def exchange(self, *, at: datetime) -> Exchange:
         """Take in what people merged at the host, and push what was recorded here."""
         there = self._heads(self._git.run("ls-remote", "--quiet", "--heads", self._remote.url))
-        if there == self._here():
+        here = self._here()
+        if there == here:
             return Exchange()
         there = self._fetch(there)
         found = Exchange()
         main, delivery = there.get(layout.MAIN, ""), there.get(layout.DELIVERY, "")
-        if main and not self._git.led(main, f"refs/heads/{layout.MAIN}"):
+        if main and not self._git.led(main, here.get(layout.MAIN, "")):
             try:
                 self._repo.take_in(main, at=at)
                 found = Exchange(taken=main)
             except RefusedError as error:
                 found = Exchange(left=main, reasons=tuple(reason.message for reason in error.blocked_by))
-        if delivery and not self._git.led(delivery, f"refs/heads/{layout.DELIVERY}"):
+        if delivery and not self._git.led(delivery, here.get(layout.DELIVERY, "")):
             self._repo.reclaim(at=at, over=delivery)
         self._push(there, beside=bool(found.left))
         return found
 
     def _here(self) -> dict[str, str]:
-        return self._heads(self._git.run("for-each-ref", _FORMAT, "refs/heads"))
+        heads = {branch: read_ref(self._path, f"refs/heads/{branch}") for branch in (layout.MAIN, layout.DELIVERY)}
+        return {branch: commit for branch, commit in heads.items() if commit}
 
     def _heads(self, listed: bytes) -> dict[str, str]:
         """Return the commits of the branches that are exchanged, as far as they are there."""
@@ -90,8 +92,7 @@ class GitHost:
             return {}
         specs = [f"+refs/heads/{branch}:{_SEEN}/{branch}" for branch in there]
         self._git.run("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", self._remote.url, *specs)
-        seen = self._git.run("rev-parse", *(f"{_SEEN}/{branch}" for branch in there)).decode().split()
-        return dict(zip(there, seen, strict=True))
+        return {branch: read_ref(self._path, f"{_SEEN}/{branch}") for branch in there}
 
     def _push(self, there: Mapping[str, str], *, beside: bool) -> None:
         """Push what is new, given where branches of the host are.
@@ -100,9 +101,7 @@ class GitHost:
         planes do not wait for that.
         """
         specs = [
-            f"+refs/heads/{branch}:refs/heads/{_BESIDE}"
-            if beside and branch == layout.MAIN
-            else f"refs/heads/{branch}:refs/heads/{branch}"
+            f"+{commit}:refs/heads/{_BESIDE}" if beside and branch == layout.MAIN else f"{commit}:refs/heads/{branch}"
             for branch, commit in self._here().items()
             if there.get(branch) != commit
         ]

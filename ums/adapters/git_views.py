@@ -47,6 +47,7 @@ _REPORTED_SERIALS = 16
 _VIEWS_KEPT = 50_000
 _MAX_OBJECT = 16 << 20
 _MAX_VIEW = 64 << 20
+_PDPS = "pdps"
 _MAX_OBJECTS = 10_000
 _CACHED_OBJECT = 64 << 10
 _CACHE = 32 << 20
@@ -99,7 +100,7 @@ class GitViews:
     """
 
     def __init__(self, path: Path, signer: StateSigner, *, author: str, read: Callable[[], World]) -> None:
-        self._git = Git(path, GIT_NO_REPLACE_OBJECTS="1", GIT_NO_LAZY_FETCH="1")
+        self._git = Git(path)
         self._signed = SignedCommits(self._git)
         self._objects = self._signed.objects
         self._signer = signer
@@ -167,7 +168,8 @@ class GitViews:
     def _look(self, delivery: str, keys: frozenset[str]) -> _Head:
         """Take in where ``delivery`` is, and the newest commit that led there, or it itself, that counts."""
         trusted = self._signed.newest(delivery, keys)
-        self._head = _Head(delivery, keys, trusted, self._folders(f"{trusted}:pdps") if trusted else {})
+        orgs = self._folders(self._objects.find(trusted, _PDPS)) if trusted else {}
+        self._head = _Head(delivery, keys, trusted, orgs)
         return self._head
 
     def _planes_of(self, head: _Head, org: str) -> Mapping[str, str]:
@@ -181,10 +183,10 @@ class GitViews:
 
     def _folders(self, tree: str) -> dict[str, str]:
         """Return the folders in a tree, by name."""
-        found = self._objects.get(tree, limit=_MAX_OBJECT)
-        if found is None or found[1] != "tree":
+        found = self._objects.get(tree, limit=_MAX_OBJECT) if tree else None
+        if found is None or found[0] != "tree":
             return {}
-        return {name.decode(errors="replace"): each for mode, name, each in entries_of(found[2]) if mode == FOLDER}
+        return {name.decode(errors="replace"): each for mode, name, each in entries_of(found[1]) if mode == FOLDER}
 
     def _led(self, commit_id: str, *arguments: str) -> list[str]:
         return self._git.run("rev-list", "--first-parent", commit_id, *arguments).decode().split()
@@ -194,16 +196,15 @@ class GitViews:
 
     def _state(self, commit_id: str, pdp: PDPName) -> Desired | None:
         path = layout.plane_state(pdp)
-        found = self._objects.get(f"{commit_id}:{path}", limit=_MAX_OBJECT)
-        return offered_in(found[2], path) if found else None
+        blob = self._objects.find(commit_id, path)
+        found = self._objects.get(blob, limit=_MAX_OBJECT) if blob else None
+        return offered_in(found[1], path) if found else None
 
     def _folder(self, commit_id: str, pdp: PDPName) -> _Folder | None:
         """Return a data plane's folder at a commit."""
-        found = self._objects.get(f"{commit_id}:{layout.plane_folder(pdp).rstrip('/')}", limit=_MAX_OBJECT)
+        tree = self._objects.find(commit_id, layout.plane_folder(pdp).rstrip("/"))
         desired = self._state(commit_id, pdp)
-        if found is None or found[1] != "tree" or desired is None:
-            return None
-        return _Folder(pdp, found[0], desired.serial, desired.issued)
+        return _Folder(pdp, tree, desired.serial, desired.issued) if tree and desired is not None else None
 
     def _view(self, folder: _Folder) -> str:
         """Return the id of a folder's view, and remember what it is made of."""
@@ -288,7 +289,7 @@ class GitViews:
         found = self._objects.get(name, limit=_MAX_OBJECT)
         if found is None:
             raise UnavailableError(f"object {name} is not in the release repo", hint="git fsck tells what else is not")
-        _, kind, content = found
+        kind, content = found
         children: tuple[str, ...] = ()
         if kind == "tree":
             children = tuple(each for mode, _, each in entries_of(content) if mode != SUBMODULE)

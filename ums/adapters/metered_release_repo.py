@@ -50,3 +50,7 @@ class MeteredReleaseRepo:
     def serial_at(self, commit_id: str, pdp: PDPName) -> int | None:
         """Return the serial of a data plane's state at a commit of ``delivery``, or ``None``."""
         return self._inner.serial_at(commit_id, pdp)
+
+    def foreign(self) -> Sequence[str]:
+        """Return what is in the repository's folder and is not UMS's."""
+        return self._inner.foreign()

@@ -169,6 +169,8 @@ def _print(found: Audited, *, pinned: bool) -> None:
         echo(f"✓ {counted}: all hold", fg="green")
     if found.security:
         _print_chain(found.security)
+    for text in found.ignored:
+        click.echo(f"  ignored: {text}")
     if not pinned:
         echo("  the keys are those the repository itself names; --state-key pins yours")
 

@@ -59,13 +59,20 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What was looked at, and what does not hold, oldest first. ``security`` is ``None`` if no log was given."""
+    """What was looked at, and what does not hold, oldest first.
+
+    Attributes:
+        security: ``None`` if no log was given.
+        ignored: what in the clone would run commands if Git obeyed it, a sentence each; here it does not.
+
+    """
 
     decisions: int
     by_people: int
     deliveries: int
     flaws: tuple[Flaw, ...]
     security: Chain | None = None
+    ignored: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:

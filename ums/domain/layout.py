@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ums.domain.digest import Digest
+from ums.domain.errors import InvalidInputError
 from ums.domain.names import ComponentName, PDPName
 from ums.domain.version import Version
 
@@ -28,6 +29,24 @@ TRUST_AT_BOOTSTRAP = "trust.at-bootstrap.yaml"
 """The keys that data planes know which no release of bundle ``trust`` has reached yet; UMS writes it, once."""
 FREEZES = "freezes.yaml"
 ACCESS = "access.yaml"
+
+
+_MAX_PATH_BYTES = 4096
+
+
+def check_path(path: str) -> None:
+    """Make sure that a text can be the path of a file or folder; the empty one stands for all.
+
+    Raises:
+        InvalidInputError: it cannot.
+
+    """
+    parts = path.removesuffix("/").split("/") if path else []
+    # What is not printable is no path of ours; a lone surrogate is not either, and has no bytes.
+    if not path.isprintable() or not {"", ".", ".."}.isdisjoint(parts) or len(path.encode()) > _MAX_PATH_BYTES:
+        raise InvalidInputError(
+            f"{path[:80]!r} cannot be a path of the release repo", hint="name a file or folder, e.g. channels/stable"
+        )
 
 
 def catalog_folder(bundle: str, version: Version) -> str:

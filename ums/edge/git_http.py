@@ -1,14 +1,12 @@
 """One bare repository over Git smart HTTP, read-only: ``git http-backend`` behind plain WSGI.
 
-Only the branches ``main`` and ``delivery`` are shown, whatever else people push.
-Good enough for one shared repository; views per data plane will not need a process a request.
+Only the branches ``main`` and ``delivery`` are shown, whatever else people push. Views of data planes need no process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -18,7 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ums.adapters._git import Git
+from ums.adapters._git_folder import read_ref
 from ums.domain import layout
+from ums.domain.errors import UnavailableError
 from ums.edge.registry import Challenge
 
 _TIMEOUT_SECONDS = 120
@@ -43,10 +44,10 @@ class GitHTTP:
         authorize: Callable[[str | None], Challenge | None],
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
-        self._repository = repository.resolve()
+        self._repository = repository
+        self._git = Git(repository)
         self._authorize = authorize
         self._timeout_seconds = timeout_seconds
-        self._git = shutil.which("git") or "git"
         self._running: dict[_Answer, None] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -57,6 +58,12 @@ class GitHTTP:
                 return _refuse(start_response, "401 Unauthorized", "log in with a token", challenge)
             case Challenge.FORBIDDEN:
                 return _refuse(start_response, "403 Forbidden", "this credential does not open the release repo")
+        try:
+            return self._answer(environ, start_response)
+        except UnavailableError as error:
+            return _refuse(start_response, "503 Service Unavailable", error.message)
+
+    def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         method, path, query = environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
         if (method, path) not in _ROUTES or (method == "GET" and query != "service=git-upload-pack"):
             return _refuse(start_response, "403 Forbidden", "this repository is read-only")
@@ -66,42 +73,23 @@ class GitHTTP:
             return _refuse(start_response, "400 Bad Request", str(error))
         if body is None:
             return _refuse(start_response, "413 Content Too Large", f"a request has at most {_MAX_REQUEST} bytes")
+        for branch in _SHOWN:
+            read_ref(self._repository, f"refs/heads/{branch}")  # where one is damaged, Git shows the others
         return self._backend(environ, body, start_response)
 
     def _backend(self, environ: dict[str, Any], body: bytes, start_response: StartResponse) -> Iterable[bytes]:
-        # The folder may belong to another user than the one that serves it. Of the patterns, the last that fits counts.
-        settings = [
-            ("safe.directory", str(self._repository)),
-            ("transfer.hideRefs", "refs"),
-            *(("transfer.hideRefs", f"!refs/heads/{branch}") for branch in _SHOWN),
-        ]
-        env = {
-            "PATH": os.pathsep.join([str(Path(self._git).parent), os.defpath]),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_PROJECT_ROOT": str(self._repository),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "REQUEST_METHOD": environ["REQUEST_METHOD"],
-            "PATH_INFO": environ.get("PATH_INFO", ""),
-            "QUERY_STRING": environ.get("QUERY_STRING", ""),
-            "CONTENT_TYPE": environ.get("CONTENT_TYPE", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "GIT_PROTOCOL": environ.get("HTTP_GIT_PROTOCOL", ""),
-            "GIT_CONFIG_COUNT": str(len(settings)),
-            **{f"GIT_CONFIG_KEY_{number}": key for number, (key, _) in enumerate(settings)},
-            **{f"GIT_CONFIG_VALUE_{number}": value for number, (_, value) in enumerate(settings)},
-        }
         # From a file, so that nobody waits for the other: Git may answer before it has read all that was asked.
         with tempfile.TemporaryFile() as asked:
             asked.write(body)
             asked.seek(0)
-            process = subprocess.Popen(  # noqa: S603 - two words of ours
-                [self._git, "http-backend"],
-                env=env,
-                stdin=asked,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
+            process = self._git.serve(
+                asked,
+                REQUEST_METHOD=environ["REQUEST_METHOD"],
+                PATH_INFO=environ.get("PATH_INFO", ""),
+                QUERY_STRING=environ.get("QUERY_STRING", ""),
+                CONTENT_TYPE=environ.get("CONTENT_TYPE", ""),
+                CONTENT_LENGTH=str(len(body)),
+                GIT_PROTOCOL=environ.get("HTTP_GIT_PROTOCOL", ""),
             )
         answer = _Answer(process, self._timeout_seconds, self._running)
         status, headers = "200 OK", []
@@ -156,6 +144,8 @@ class _Answer:
         with self._lock:
             self._is_over = True  # once waited for, the group's number may be another's
         self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
     def kill(self) -> None:
         """End the process, whose answer ends there."""

@@ -48,7 +48,8 @@ class Audit:
             *self._of_delivery(delivery, {each.id: each for each in main}),
         )
         chain = None if log is None else verify_chain(log, anchors)
-        return Audited(len(main), sum(each.signed_by is None for each in main), len(delivery), flaws, chain)
+        by_people = sum(each.signed_by is None for each in main)
+        return Audited(len(main), by_people, len(delivery), flaws, chain, tuple(self.history.ignored()))
 
     def _of_main(self, commits: Sequence[Commit], fallen_from: Mapping[str, str]) -> Iterator[Flaw]:
         signed: dict[str, int] = {}

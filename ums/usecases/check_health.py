@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ums.domain.clock import HINT
-from ums.domain.errors import StorageError, UmsError, UnavailableError
+from ums.domain.errors import IntegrityError, StorageError, UmsError, UnavailableError
 from ums.domain.instants import duration_text
 from ums.domain.linting import problems
 from ums.domain.names import PDPName
@@ -17,6 +17,7 @@ from ums.ports import Clock, Disk, ReleaseRepo, Store
 _INTERVALS = 10
 _PATIENCE = timedelta(minutes=5)
 """A large fleet may keep the loop busy for long; who is killed for that never gets through."""
+_SHOWN = 3
 _NOBODY = PDPName("ums", "health")
 MIN_FREE_BYTES = 200 << 20
 
@@ -99,7 +100,12 @@ class CheckHealth:
 
     def ready(self) -> tuple[Check, ...]:
         """Return whether the process can do its work."""
-        checks = [*self._release_repo(), _answers("database", self._ask_database), *self.live()]
+        checks = [
+            *self._release_repo(),
+            _answers("release-repo-folder", self._ask_folder),
+            _answers("database", self._ask_database),
+            *self.live(),
+        ]
         if self.disk is not None:
             checks.append(_answers("disk", self._ask_disk))
         checks.append(_answers("clock", self._ask_clock))
@@ -124,6 +130,12 @@ class CheckHealth:
                 f"{wrong} are left out, or have no effect, because they are wrong: ums status names them",
             ),
         )
+
+    def _ask_folder(self) -> str:
+        if found := self.release_repo.foreign():
+            more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise IntegrityError(f"somebody changed the repository: {'; '.join(found[:_SHOWN])}{more}")
+        return "it holds nothing that misleads Git"
 
     def _ask_database(self) -> str:
         self.store.report(_NOBODY)

@@ -76,19 +76,30 @@ def test_what_changed_is_fetched(url: str, tmp_path: Path) -> None:
     assert git("log", "-1", "--format=%s", "origin/main", cwd=tmp_path / "copy").stdout == "two\n"
 
 
-@pytest.mark.parametrize(
-    ("stuck", "status"),
-    [pytest.param("HEAD", 503, id="before the answer began"), pytest.param("packed-refs", 200, id="in its middle")],
-)
-def test_a_git_that_hangs_is_ended(tmp_path: Path, stuck: str, status: int) -> None:
-    """Nobody waits longer than the time an answer may take, and what Git started goes with it."""
-    git("init", "--quiet", "--bare", "repo.git", cwd=tmp_path)
-    (tmp_path / "repo.git" / stuck).unlink(missing_ok=True)
-    os.mkfifo(tmp_path / "repo.git" / stuck)  # to read it is to wait for a writer
+def ask(tmp_path: Path) -> requests.Response:
+    """Return the answer to the first request of a clone, by a server that waits half a second for Git."""
     with serve(GitHTTP(tmp_path / "repo.git", authorize=lambda _header: None, timeout_seconds=0.5)) as address:
-        answer = requests.get(f"http://{address}/info/refs?service=git-upload-pack", timeout=30)
-    assert answer.status_code == status
-    assert b"capabilities" not in answer.content
+        return requests.get(f"http://{address}/info/refs?service=git-upload-pack", timeout=30)
+
+
+def test_a_git_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client waits longer than an answer may take, and Git's children end with it."""
+    git("init", "--quiet", "--bare", "repo.git", cwd=tmp_path)
+    os.mkfifo(tmp_path / "repo.git" / "refs" / "heads" / "stuck")  # to read it is to wait for a writer
+    answer = ask(tmp_path)
+    assert (answer.status_code, b"capabilities" in answer.content) == (200, False), "in the middle of the answer"
+    (tmp_path / "git").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert ask(tmp_path).status_code == 503, "before the answer began"
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\n", b"ref: refs/heads/draft\n", b"0" * 40])
+def test_a_damaged_branch_is_named(url: str, tmp_path: Path, content: bytes) -> None:
+    """Git would show the other branch alone, as if this one had never been."""
+    (tmp_path / "repo.git" / "refs" / "heads" / "main").write_bytes(content)
+    answer = requests.get(f"{url}/info/refs?service=git-upload-pack", headers={"Authorization": LOGIN}, timeout=10)
+    assert (answer.status_code, "refs/heads/main" in answer.text) == (503, True)
 
 
 @pytest.mark.parametrize(
