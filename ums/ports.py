@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     # The service's alone: whoever publishes or verifies starts without the fleet's model.
     from ums.domain.answers import Kept
     from ums.domain.auditing import Commit
+    from ums.domain.authority import Trespass
     from ums.domain.bootstrapping import Credentials
     from ums.domain.feed import Fields
     from ums.domain.fleet import Cluster, Facts, HealthChange, Report
@@ -249,6 +250,17 @@ class ReleaseRepo(Protocol):
         """Put what was offered on top of a head of ``delivery`` that no state key signed.
 
         Return that head, or the empty string where there is nothing to put right.
+
+        Raises:
+            ConflictError: the branch moved meanwhile.
+
+        """
+        ...
+
+    def restore_main(self, *, at: datetime) -> Trespass | None:
+        """Put back what UMS wrote on ``main``, on top of a head that changes it and that no state key signed.
+
+        Return what had been changed, or ``None`` where there is nothing to put right.
 
         Raises:
             ConflictError: the branch moved meanwhile.

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from tests.bench.measuring import CHARTS, ROUNDS, median, medians, row, run, write_bundle
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.policies import accepted
+from tests.state_keys import FIRST
 from tests.unit.usecases.stage import KEYS
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
@@ -131,7 +132,7 @@ def make_record(folder: Path, signer: CosignBundleSigner, planes: Sequence[PDPNa
         layout.TRUST: {
             "signers": {"release": {"key": signatory.public_key}},
             "bundles": {"*": {"signers": ["release"], "threshold": 1}},
-            "stateKeys": ["ssh-ed25519 AAAA"],
+            "stateKeys": [FIRST],
         },
         layout.channel_policy("stable"): {"description": "all of them"},
         **{layout.fleet_registration(pdp): Registration(pdp, "stable", ("bundle",)).to_dict() for pdp in planes},

@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 
+from tests.state_keys import FIRST
 from ums.adapters._git import Git
 from ums.adapters.git_history import GitHistory
 from ums.adapters.git_release_repo import GitReleaseRepo
@@ -17,7 +18,7 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.world import Base, Decision, Raw
 
 SETTINGS = b"url: https://ums.example.com\nregistry: registry.example.com/ums\n"
-TRUST = b"signers: {}\nbundles: {}\nstateKeys: [ssh-ed25519 AAAA]\n"
+TRUST = f"signers: {{}}\nbundles: {{}}\nstateKeys: [{FIRST}]\n".encode()
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -20,8 +20,10 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
+from tests.forger import Forger
 from tests.policies import accepted
 from tests.processes import eventually
+from tests.state_keys import FIRST
 from ums.adapters import git_release_repo
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
@@ -37,7 +39,7 @@ SEED: dict[str, Content | None] = {
     "ums.yaml": Raw(b"url: http://127.0.0.1\nregistry: registry.example.com/ums\n"),
     "trust.yaml": Raw(
         b'signers:\n  ci: {identity: ci, issuer: "https://ci"}\nbundles:\n  "*": {signers: [ci]}\n'
-        b"stateKeys: [ssh-ed25519 AAAA]\n"
+        + f"stateKeys: [{FIRST}]\n".encode()
     ),
     **accepted(
         {
@@ -296,19 +298,26 @@ def test_reading_on_is_reading_anew(tmp_path: Path) -> None:
 
 
 def test_a_branch_that_people_replaced_is_read_anew(tmp_path: Path) -> None:
-    """Back to an older commit, or on to one with no past, and even when what was read last is gone."""
+    """By an older commit, by one with no past, or by none: what UMS signed last counts until its objects are gone."""
     repo, main = git_repo(tmp_path), "refs/heads/main"
     first = repo.commit(decide(SEED), base=Base()).main
-    repo.commit(decide({"fleet/acme/prod/registration.yaml": REGISTRATION}), base=repo.read().base)
-    assert PDP in repo.read().planes
-    git(tmp_path, "update-ref", main, git(tmp_path, "commit-tree", f"{first}^{{tree}}", "-m", "x").decode().strip())
+    repo.commit(decide({"freezes.yaml": Raw(b"freezes: []\n")}), base=repo.read().base)
+    newest = repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}), base=repo.read().base).main
+    repo.read()
+    orphan = git(tmp_path, "commit-tree", f"{first}^{{tree}}", "-m", "x").decode().strip()
+    for head in (first, orphan, ""):
+        git(tmp_path, "update-ref", *((main, head) if head else ("-d", main)))
+        for reader in (repo, git_repo(tmp_path)):
+            found = reader.read().problems[0].message
+            assert "does not follow the newest commit that UMS signed" in found or "is gone" in found
+        assert repo.restore_main(at=NOW)
+        assert git(tmp_path, "diff", "--name-only", newest, "main") == b""
+        assert git_repo(tmp_path).read().problems == repo.read().problems == ()
+        assert repo.restore_main(at=NOW) is None
+    git(tmp_path, "update-ref", main, orphan)
     git(tmp_path, "gc", "--prune=now", "--quiet")
-    assert PDP not in repo.read().planes
-    repo.commit(decide({"fleet/acme/prod/registration.yaml": REGISTRATION}), base=repo.read().base)
-    assert PDP in repo.read().planes
-    git(tmp_path, "update-ref", "-d", main)
-    with pytest.raises(SpecError, match=r"ums\.yaml"):
-        repo.read()
+    with pytest.raises(UnavailableError, match="no commit of branch main is signed"):
+        git_repo(tmp_path).read()
 
 
 def test_the_log_names_actor_action_and_reason_newest_first(repo: ReleaseRepo) -> None:
@@ -440,14 +449,16 @@ def test_delivery_names_the_decision_it_follows(tmp_path: Path) -> None:
     ],
 )
 def test_whatever_people_merge_the_repo_is_read_and_written(tmp_path: Path, entry: bytes) -> None:
-    """A strange entry on ``main`` stops nobody, and stays."""
+    """A strange entry on ``main`` stops nobody, is named, and is never signed."""
     repo = git_repo(tmp_path)
-    repo.commit(decide({**SEED, "empty": Raw(b"")}), base=Base())
+    before = repo.commit(decide({**SEED, "empty": Raw(b"")}), base=Base())
     merge_by_hand(tmp_path, entry=entry)
-    base = repo.read().base
-    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": CopyOf("ums.yaml")}), base=base)
+    world = repo.read()
+    assert len(world.problems) == 1
+    repo.commit(decide({"a.yaml": Raw(b"a: 1\n")}, {"pdps/x": CopyOf("ums.yaml")}), base=world.base)
     assert list(repo.read().channels) == ["edge", "stable"]
-    changed = git(tmp_path, "diff", "--name-only", "-z", base.main, "main")
+    assert repo.read().problems == ()
+    changed = git(tmp_path, "diff", "--name-only", "-z", before.main, "main")
     assert changed == b"a.yaml\0"
 
 
@@ -457,7 +468,8 @@ def test_no_commit_hides_from_the_log(tmp_path: Path, message: bytes) -> None:
     repo = git_repo(tmp_path)
     repo.commit(decide(SEED), base=Base())
     head, _, _ = git(tmp_path, "cat-file", "commit", "main").partition(b"\ngpgsig")
-    raw = head + b"\n\n" + message
+    parent = git(tmp_path, "rev-parse", "main").strip()
+    raw = head.replace(b"\nauthor", b"\nparent %b\nauthor" % parent) + b"\n\n" + message
     commit = git(tmp_path, "hash-object", "--literally", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
     git(tmp_path, "update-ref", "refs/heads/main", commit)
     base = repo.read().base
@@ -662,17 +674,10 @@ def test_a_repository_may_be_named_from_where_the_process_runs(tmp_path: Path, m
     assert git_repo(tmp_path).read().base == base
 
 
-class Forger(GitReleaseRepo):
-    """Somebody who writes to the branches, takes everything on them for good, and signs with a key of its own."""
-
-    def _trusted(self, base: Base) -> str:
-        return base.delivery
-
-
 def make_forger(folder: Path) -> Forger:
     """Return somebody who can write to the repository in a folder, and has no key that counts."""
     signer = SSHStateSigner.generate(folder / "forger.key")
-    return Forger(folder / "repo.git", signer, author="Mallory <m@example.com>")
+    return Forger(folder / "repo.git", signer)
 
 
 def offered_twice(repo: ReleaseRepo) -> Base:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.contract.registries import serve
+from tests.forger import Forger
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.git_views import GitViews
@@ -21,7 +22,7 @@ from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.errors import NotFoundError, UnavailableError
 from ums.domain.fleet import Health, Registration
 from ums.domain.names import PDPName
-from ums.domain.world import Base, Decision, Raw
+from ums.domain.world import Decision, Raw
 from ums.edge.registry import Challenge
 from ums.edge.upload_pack import line
 from ums.edge.view_http import ViewHTTP
@@ -33,13 +34,6 @@ TEST = PDPName("acme", "test")
 LOGIN = "Basic " + base64.b64encode(b"acme/prod:secret").decode()
 PASS = f"http.extraHeader=Authorization: {LOGIN}"
 VERSIONS = ["0", "1", "2"]
-
-
-class Forger(GitReleaseRepo):
-    """Takes everything on the branch for its own."""
-
-    def _trusted(self, base: Base) -> str:
-        return base.delivery
 
 
 class Site:

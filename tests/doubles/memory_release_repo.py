@@ -9,10 +9,11 @@ from datetime import datetime
 from ums.adapters._release_files import File, ReleaseFiles, serial_of, to_bytes
 from ums.adapters._yaml import load
 from ums.domain import layout
+from ums.domain.authority import Trespass
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError, SpecError
 from ums.domain.feed import Fields
 from ums.domain.names import PDPName
-from ums.domain.world import Base, Content, CopyOf, Decision, LogEntry, World
+from ums.domain.world import Base, Content, CopyOf, Decision, Edited, LogEntry, World
 
 
 class MemoryReleaseRepo:
@@ -68,11 +69,11 @@ class MemoryReleaseRepo:
             self._delivery[delivery_id] = _applied(self._delivery[base.delivery], decision.delivery, main, keep_from={})
         self._main[commit_id] = main
         self._base = Base(commit_id, delivery_id)
-        words = {
-            name: " ".join(text.split()) or "-"
-            for name, text in (("actor", decision.actor), ("action", decision.action), ("reason", decision.reason))
-        }
-        entry = LogEntry(commit_id, decision.at.replace(microsecond=0), " ".join(decision.subject.split()), **words)
+        actor, action, reason = (
+            " ".join(text.split()) or "-" for text in (decision.actor, decision.action, decision.reason)
+        )
+        at, subject = decision.at.replace(microsecond=0), " ".join(decision.subject.split())
+        entry = LogEntry(commit_id, at, subject, actor, action, reason)
         self._entries.append((entry, frozenset(decision.main)))
         return self._base
 
@@ -115,6 +116,10 @@ class MemoryReleaseRepo:
         """Find nothing to put right."""
         return ""
 
+    def restore_main(self, *, at: datetime) -> Trespass | None:  # noqa: ARG002 - nobody else writes here
+        """Find nothing to put right."""
+        return None
+
     def maintain(self) -> None:
         """Do nothing: it is compact."""
 
@@ -144,7 +149,8 @@ def _applied(
                 raise InvalidInputError(f"{content.path} is not on {layout.MAIN}")
             after[path] = main[content.path]
         elif content is not None:
-            after[path] = to_bytes(content, keep_from.get(path), path)
+            start = content.like if isinstance(content, Edited) and content.like else path
+            after[path] = to_bytes(content, keep_from.get(start), path)
     return after
 
 

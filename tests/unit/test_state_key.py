@@ -94,10 +94,9 @@ def test_the_next_state_key_waits_until_every_data_plane_knows_it(tmp_path: Path
 def test_what_is_offered_is_signed_anew_before_the_key_that_signed_it_is_dropped(tmp_path: Path) -> None:
     """Else nothing on delivery would be signed by anybody who counts, and nothing could be decided."""
     settings, _ = make_data(tmp_path)
-    services = start(settings)
-    services.add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
-    old = SSHStateSigner.load(settings.state_key).public_key
     rotate(settings)
+    start(settings).add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
+    old = SSHStateSigner.load(settings.state_key).public_key
     settings.next_state_key.replace(settings.state_key)
     services = start(settings)
     services.rotate_keys(KeyChange(drop_state_keys=(old,)), WHY)
@@ -109,11 +108,11 @@ def test_what_is_offered_is_signed_anew_before_the_key_that_signed_it_is_dropped
 def test_a_key_of_old_signs_nothing_that_counts(tmp_path: Path, branch: str) -> None:
     """A stolen key that was dropped: what it signs afterwards is named."""
     settings, _ = make_data(tmp_path)
+    rotate(settings)
     start(settings).add_data_plane(Registration(PROD, "edge", ("platform",)), by=ADMIN)
     stolen = tmp_path / "stolen.key"
     stolen.write_bytes(settings.state_key.read_bytes())
     old = SSHStateSigner.load(stolen).public_key
-    rotate(settings)
     settings.next_state_key.replace(settings.state_key)
     start(settings).rotate_keys(KeyChange(drop_state_keys=(old,)), WHY)
     assert audit(settings).flaws == ()

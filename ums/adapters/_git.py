@@ -115,8 +115,9 @@ class Git:
         fields = [one_line(field) for field in output.decode(errors="replace").split("\x00")]
         entries = []
         for start in range(0, len(fields) - 1, _LOG_FIELDS):
-            commit_id, seconds, *words = fields[start : start + _LOG_FIELDS]
-            entries.append(LogEntry(commit_id, datetime.fromtimestamp(int(seconds), UTC), *words))
+            commit_id, seconds, subject, actor, action, reason = fields[start : start + _LOG_FIELDS]
+            at = datetime.fromtimestamp(int(seconds), UTC)
+            entries.append(LogEntry(commit_id, at, subject, actor, action, reason))
         return entries
 
     def run(

@@ -89,9 +89,9 @@ _CLONE_KEY = re.compile(
 _SECTION = re.compile(r'\[([A-Za-z0-9.-]+)(?: "([^"\\\n]*)")?\]')
 _ENTRY = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*=[^\n]*(?<!\\)|([A-Za-z][A-Za-z0-9-]*)")
 
-# What git init and git itself make in a bare repository; ums.lock is ours.
+# What git init and git itself make in a bare repository; the last two are ours.
 _TOP = frozenset({"HEAD", "config", "description", "branches", "hooks", "info", "logs", "objects", "refs"})
-_TOP |= {"packed-refs", "FETCH_HEAD", "ORIG_HEAD", "gc.pid", "gc.log", "ums.lock"}
+_TOP |= {"packed-refs", "FETCH_HEAD", "ORIG_HEAD", "gc.pid", "gc.log", "ums.lock", "ums.trusted"}
 _INFO = frozenset({"exclude", "refs"})
 _OBJECTS_INFO = frozenset({"packs", "commit-graph", "commit-graphs"})
 _MISLEADING = {

@@ -10,12 +10,12 @@ import os
 import re
 import select
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from threading import Lock
 from typing import NamedTuple
 
 from ums.adapters._git import TIMEOUT_SECONDS, Git, Process
-from ums.adapters._git_objects import FOLDER, entries_of, object_id, tree_of
+from ums.adapters._git_objects import FOLDER, SUBMODULE, entries_of, object_id, tree_of
 from ums.domain.errors import UnavailableError
 from ums.waiting import will_wait
 
@@ -101,7 +101,7 @@ class Objects:
         """
         here = self.tree(root)
         for part in path.encode().split(b"/"):
-            here = next((each for _, name, each in self._entries(here) if name == part), "")
+            here = self.entries(here).get(part, "")
             if not here:
                 break
         return here
@@ -144,9 +144,19 @@ class Objects:
             for tree, content in contents.items()
         }
 
-    def _entries(self, tree: str) -> Iterable[tuple[bytes, bytes, str]]:
-        found = self.get(tree, limit=_MAX_OBJECT)
-        return _parsed(tree, found[1]) if found is not None and found[0] == "tree" else ()
+    def entries(self, tree: str) -> dict[bytes, str]:
+        """Return what is in a tree, by name, but for submodules; nothing where it is no tree, or the empty name.
+
+        Raises:
+            UnavailableError: as ``get``.
+
+        """
+        found = self.get(tree, limit=_MAX_OBJECT) if tree else None
+        if found is None or found[0] != "tree":
+            return {}
+        # Of two entries of one name Git takes the first.
+        entries = reversed(list(_parsed(tree, found[1])))
+        return {name: each for mode, name, each in entries if mode != SUBMODULE}
 
     def _get(self, names: Sequence[str], limit: int) -> list[tuple[str, bytes] | None]:
         will_wait()

@@ -5,7 +5,8 @@ Files that people write are strict; files that UMS writes keep what a newer UMS 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +17,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ums.adapters._policy_files import ChannelModel, ScheduleModel, strategy_from
 from ums.adapters._yaml import Duration, Name, StrictModel, Template, dump, dump_all, edit, load, parsed_by, validate
+from ums.adapters.cosign_bundle import check_release_key
+from ums.adapters.ssh_signature import check_state_key
 from ums.domain import layout
 from ums.domain.access import UNREADABLE as NO_ACCESS
 from ums.domain.access import Access, Granted, Grantee, GranteeKind
@@ -131,10 +134,12 @@ class SignerModel(StrictModel):
         if sum(kinds) != 1 or (self.key is None) != (self.issuer is not None):
             raise ValueError("give either key, or identity and issuer, or identityPattern and issuer")
         try:
+            if self.key is not None:
+                check_release_key(self.key)
             if (keyless := self.keyless("")) is not None:
                 keyless.check()
         except InvalidInputError as error:
-            raise ValueError(f"{error.message}; {error.hint}") from error
+            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
         return self
 
     def keyless(self, name: str) -> KeylessSigner | None:
@@ -158,7 +163,7 @@ class TrustModel(StrictModel):
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of the release repo's layout.")
     signers: dict[Name, SignerModel] = Field(description="Everybody who may sign, by name.")
     bundles: dict[str, RuleModel] = Field(description="The rule for each bundle; * is every other.")
-    state_keys: list[Annotated[str, Field(pattern="^ssh-ed25519 ")]] = Field(
+    state_keys: list[Annotated[str, Field(pattern="^ssh-ed25519 "), parsed_by(check_state_key)]] = Field(
         min_length=1, description="Public keys that may sign commits, OpenSSH form: the service's and the offline one."
     )
 
@@ -172,6 +177,8 @@ class TrustModel(StrictModel):
                 raise ValueError(
                     f"bundles.{bundle} demands {rule.threshold} signatures of {len(set(rule.signers))} signers"
                 )
+        if len(set(self.state_keys)) < len(self.state_keys):
+            raise ValueError("stateKeys names a key twice")
         return self
 
     def to_domain(self) -> TrustPolicy:
@@ -361,6 +368,7 @@ class ReleaseFiles:
         self._parsed: dict[str, tuple[str, object]] = {}
         self._stale: set[_Unit] = set()
         self._problems: dict[_Unit, list[SpecError]] = {}
+        self._unkept: dict[_Unit, dict[str, bytes]] = {}
         self._channels: dict[str, Channel] = {}
         self._proposals: dict[str, Policy] = {}
         self._entries: dict[tuple[str, str], CatalogEntry] = {}
@@ -392,12 +400,15 @@ class ReleaseFiles:
     def world(self, base: Base) -> World:
         """Return the world; files that are wrong are listed as its problems and left out.
 
+        Where people broke a file of theirs, its last valid version counts, which UMS keeps beside it.
+
         Raises:
-            SpecError: ``ums.yaml`` or ``trust.yaml`` is missing or wrong: nothing can be decided then.
+            SpecError: ``ums.yaml`` or ``trust.yaml`` is missing or wrong, and there is no last valid version: nothing
+                can be decided then.
 
         """
         reading = _Reading(self._main, self._delivery, self._parsed)
-        settings, trust = reading.demand(layout.SETTINGS, _settings), reading.demand(layout.TRUST, _trust)
+        settings, trust = self._demand(layout.SETTINGS, _settings), self._demand(layout.TRUST, _trust)
         kinds = {kind for kind, *_ in self._stale}
         if "fleet" in kinds:
             self._planes = dict(self._planes)  # worlds that were given away do not change
@@ -424,7 +435,22 @@ class ReleaseFiles:
             access=self._access,
             problems=problems,
             at_bootstrap=self._at_bootstrap,
+            state_keys=frozenset(trust.state_keys),
+            unkept={path: content for unit in sorted(self._unkept) for path, content in self._unkept[unit].items()},
         )
+
+    def _demand(self, path: str, parse: Callable[[bytes, str], Value]) -> Value:
+        reading = _Reading(self._main, self._delivery, self._parsed)
+        value = reading.in_force(path, parse)
+        problems = reading.take_problems()
+        if value is None:
+            raise problems[0]
+        self._note((path,), problems, reading.unkept)
+        return value
+
+    def _note(self, unit: _Unit, problems: list[SpecError], unkept: Mapping[str, bytes]) -> None:
+        _put(self._problems, unit, problems or None)
+        _put(self._unkept, unit, dict(unkept) or None)
 
     def _read_again(self, unit: _Unit, reading: _Reading) -> None:
         match unit:
@@ -452,7 +478,7 @@ class ReleaseFiles:
                 self._at_bootstrap = reading.at_bootstrap()
             case _:
                 return
-        _put(self._problems, unit, reading.take_problems() or None)
+        self._note(unit, reading.take_problems(), reading.take_unkept())
 
 
 _Unit = tuple[str, ...]
@@ -470,7 +496,7 @@ def _unit(path: str) -> _Unit:
         case ["risks", _]:
             return ("risks", path)
         case _:
-            return (path,)
+            return (path.replace(".in-force.", "."),)
 
 
 def _changes(before: Mapping[str, File], after: Mapping[str, File]) -> dict[str, File | None]:
@@ -502,6 +528,33 @@ class _Reading:
         self._delivery = delivery
         self._parsed = parsed
         self._problems: list[SpecError] = []
+        self.unkept: dict[str, bytes] = {}
+
+    def take_unkept(self) -> dict[str, bytes]:
+        """Return what is to be kept of the files read since this was asked last: those that people write."""
+        taken, self.unkept = self.unkept, {}
+        return taken
+
+    def in_force(self, path: str, parse: Callable[[bytes, str], Value], *, absent: Value | None = None) -> Value | None:
+        """Return what a file of people's says; where it is wrong or gone, what it said when it was valid last.
+
+        ``absent`` stands for a file that never was, and ``None`` for one that is wrong, and never was valid.
+        """
+        copy = layout.in_force(path)
+        value, file = self._find(self._main, path, parse), self._main.get(path)
+        if value is not None and file is not None:
+            if copy not in self._main or self._main[copy][0] != file[0]:
+                self.unkept[copy] = file[1]
+            return value
+        if copy not in self._main:
+            if file is None and absent is None:
+                hint = "ums init makes a release repo with all it needs"
+                self._problems.append(SpecError("the file is missing", file=path, hint=hint))
+            return absent if file is None else None
+        problem = self._problems.pop() if file is not None else SpecError("the file is missing", file=path)
+        kept = self._find(self._main, copy, parse)
+        self._problems.append(problem if kept is None else _still_in_force(problem))
+        return kept
 
     def take_problems(self) -> list[SpecError]:
         """Return what was wrong since this was asked last."""
@@ -520,20 +573,23 @@ class _Reading:
         return self._find(self._main, layout.TRUST_AT_BOOTSTRAP, _trusted)
 
     def access(self) -> Access:
-        found = self._find(self._main, layout.ACCESS, _access, absent=Access())
+        found = self.in_force(layout.ACCESS, _access, absent=Access())
         return NO_ACCESS if found is None else found
 
     def channel(self, name: str) -> tuple[Channel | None, Policy | None]:
         """Return a channel with the policy in force, and the policy that people want instead, if another."""
-        if f"channels/{name}/policy.yaml" not in self._main:
+        path, copy = layout.channel_policy(name), layout.channel_policy_in_force(name)
+        if path not in self._main and copy not in self._main:
             return None, None
         try:
             check_name(name, "channel name")
         except InvalidInputError as error:
             self._problems.append(SpecError(error.message, file=f"channels/{name}", hint=error.hint))
             return None, None
-        policy = self._find(self._main, layout.channel_policy_in_force(name), _policy)
-        wanted = self._find(self._main, layout.channel_policy(name), _policy)
+        policy = self._find(self._main, copy, _policy)
+        if path not in self._main:
+            self._problems.append(_still_in_force(SpecError("the file is missing", file=path)))
+        wanted = self._find(self._main, path, _policy)
         proposal = None if policy is not None and wanted == policy else wanted
         state = self._find(self._main, layout.channel_state(name), _channel_state, absent=Channel(name))
         if policy is None or state is None:
@@ -588,9 +644,10 @@ class _Reading:
         return self._find(self._main, layout.fleet_retired(name), _retired, absent=_NOT_RETIRED)
 
     def plane(self, name: PDPName, retired: tuple[Retired | None] | None) -> DataPlane | None:
-        if layout.fleet_registration(name) not in self._main:
+        path = layout.fleet_registration(name)
+        if path not in self._main and layout.in_force(path) not in self._main:
             return None
-        registration = self._find(self._main, layout.fleet_registration(name), _registration)
+        registration = self.in_force(path, _registration)
         decisions = self._find(self._main, layout.fleet_decisions(name), _decisions, absent=_NO_DECISIONS)
         offered = self._find(self._delivery, layout.plane_state(name), _offered, absent=_NO_OFFER)
         # A file that is there but wrong must not read as absent: a lost pin would move somebody.
@@ -619,19 +676,24 @@ class _Reading:
             self._problems.append(SpecError(f"not what UMS writes there: {error}", file=path))
         return None
 
-    def demand(self, path: str, parse: Callable[[bytes, str], Value]) -> Value:
-        if path not in self._main:
-            raise SpecError("the file is missing", file=path, hint="ums init makes a release repo with all it needs")
-        return self._cached(self._main, path, parse)
-
     def _cached(self, files: Mapping[str, File], path: str, parse: Callable[[bytes, str], Value]) -> Value:
         blob, content = files[path]
         known, found = self._parsed.get(path, ("", None))
-        if known == blob:
-            return cast(Value, found)
-        value = parse(content, path)
-        self._parsed[path] = blob, value
-        return value
+        if known != blob:
+            try:
+                found = parse(content, path)
+            except SpecError as error:
+                found = error  # a file that is slow to refuse is refused once
+            self._parsed[path] = blob, found
+        if isinstance(found, SpecError):
+            raise found
+        return cast(Value, found)
+
+
+def _still_in_force(problem: SpecError) -> SpecError:
+    hint = problem.hint or "correct it in the release repo"
+    text = f"{problem.problem}; its last valid version stays in force"
+    return SpecError(text, file=problem.file, line=problem.line, field=problem.field, hint=hint)
 
 
 def _settings(content: bytes, path: str) -> FleetSettings:
@@ -654,6 +716,22 @@ def state_keys_of(content: bytes, path: str) -> tuple[str, ...]:
 
     """
     return _trust(content, path).state_keys
+
+
+def keys_given(contents: Iterable[bytes]) -> frozenset[str]:
+    """Return the state keys that data planes were given.
+
+    Args:
+        contents: of ``trust.at-bootstrap.yaml``, and of ``status.yaml`` of each release of bundle ``trust``. One that
+            cannot be read gave none.
+
+    """
+    given: set[str] = set()
+    for content in contents:
+        with suppress(InvalidInputError, KeyError, TypeError, ValueError, AttributeError):
+            data = load(content, "")
+            given.update(Trusted.from_dict(data.get("trusted", data)).state_keys)
+    return frozenset(given)
 
 
 def _policy(content: bytes, path: str) -> Policy:

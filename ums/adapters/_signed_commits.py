@@ -1,17 +1,44 @@
-"""Which commits count: those that somebody we know has signed, whoever could write to the branch."""
+"""Which commits count: those that a key we know has signed, whoever could write to the branch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 
 from ums.adapters._git import Git
-from ums.adapters._git_objects import take_apart
+from ums.adapters._git_objects import CommitParts, take_apart
 from ums.adapters._git_reader import Objects
 from ums.adapters.ssh_signature import verify_ssh_signature
+from ums.domain import layout
 from ums.domain.errors import UnavailableError
 
 _MAX_COMMIT = 1 << 20
-_KNOWN = 1024
+_KNOWN = 4096
+_DECISION = re.compile(rf"^{layout.DECISION}: ([0-9a-f]{{40}})$", re.MULTILINE)
+_ACTION = re.compile(r"^UMS-Action: ", re.MULTILINE)
+
+
+def branch_of(message: str) -> str:
+    """Return the branch that a commit of ours was made for; empty for any other, such as that of a view.
+
+    The same key signs commits of both branches and of views. Each is for its place alone: a commit of ``delivery`` that
+    somebody merges into ``main`` must not decide what is on ``main``.
+    """
+    trailers = message.partition("\n\n")[2]
+    if f"\n{layout.DECISION}: " in f"\n{trailers}":
+        return layout.DELIVERY
+    return layout.MAIN if _ACTION.search(trailers) else ""
+
+
+def decision_of(message: str) -> str:
+    """Return the commit on ``main`` that a commit of ``delivery`` says it follows from, or the empty string."""
+    found = _DECISION.findall(message.partition("\n\n")[2])
+    return found[-1] if found else ""
+
+
+def _missing(name: str) -> UnavailableError:
+    # To take it for a commit without a signature, or for no file, would be to forget what it says.
+    return UnavailableError(f"object {name} is not in the release repo", hint="git fsck tells what else is missing")
 
 
 class SignedCommits:
@@ -20,40 +47,80 @@ class SignedCommits:
     def __init__(self, git: Git) -> None:
         self._git = git
         self.objects = Objects(git)
-        self._known: dict[tuple[str, frozenset[str]], bool] = {}
+        self._known: dict[tuple[str, str, frozenset[str]], bool] = {}
 
-    def is_signed(self, commit_id: str, keys: Collection[str]) -> bool:
-        """Return whether one of the keys (OpenSSH form) signed a commit.
+    def is_signed(self, commit_id: str, keys: Collection[str], branch: str) -> bool:
+        """Return whether one of the keys (OpenSSH form) signed a commit, as one of this branch.
 
         Raises:
             UnavailableError: there is no such commit.
 
         """
-        asked = commit_id, frozenset(keys)
+        asked = commit_id, branch, frozenset(keys)
         if asked not in self._known:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
-            self._known[asked] = self._check(commit_id, keys)
+            self._known[asked] = self._check(commit_id, keys, branch)
         return self._known[asked]
 
-    def _check(self, commit_id: str, keys: Collection[str]) -> bool:
-        found = self.objects.get(commit_id, limit=_MAX_COMMIT)
-        if found is None or found[0] != "commit":
-            # To take it for one that nobody signed would be to forget what it says.
-            raise UnavailableError(
-                f"commit {commit_id} is not in the release repo", hint="git fsck tells what else is not"
-            )
-        parts = take_apart(found[1])
-        return bool(parts.signature) and verify_ssh_signature(parts.payload, parts.signature, list(keys)) is not None
+    def file(self, commit_id: str, path: str, *, limit: int) -> tuple[str, str, bytes]:
+        """Return id, kind and content of what is at a path; empty where nothing is, or more than ``limit`` bytes."""
+        name = self.objects.find(commit_id, path)
+        found = self._get(name, limit) if name else None
+        return (name, *found) if found else ("", "", b"")
 
-    def newest(self, head: str, keys: Collection[str]) -> str:
+    def parts(self, commit_id: str) -> CommitParts:
+        """Return a commit, taken apart; nothing of one that is larger than any of ours.
+
+        Raises:
+            UnavailableError: there is no such commit.
+
+        """
+        kind, content = self._get(commit_id, _MAX_COMMIT) or ("commit", b"")
+        if kind != "commit":
+            raise _missing(commit_id)
+        return take_apart(content)
+
+    def _check(self, commit_id: str, keys: Collection[str], branch: str) -> bool:
+        parts = self.parts(commit_id)
+        return (
+            bool(parts.signature)
+            and branch_of(parts.message) == branch
+            and verify_ssh_signature(parts.payload, parts.signature, list(keys)) is not None
+        )
+
+    def _get(self, name: str, limit: int) -> tuple[str, bytes] | None:
+        """Return kind and content of an object, or ``None`` where it is larger than ``limit`` bytes.
+
+        Raises:
+            UnavailableError: it is not there.
+
+        """
+        try:
+            found = self.objects.get(name, limit=limit)
+        except UnavailableError:
+            if int(self._git.run("cat-file", "-s", name)) > limit:
+                return None  # whoever may push could otherwise stop us with one long message
+            raise
+        if found is None:
+            raise _missing(name)
+        return found
+
+    def newest(self, head: str, keys: Collection[str], branch: str) -> str:
         """Return the newest commit that led to ``head``, or it itself, that one of the keys signed; else nothing.
 
         On all ways: whoever writes to a branch chooses which of them comes first.
         """
-        return next((each for each in self._led_to(head) if self.is_signed(each, keys)), "") if head else ""
+        return next((each for each in self.led_to(head) if self.is_signed(each, keys, branch)), "") if head else ""
 
-    def _led_to(self, head: str) -> Iterator[str]:
-        # Nearly always the first is the one.
+    def following(self, start: str, head: str) -> Iterable[tuple[str, list[str]]]:
+        """Return the commits that led to ``head`` and not to ``start``, each after its parents, and these."""
+        if head == start or not head:
+            return ()
+        listed = self._git.run("rev-list", "--topo-order", "--reverse", "--parents", head, f"^{start}").decode()
+        return ((commit, parents) for commit, *parents in (line.split() for line in listed.splitlines()))
+
+    def led_to(self, head: str) -> Iterator[str]:
+        """Yield a commit and those that led to it, the newest first. Nearly always the first is the one."""
         yield head
         yield from self._git.run("rev-list", "--date-order", head).decode().split()[1:]

@@ -15,19 +15,20 @@ from ums.adapters import _git_folder
 from ums.adapters._git import Git
 from ums.adapters._git_objects import take_apart
 from ums.adapters._git_reader import Objects, is_offer
-from ums.adapters._release_files import serial_of, state_keys_of
+from ums.adapters._release_files import keys_given, serial_of, state_keys_of
+from ums.adapters._signed_commits import branch_of, decision_of
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
 from ums.domain.auditing import Commit
 from ums.domain.errors import IntegrityError, InvalidInputError, NotFoundError, UmsError, UnavailableError
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
+from ums.domain.trust import TRUST
 
 _TIMEOUT_SECONDS = 1800
 _SHOWN = 3
 _STATE = re.compile(r"pdps/([^/]+)/([^/]+)/state\.yaml")
 _ANCHOR = re.compile(rf"^{layout.ANCHOR}: ([1-9][0-9]{{0,17}} sha256:[0-9a-f]{{64}})$", re.MULTILINE)
-_TRAILER = re.compile(rf"^{layout.DECISION}: ([0-9a-f]{{40}})$", re.MULTILINE)
 
 
 class GitHistory:
@@ -71,14 +72,38 @@ class GitHistory:
             raise IntegrityError(f"{self._path} is damaged: {error.message}", hint="clone it again") from error
 
     def state_keys(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the keys that ``trust.yaml`` names at each commit of ``main``; none where it cannot be read."""
+        """Return the keys that ``trust.yaml`` names at each commit of ``main``, of those that data planes were given.
+
+        None where it cannot be read.
+        """
         head = self._head(layout.MAIN)
         if not head:
             raise NotFoundError(f"{self._path} has no branch {layout.MAIN}", hint="name a clone of the release repo")
-        commits = self._git.run("rev-list", head).decode().split()
-        blobs = [self._objects.find(commit, layout.TRUST) for commit in commits]
-        keys = {blob: _keys_in(content) for blob, content in self._objects.get_all(set(filter(None, blobs))).items()}
-        return {commit: keys.get(blob, ()) for commit, blob in zip(commits, blobs, strict=True)}
+        commits = self._git.run("rev-list", "--topo-order", "--reverse", head).decode().split()
+        roots = [self._objects.entries(self._objects.tree(commit)) for commit in commits]
+        trust, kept, bootstrap = (
+            [root.get(path.encode(), "") for root in roots]
+            for path in (layout.TRUST, layout.in_force(layout.TRUST), layout.TRUST_AT_BOOTSTRAP)
+        )
+        catalogs = [root.get(b"catalog", "") for root in roots]
+        statuses = {tree: self._statuses(tree) for tree in {*catalogs} - {""}}
+        named = {blob: _keys_in(content) for blob, content in self._objects.get_all({*trust, *kept} - {""}).items()}
+        written = self._objects.get_all({*bootstrap, *(blob for blobs in statuses.values() for blob in blobs)} - {""})
+        # Before anything else was written down, data planes knew what the first commit named.
+        first = named.get(trust[0], ())
+        found = {}
+        for at, commit in enumerate(commits):
+            brought = [written[blob] for blob in (bootstrap[at], *statuses.get(catalogs[at], ())) if blob]
+            given = keys_given(brought) if brought else frozenset(first)
+            now = named.get(trust[at]) or named.get(kept[at], ())
+            found[commit] = tuple(key for key in now if key in given)
+        return found
+
+    def _statuses(self, catalog: str) -> list[str]:
+        """Return the blobs of what was decided about each release of bundle ``trust``."""
+        releases = self._objects.entries(self._objects.entries(catalog).get(TRUST.encode(), ""))
+        found = (self._objects.entries(tree).get(b"status.yaml", "") for tree in releases.values())
+        return [blob for blob in found if blob]
 
     def commits(self, branch: str, keys: Sequence[str]) -> Sequence[Commit]:
         """Return all commits of a branch, each after its parents."""
@@ -87,7 +112,7 @@ class GitHistory:
             return ()
         listed = self._git.run("rev-list", "--topo-order", "--reverse", head).decode().split()
         contents = self._objects.get_all(listed)
-        return [_commit(commit_id, contents[commit_id], keys) for commit_id in listed]
+        return [_commit(commit_id, contents[commit_id], keys, branch) for commit_id in listed]
 
     def changed(self, before: str, after: str) -> Sequence[str]:
         """Return the paths that differ between two commits; ``before`` may be empty."""
@@ -125,17 +150,17 @@ def _keys_in(content: bytes) -> tuple[str, ...]:
         return ()
 
 
-def _commit(commit_id: str, raw: bytes, keys: Sequence[str]) -> Commit:
-    """Read a commit object."""
+def _commit(commit_id: str, raw: bytes, keys: Sequence[str], branch: str) -> Commit:
+    """Read a commit object. One that our key signed for another branch, or for a view, is none of this one."""
     parts = take_apart(raw)
-    trailers = parts.message.partition("\n\n")[2]
-    decisions, anchors = _TRAILER.findall(trailers), _ANCHOR.findall(trailers)
+    anchors = _ANCHOR.findall(parts.message.partition("\n\n")[2])
+    is_ours = parts.signature and branch_of(parts.message) == branch
     return Commit(
         id=commit_id,
         parents=parts.parents,
         author=parts.author,
         subject=parts.message.partition("\n")[0],
-        signed_by=verify_ssh_signature(parts.payload, parts.signature, keys) if parts.signature else None,
-        decision=decisions[-1] if decisions else "",
+        signed_by=verify_ssh_signature(parts.payload, parts.signature, keys) if is_ours else None,
+        decision=decision_of(parts.message),
         anchor=Anchor.parse(anchors[-1]) if anchors else None,
     )

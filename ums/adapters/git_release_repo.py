@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
@@ -23,12 +24,15 @@ from threading import Lock
 
 from ums.adapters import _git_folder
 from ums.adapters._git import NO_OBJECT, Git, one_line
-from ums.adapters._git_objects import object_id, signed_commit, take_apart
+from ums.adapters._git_objects import object_id, signed_commit
 from ums.adapters._git_reader import is_offer
-from ums.adapters._release_files import ReleaseFiles, serial_of, state_keys_of, to_bytes
-from ums.adapters._signed_commits import SignedCommits
-from ums.adapters._yaml import load
+from ums.adapters._release_files import ReleaseFiles, serial_of, to_bytes
+from ums.adapters._signed_commits import SignedCommits, decision_of
+from ums.adapters._signed_main import Counting, SignedMain
+from ums.adapters._yaml import MAX_BYTES, load
 from ums.domain import layout
+from ums.domain.auditing import trespasses
+from ums.domain.authority import Trespass
 from ums.domain.errors import (
     ConflictError,
     InvalidInputError,
@@ -37,7 +41,6 @@ from ums.domain.errors import (
     RefusedError,
     SpecError,
     StorageError,
-    UmsError,
     UnavailableError,
 )
 from ums.domain.feed import Fields
@@ -45,12 +48,12 @@ from ums.domain.fleet import DataPlane
 from ums.domain.git_hosts import Changed, refusals
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
-from ums.domain.world import Base, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
+from ums.domain.world import UNSIGNED, Base, Content, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 from ums.waiting import will_wait
 
 _LOG = logging.getLogger(__name__)
-_FILE, _SUBMODULE = "100644", "160000"
+_FILE, _SUBMODULE, _GONE = "100644", "160000", "000000"
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _MAIN_REF = f"refs/heads/{layout.MAIN}"
 _DELIVERY_REF = f"refs/heads/{layout.DELIVERY}"
@@ -59,12 +62,15 @@ _PATIENCE_SECONDS = 15.0
 _MAINTENANCE_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 _LEFT_BEHIND_SECONDS = 5.0
 """Other programs, such as a push, hold a ref for an instant."""
-_MAX_TRUST = _MAX_STATE = 1 << 20
+_MAX_STATE = 1 << 20
+_MAX_AUTHORS = 20
+_MAX_PROBLEMS = 20
 _MAX_ACTORS = 200
 _FOLDER_GONE = "unable to create temporary file: No such file or directory"
+_READ = frozenset({"catalog", "channels", "fleet", "risks"})
+"""Folders of ``main`` that are read; what else there is, is for people."""
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
-_DECISION = re.compile(rf"^{layout.DECISION}: ({_COMMIT_ID.pattern})$", re.MULTILINE)
 
 
 class GitReleaseRepo:
@@ -92,6 +98,7 @@ class GitReleaseRepo:
         self._git = Git(path)
         self._signed = SignedCommits(self._git)
         self._objects = self._signed.objects
+        self._main = SignedMain(self._signed, signer.public_key, path / "ums.trusted")
         self._path = path
         self._anchor = anchor
         self._ref_files = [str(path / ref) for ref in (_MAIN_REF, _DELIVERY_REF)]
@@ -106,14 +113,18 @@ class GitReleaseRepo:
 
     def _forget(self) -> None:
         """Begin as if nothing had been read."""
-        self._at = Base()
+        self._main.forget()
+        self._at: Base | None = None
         self._delivered = ""
         """The commit of ``delivery`` that was read: the newest on the way to ``_at`` that counts."""
-        self._keys: tuple[str, tuple[str, ...]] = ("", ())
-        """The blob of the trust policy, and its state keys."""
+        self._counting = Counting("", frozenset(), leads=True)
+        """What counts of ``main`` at ``_at``."""
         self._files = ReleaseFiles()
         self._blobs: dict[str, str] = {}
-        """Of every path on ``main`` at ``_at``."""
+        """Of every path on ``main`` at the commit that counts."""
+        self._by_people: dict[str, str] = {}
+        """What people changed since, of what people may; empty where a file is gone."""
+        self._trespass: Trespass | None = None
         self._world: World | None = None
         self._offered: OrderedDict[str, Mapping[PDPName, DataPlane]] = OrderedDict()
         """The fleet at the newest commits of ``delivery`` that were read, each on the way to the next."""
@@ -140,7 +151,8 @@ class GitReleaseRepo:
         """
         try:
             base = self._heads()
-            for commit in filter(None, (base.main, self._trusted(base))):
+            counting = self._main.counting(base.main, base.delivery)
+            for commit in filter(None, (base.main, counting.commit, self._trusted(base, counting.keys))):
                 self._objects.tree(commit)
         finally:
             self._objects.close()
@@ -158,7 +170,9 @@ class GitReleaseRepo:
         with self._lock:
             if self._world is None or self._world.base != base:
                 self._follow(base)
-                self._world = self._files.world(base)
+                world = self._files.world(base)
+                problems = (*_problems(self._trespass), *world.problems)
+                self._world = replace(world, problems=problems, state_keys=self._counting.keys)
                 self._remember(self._world)
             return self._world
 
@@ -188,21 +202,26 @@ class GitReleaseRepo:
         """Record a decision; both branches move, or neither."""
         if self._heads() != base:
             raise ConflictError("the release repo moved since it was read", hint="read it again")
-        main_tree, delivery_tree = self._write_trees(base, decision)
+        main_tree, delivery_tree, new_trust = self._write_trees(base, decision)
         # Where only states are issued, an empty commit on main still says who and why.
-        anchor = self._anchor()
-        main = self._write_commit(
-            main_tree, [base.main] if base.main else [], decision, {layout.ANCHOR: str(anchor)} if anchor else {}
-        )
+        main = self._write_main(main_tree, base, decision)
         updates = [(_MAIN_REF, main, base.main)]
         delivery = base.delivery
         # Where state keys change, what is offered must be signed with one that remains.
-        if decision.delivery or (layout.TRUST in decision.main and base.delivery):
+        if decision.delivery or (new_trust and base.delivery):
             before = [base.delivery] if base.delivery else []
             delivery = self._write_commit(delivery_tree, before, decision, {layout.DECISION: main})
             updates.append((_DELIVERY_REF, delivery, base.delivery))
         self._move(updates)
         return Base(main, delivery)
+
+    def _write_main(self, tree: str, base: Base, decision: Decision, *merged: str) -> str:
+        """Write a commit of ``main``, which follows both its head and the newest commit that counts."""
+        anchor, counting = self._anchor(), self._counting
+        parents = [each for each in (base.main, *merged) if each]
+        if not counting.leads:
+            parents.insert(0, counting.commit)
+        return self._write_commit(tree, parents, decision, {layout.ANCHOR: str(anchor)} if anchor else {})
 
     def log(self, *, limit: int, path: str = "", head: str = "", skip: int = 0) -> Sequence[LogEntry]:
         """Return the newest decisions on ``main``, newest first; of those that led to ``head``, past the first."""
@@ -213,7 +232,7 @@ class GitReleaseRepo:
             self._check_led(head, newest)
         layout.check_path(path)
         paths = ["--", path] if path else []
-        return self._git.log(f"--max-count={limit}", f"--skip={skip}", head or newest, *paths)
+        return self._attributed(self._git.log(f"--max-count={limit}", f"--skip={skip}", head or newest, *paths))
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
@@ -224,7 +243,29 @@ class GitReleaseRepo:
             self._check_led(commit_id, head)
         start = [f"^{commit_id}"] if commit_id else []
         listed = self._git.run("rev-list", "--first-parent", "--reverse", head, *start).decode().split()[:limit]
-        return self._git.log("--first-parent", "--reverse", listed[-1], *start) if listed else ()
+        return self._attributed(self._git.log("--first-parent", "--reverse", listed[-1], *start)) if listed else ()
+
+    def _attributed(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        """Return what commits say of who did what and why where a state key signed them; else the Git author alone."""
+        keys = self._known_keys()
+        return [
+            entry
+            if self._signed.is_signed(entry.commit_id, keys, layout.MAIN)
+            else replace(
+                entry,
+                actor=one_line(self._signed.parts(entry.commit_id).author) or "-",
+                action=UNSIGNED,
+                reason="",
+                is_signed=False,
+            )
+            for entry in entries
+        ]
+
+    def _known_keys(self) -> frozenset[str]:
+        """Return every state key that ever counted, for looking at what was."""
+        with self._lock:
+            self._follow(self._heads())
+            return self._main.keys_known(self._counting.commit)
 
     def _led(self, commit_id: str, head: str) -> bool:
         """Return whether a commit is, or led to, another."""
@@ -236,11 +277,19 @@ class GitReleaseRepo:
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
         """Return the YAML mappings that differ between two commits of ``main``, by path, before and after."""
-        found = [
-            each
-            for each in self._objects.changes(before, after)
-            if each.path.endswith(".yaml") and "/objects/" not in each.path
-        ]
+        keys = self._known_keys()
+        changes = self._objects.changes(before, after)
+        ours = tuple(self._signed.newest(each, keys, layout.MAIN) if each else "" for each in (before, after))
+        if ours != (before, after):
+            # What somebody changed without a state key, and what was put back, did not happen.
+            wrong = {each.path for each in changes if each.mode not in {_FILE, _GONE}}
+            wrong.update(trespasses(each.path for each in changes))
+            changes = [each for each in changes if each.path not in wrong]
+            sizes = self._sizes({blob for each in changes for blob in (each.old, each.new) if blob})
+            changes = [each for each in changes if all(sizes.get(blob, 0) <= MAX_BYTES for blob in each[2:])]
+            decided = self._objects.changes(*ours)
+            changes += [each for each in decided if trespasses([each.path])]
+        found = [each for each in changes if each.path.endswith(".yaml") and "/objects/" not in each.path]
         blobs = {blob for each in found for blob in (each.old, each.new) if blob and each.mode != _SUBMODULE}
         contents = self._objects.get_all(blobs)
         documents = {blob: _mapping(content) for blob, content in contents.items()}
@@ -272,18 +321,24 @@ class GitReleaseRepo:
 
         """
         base = self._heads()
+        with self._lock:
+            self._follow(base)
+            start, delivered, by_people = self._counting.commit, self._delivered, dict(self._by_people)
         try:
             fork = self._git.run("merge-base", base.main, theirs).decode().strip()
         except UnavailableError as error:
             reason = Reason("no-common-history", f"{theirs:.12} has no commit in common with {layout.MAIN} here")
             raise RefusedError(f"commit {theirs:.12} cannot be taken in", (reason,)) from error
         changed = self._changed(fork, theirs)
-        if found := refusals(changed, self._changed(fork, base.main)):
+        sizes = self._sizes({each.blob for each in changed.values() if each.blob})
+        large = [path for path, each in changed.items() if each.blob and not 0 <= sizes[each.blob] <= MAX_BYTES]
+        if found := refusals(changed, self._changed(fork, base.main), large):
             raise RefusedError(f"commit {theirs:.12} is left out", tuple(Reason("left-out", each) for each in found))
         files = {path: each.blob or None for path, each in changed.items()}
-        stream = chain(_tree(base.main, files), [b"done\n"])
+        files = {**{path: blob or None for path, blob in by_people.items()}, **files}
+        stream = chain(_tree(start, files), [b"done\n"])
         tree = self._git.run("fast-import", "--quiet", "--done", stdin=stream).split()[2].decode()
-        self._check_built(base.main, tree, files)
+        self._check_built(start, tree, files)
         log = self._git.run("log", "-z", "--format=%an <%ae>%x00%s", f"{fork}..{theirs}").decode(errors="replace")
         fields = log.split("\x00")[:-1]
         decision = Decision(
@@ -294,8 +349,31 @@ class GitReleaseRepo:
             at=at,
             main={},
         )
-        commit = self._write_commit(tree, [base.main, theirs], decision, {})
-        self._move([(_MAIN_REF, commit, base.main)])
+        commit = self._write_main(tree, base, decision, theirs)
+        updates = [(_MAIN_REF, commit, base.main)]
+        if layout.TRUST in changed and base.delivery:
+            tree = self._objects.tree(delivered)
+            again = self._write_commit(tree, [base.delivery], decision, {layout.DECISION: commit})
+            updates.append((_DELIVERY_REF, again, base.delivery))
+        self._move(updates)
+
+    def restore_main(self, *, at: datetime) -> Trespass | None:
+        """Put back what UMS wrote on ``main``, on top of what somebody changed of it without a state key."""
+        base = self._heads()
+        with self._lock:
+            self._follow(base)
+            trespass = self._trespass
+        if trespass is None:
+            return None
+        decision = Decision(
+            subject="main: Put back what only UMS writes",
+            action="restore",
+            actor="ums",
+            reason=str(trespass),
+            at=at,
+        )
+        self.commit(decision, base=base)
+        return trespass
 
     def _changed(self, before: str, after: str) -> dict[str, Changed]:
         return {each.path: Changed(each.new, each.mode) for each in self._objects.changes(before, after)}
@@ -310,8 +388,7 @@ class GitReleaseRepo:
             return ""
         tree = self._objects.tree(trusted)
         # The decision that it follows from is the one that what counts followed from.
-        message = take_apart(self._objects.get_all([trusted])[trusted]).message
-        entry = (_DECISION.findall(message) or [""])[-1]
+        entry = decision_of(self._signed.parts(trusted).message)
         decision = Decision(
             subject="delivery: Put back what was offered",
             action="reclaim",
@@ -367,15 +444,19 @@ class GitReleaseRepo:
         if self._at == base:
             return
         try:
-            main = self._differences(self._at.main, base.main)
-            trusted = self._trusted(base)
-            delivery = self._differences(self._delivered, trusted, is_offer)
+            self._take_in_heads(base)
         except UnavailableError:
             # Somebody replaced a branch, and its old commits are gone.
             self._forget()
-            main = self._differences("", base.main)
-            trusted = self._trusted(base)
-            delivery = self._differences("", trusted, is_offer)
+            self._take_in_heads(base)
+
+    def _take_in_heads(self, base: Base) -> None:
+        counting = self._main.counting(base.main, base.delivery)
+        by_people, trespass = self._unsigned(counting, base.main)
+        trusted = self._trusted(base, counting.keys)
+        signed = self._differences(self._counting.commit, counting.commit)
+        delivery = self._differences(self._delivered, trusted, is_offer)
+        main = self._effective(signed, by_people)
         read = {path: blob for path, blob in main.items() if _is_read(path)}
         contents = self._objects.get_all({blob for blob in (*read.values(), *delivery.values()) if blob})
         self._files.change(
@@ -384,14 +465,71 @@ class GitReleaseRepo:
                 for changes in (read, delivery)
             )
         )
-        for path, blob in main.items():
+        for path, blob in signed.items():
             if blob:
                 self._blobs[path] = blob
             else:
                 self._blobs.pop(path, None)
+        self._counting, self._by_people, self._trespass = counting, by_people, trespass
         self._at, self._delivered = base, trusted
 
-    def _trusted(self, base: Base) -> str:
+    def _effective(self, signed: Mapping[str, str], by_people: Mapping[str, str]) -> dict[str, str]:
+        """Return the blobs that count from now on, of the paths where they did not before; empty where none does.
+
+        Args:
+            signed: what changed in the commits that count.
+            by_people: what people changed since the newest of them.
+
+        """
+        found = {}
+        for path in {*signed, *by_people, *self._by_people}:
+            old = self._blobs.get(path, "")
+            before = self._by_people.get(path, old)
+            now = by_people.get(path, signed.get(path, old))
+            if now != before:
+                found[path] = now
+        return found
+
+    def _unsigned(self, counting: Counting, head: str) -> tuple[dict[str, str], Trespass | None]:
+        """Return what people changed since the newest commit that counts: what they may, and the rest.
+
+        A head that does not follow that commit changes nothing: to put a branch back is not to edit a file.
+        """
+        if head == counting.commit:
+            return {}, None
+        if not head:
+            return {}, Trespass("", (), (), is_past=True)
+        changes = {each.path: each for each in self._objects.changes(counting.commit, head)}
+        if not counting.leads:
+            paths = tuple(sorted(one_line(path) for path in changes))
+            return {}, Trespass(head, self._authors(counting.commit, head), paths, is_past=True)
+        wrong = set(trespasses(changes)) | {path for path, each in changes.items() if each.mode not in {_FILE, _GONE}}
+        allowed = {path: each.new for path, each in changes.items() if path not in wrong}
+        sizes = self._sizes({blob for blob in allowed.values() if blob})
+        wrong |= {path for path, blob in allowed.items() if blob and not 0 <= sizes[blob] <= MAX_BYTES}
+        by_people = {path: blob for path, blob in allowed.items() if path not in wrong}
+        if not wrong:
+            return by_people, None
+        paths = tuple(sorted(one_line(path) for path in wrong))
+        return by_people, Trespass(head, self._authors(counting.commit, head), paths)
+
+    def _authors(self, start: str, head: str) -> tuple[str, ...]:
+        """Return who made the commits that led to ``head`` and not to ``start``, as these say; of one, at least."""
+        asked = ("log", "-z", f"--max-count={_MAX_AUTHORS}", "--format=%an <%ae>", head)
+        found = self._git.run(*asked, f"^{start}") or self._git.run(*asked, "--max-count=1")
+        return tuple(dict.fromkeys(one_line(each) for each in found.decode(errors="replace").split("\x00") if each))
+
+    def _sizes(self, blobs: Iterable[str]) -> dict[str, int]:
+        """Return the size of each blob in bytes; -1 where it is missing, or no blob."""
+        wanted = sorted(blobs)
+        if not wanted:
+            return {}
+        asked = "".join(f"{blob}\n" for blob in wanted).encode()
+        output = self._git.run("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=asked).decode()
+        lines = (line.split() for line in output.splitlines())
+        return {blob: int(line[1]) if line[0] == "blob" else -1 for blob, line in zip(wanted, lines, strict=True)}
+
+    def _trusted(self, base: Base, keys: frozenset[str]) -> str:
         """Return the newest commit on the way to the head of ``delivery`` that a state key signed.
 
         Raises:
@@ -399,27 +537,13 @@ class GitReleaseRepo:
                 would look as if it had been offered nothing yet.
 
         """
-        found = self._signed.newest(base.delivery, {self._signer.public_key, *self._state_keys(base.main)})
+        found = self._signed.newest(base.delivery, keys, layout.DELIVERY)
         if base.delivery and not found:
             raise UnavailableError(
-                f"no commit of branch {layout.DELIVERY} is signed with a state key",
-                hint=f"bring the branch back from a backup, or name the key that signed it in {layout.TRUST}",
+                f"no commit of branch {layout.DELIVERY} is signed with a state key that counts",
+                hint="bring the branch back from a backup; ums audit verify --key names the commits",
             )
         return found
-
-    def _state_keys(self, main: str) -> tuple[str, ...]:
-        blob = self._objects.find(main, layout.TRUST) if main else ""
-        if not blob:
-            return ()
-        if blob != self._keys[0]:
-            found = self._objects.get(blob, limit=_MAX_TRUST)
-            if not found or found[0] != "blob":
-                return ()
-            try:
-                self._keys = blob, state_keys_of(found[1], layout.TRUST)
-            except UmsError:
-                return ()  # the world cannot be read either then, and says so
-        return self._keys[1]
 
     def _differences(self, old: str, new: str, wanted: Callable[[str], bool] = lambda _path: True) -> dict[str, str]:
         """Return the new blob id of every path that differs between commits; what is gone, or a submodule, has none."""
@@ -428,23 +552,30 @@ class GitReleaseRepo:
         changes = self._objects.changes(old, new, wanted=wanted)
         return {each.path: "" if each.mode == _SUBMODULE else each.new for each in changes}
 
-    def _write_trees(self, base: Base, decision: Decision) -> tuple[str, str]:
-        """Write the new trees of both branches and return their ids; no ref changes, even where this is cut off."""
+    def _write_trees(self, base: Base, decision: Decision) -> tuple[str, str, bool]:
+        """Write the new trees of both branches; no ref changes, even where this is cut off.
+
+        Return their ids, and whether the trust policy may be another one then.
+        """
         copied = {content.path for content in decision.delivery.values() if isinstance(content, CopyOf)}
         with self._lock:
             self._follow(base)
-            start = Base(base.main, self._delivered)
-            blobs = {path: self._blobs[path] for path in copied | decision.main.keys() if path in self._blobs}
-        documents = {path for path, content in decision.main.items() if isinstance(content, Document | Edited)}
-        old = self._objects.get_all({blobs[path] for path in documents & blobs.keys()})
-        contents = {path: old[blobs[path]] for path in documents & blobs.keys()}
-        # On the trees that count, whatever somebody else put on top: what we sign is ours, all of it.
-        stream = _Stream(start, decision, blobs, contents)
+            start, by_people = Base(self._counting.commit, self._delivered), dict(self._by_people)
+            starts = {path: _start_of(path, content) for path, content in decision.main.items()}
+            named = copied | {*starts, *starts.values()}
+            current = {path: by_people.get(path, self._blobs.get(path, "")) for path in named}
+        blobs = {path: blob for path, blob in current.items() if blob}
+        documents = {path: blobs[start] for path, start in starts.items() if start in blobs}
+        old = self._objects.get_all(set(documents.values()))
+        contents = {path: old[blob] for path, blob in documents.items()}
+        # On the trees that count, whatever somebody else put on top: what we sign is ours, all of it, but for the
+        # files that people may write.
+        stream = _Stream(start, decision, blobs, contents, by_people)
         output = self._git.run("fast-import", "--quiet", "--done", stdin=iter(stream)).decode()
         main, delivery = (line.split()[2] for line in output.splitlines())
         for before, tree, files in zip((start.main, start.delivery), (main, delivery), stream.files(), strict=True):
             self._check_built(before, tree, files)
-        return main, delivery
+        return main, delivery, layout.TRUST in {*decision.main, *by_people}
 
     def _check_built(self, start: str, tree: str, files: Mapping[str, str | None]) -> None:
         """Make sure that a tree is that of a commit but for some files: Git read the commit's trees unchecked.
@@ -568,6 +699,13 @@ def _clear(locks: Iterable[Path]) -> None:
         time.sleep(0.01)
 
 
+def _start_of(path: str, content: Content | None) -> str:
+    """Return the path of the content that a new one starts from; empty where it starts from nothing."""
+    if isinstance(content, Edited):
+        return content.like or path
+    return path if isinstance(content, Document) else ""
+
+
 def _mapping(content: bytes) -> Fields:
     try:
         found = load(content, "")
@@ -576,8 +714,16 @@ def _mapping(content: bytes) -> Fields:
     return found if isinstance(found, dict) else {}
 
 
+def _problems(trespass: Trespass | None) -> list[SpecError]:
+    if trespass is None:
+        return []
+    hint = "it is put back within seconds; protect the branch, and see ums audit log"
+    return [SpecError(str(trespass), file=path, hint=hint) for path in (trespass.paths or ("main",))[:_MAX_PROBLEMS]]
+
+
 def _is_read(path: str) -> bool:
-    return path.endswith((".yaml", ".json")) and "/objects/" not in path
+    folder, slash, _ = path.partition("/")
+    return path.endswith((".yaml", ".json")) and "/objects/" not in path and (not slash or folder in _READ)
 
 
 class _Stream:
@@ -589,15 +735,24 @@ class _Stream:
         blobs: of every path on ``main`` that the decision names. Only a copy may take one: what people put on ``main``
             must not come out in place of what was decided.
         old: what the documents among these files held.
+        by_people: what people changed on ``main`` since ``base``, of what they may; empty where a file is gone.
 
     """
 
-    def __init__(self, base: Base, decision: Decision, blobs: Mapping[str, str], old: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        base: Base,
+        decision: Decision,
+        blobs: Mapping[str, str],
+        old: Mapping[str, bytes],
+        by_people: Mapping[str, str],
+    ) -> None:
         self._base = base
         self._marks = (f":{number}" for number in count(1))
         self._ids: dict[str, str] = {}
         self._parts: list[bytes] = []
-        self._main: dict[str, str | None] = dict.fromkeys(decision.main)
+        self._main: dict[str, str | None] = {path: blob or None for path, blob in by_people.items()}
+        self._main.update(dict.fromkeys(decision.main))
         for path, content in sorted(decision.main.items()):
             if isinstance(content, CopyOf):
                 raise InvalidInputError(f"{path} on {layout.MAIN} must have content of its own")
@@ -639,11 +794,11 @@ class _Stream:
 
 
 def _tree(start: str, files: Mapping[str, str | None]) -> Iterator[bytes]:
-    """Yield a commit of blobs by path, that is dropped again; ``None`` deletes."""
+    """Yield a commit of blobs by path, that is dropped again; one without a blob is deleted."""
     yield f"commit {_UNBORN_REF}\ncommitter ums <ums> 0 +0000\ndata 0\n".encode()
     if start:
         yield f"from {start}\n".encode()
         # First: a folder is emptied before its new files come.
-        yield "".join(f"D {path.rstrip('/')}\n" for path, blob in files.items() if blob is None).encode()
-    yield "".join(f"M 100644 {blob} {path}\n" for path, blob in files.items() if blob is not None).encode()
+        yield "".join(f"D {path.rstrip('/')}\n" for path, blob in files.items() if not blob).encode()
+    yield "".join(f"M 100644 {blob} {path}\n" for path, blob in files.items() if blob).encode()
     yield f'ls ""\n\nreset {_UNBORN_REF}\nfrom {NO_OBJECT}\n\n'.encode()

@@ -149,7 +149,7 @@ class GitViews:
 
     def _current(self, pdp: PDPName) -> tuple[View, _Folder] | None:
         world = self._read()
-        head, keys = self._head, self._keys_in(world)
+        head, keys = self._head, world.state_keys
         if head.delivery != world.base.delivery or head.keys != keys:
             head = self._look(world.base.delivery, keys)
         tree = self._planes_of(head, pdp.org).get(pdp.pdp)
@@ -167,7 +167,7 @@ class GitViews:
 
     def _look(self, delivery: str, keys: frozenset[str]) -> _Head:
         """Take in where ``delivery`` is, and the newest commit that led there, or it itself, that counts."""
-        trusted = self._signed.newest(delivery, keys)
+        trusted = self._signed.newest(delivery, keys, layout.DELIVERY)
         orgs = self._folders(self._objects.find(trusted, _PDPS)) if trusted else {}
         self._head = _Head(delivery, keys, trusted, orgs)
         return self._head
@@ -190,9 +190,6 @@ class GitViews:
 
     def _led(self, commit_id: str, *arguments: str) -> list[str]:
         return self._git.run("rev-list", "--first-parent", commit_id, *arguments).decode().split()
-
-    def _keys_in(self, world: World) -> frozenset[str]:
-        return frozenset((self._signer.public_key, *world.trust.state_keys))
 
     def _state(self, commit_id: str, pdp: PDPName) -> Desired | None:
         path = layout.plane_state(pdp)
@@ -252,10 +249,10 @@ class GitViews:
 
     def _find(self, pdp: PDPName, commit_id: str, commits: Iterable[str]) -> _Folder | None:
         """Return the folder whose view has this id, of the commits that count."""
-        seen, keys = set(), self._keys_in(self._read())
+        seen, keys = set(), self._read().state_keys
         for each in commits:
             folder = self._folder(each, pdp)
-            if folder is None or folder.tree in seen or not self._signed.is_signed(each, keys):
+            if folder is None or folder.tree in seen or not self._signed.is_signed(each, keys, layout.DELIVERY):
                 continue
             seen.add(folder.tree)
             if self._view(folder) == commit_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from ums.domain.authority import Trespass
 from ums.domain.feed import Fields
 from ums.domain.names import PDPName
 from ums.domain.world import Base, Decision, LogEntry, World
@@ -42,6 +43,10 @@ class MeteredReleaseRepo:
     def reclaim(self, *, at: datetime) -> str:
         """Put right what somebody else wrote to ``delivery``."""
         return self._inner.reclaim(at=at)
+
+    def restore_main(self, *, at: datetime) -> Trespass | None:
+        """Put right what somebody else wrote to ``main``."""
+        return self._inner.restore_main(at=at)
 
     def maintain(self) -> None:
         """Store what there is compactly."""

@@ -57,7 +57,8 @@ def print_event(event: shapes.Event) -> None:
     """Print one event, for people."""
     data, kind = event["data"], _kind(event)
     what = "".join(f"  {data[name]}" for name in ("channel", "what", "to", "message") if data.get(name))
-    why = f"{data['by']}: {data['reason']}" if data["reason"] else data["by"]
+    by = data["by"] if data.get("signed", True) else f"{data['by']} (not signed)"
+    why = f"{by}: {data['reason']}" if data["reason"] else by
     colour = _COLOURS.get(kind.partition(".")[2])
     echo(f"{event['time'].replace('T', ' ')}  {kind:<22} {event['subject']}{what}  ({why})", fg=colour)
 

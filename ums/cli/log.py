@@ -10,7 +10,7 @@ from ums.cli.client import service_options
 from ums.cli.output import ago, emit, output_option, print_table
 
 if TYPE_CHECKING:
-    from ums.client import Client
+    from ums.client import Client, shapes
 
 
 @click.command()
@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 @output_option
 @service_options
 def log(client: Client, limit: int, path: str | None, output: str) -> None:
-    """Show recorded decisions, newest first."""
+    """Show recorded decisions, newest first.
+
+    A commit that no state key signed is listed with the author that it names, as (not signed).
+    """
     data = client.get_log(limit=limit, path=path)
 
     def table() -> None:
         rows = [
-            (each["commit"][:12], ago(each["at"]), each["actor"], each["subject"], each["reason"])
+            (each["commit"][:12], ago(each["at"]), _actor(each), each["subject"], each["reason"])
             for each in data["items"]
         ]
         print_table(("commit", "when", "who", "what", "why"), rows, empty="No decisions yet.")
 
     emit(data, output, table)
+
+
+def _actor(entry: shapes.LogEntry) -> str:
+    return entry["actor"] if entry["signed"] else f"{entry['actor']} (not signed)"

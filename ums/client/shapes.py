@@ -184,7 +184,7 @@ class Track(TypedDict):
 
 
 class LogEntry(TypedDict):
-    """A recorded decision."""
+    """A recorded decision, or another commit that is among them."""
 
     commit: str
     at: str
@@ -192,6 +192,7 @@ class LogEntry(TypedDict):
     actor: str
     action: str
     reason: str
+    signed: bool
 
 
 class Recall(TypedDict):
@@ -961,6 +962,7 @@ SecurityKind: TypeAlias = Literal[
     "data-plane.outdated",
     "data-plane.removed",
     "delivery.reclaimed",
+    "main.restored",
     "git-host.refused",
     "webhook.added",
     "webhook.removed",
@@ -980,6 +982,7 @@ class ExportedDecision(TypedDict):
     actor: str
     action: str
     reason: str
+    signed: bool
     type: Literal["decision"]
 
 

@@ -17,10 +17,14 @@ from ums.domain.security_log import Anchor, Chain
 
 CLOCK_ACCEPTED = "fleet: Accept the clock"
 """Subject of the one decision that may lower serials: clusters refused those for being ahead of their clocks."""
-_WRITTEN_BY_UMS = re.compile(
-    r"freezes\.yaml|trust\.at-bootstrap\.yaml|risks/.*|catalog/.*|fleet/[^/]+/[^/]+/(decisions|retired)\.yaml"
-    r"|channels/[^/]+/(state\.yaml|policy\.in-force\.yaml|rollouts/.*|promotions/.*)"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_WRITTEN_BY_PEOPLE = re.compile(
+    rf"(ums|trust|access)\.yaml|channels/{_NAME}/policy\.yaml|fleet/{_NAME}/{_NAME}/registration\.yaml"
+    # What UMS does not read: about the repository, for people and for Git hosts.
+    rf"|((channels|fleet)/({_NAME}/){{0,2}})?{_NAME}\.(md|txt)|[A-Z][A-Za-z_-]*|\.(gitignore|gitattributes|editorconfig|gitlab-ci\.yml)"
+    rf"|(\.github|\.gitlab|\.gitea|\.forgejo|docs|schemas|scripts)(/\.?{_NAME})+"
 )
+"""Everything else is UMS's: a kind of file that is added one day is protected from that day on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,28 +102,40 @@ def signed_in_time(
     Args:
         main: each after its parents.
         delivery: each after its parents.
-        keys: the state keys that trust.yaml names at each commit of ``main``. What a commit itself names counts from
-            the next one on, but for the very first.
+        keys: the state keys that each commit of ``main`` says count. Only what commits say that count themselves is
+            heeded: the newest of them before a commit says whose signature it takes. The very first vouches for itself.
 
     """
+    newest: dict[str, str] = {}
+    count: dict[str, int] = {"": 0}
+    checked: list[Commit] = []
 
-    def then(each: Commit) -> Collection[str]:
-        return keys.get(each.parents[0] if each.parents else each.id, ())
+    def then(each: Commit) -> tuple[str, Collection[str]]:
+        before = max((newest[parent] for parent in each.parents), key=lambda known: count[known], default="")
+        return before, keys.get(before or each.id, ()) if before or not checked else ()
 
-    checked = [each if each.signed_by in then(each) else replace(each, signed_by=None) for each in main]
+    for each in main:
+        before, counting = then(each)
+        counts = each.signed_by in counting
+        checked.append(each if counts else replace(each, signed_by=None))
+        newest[each.id] = each.id if counts else before
+        count[each.id] = count[before] + 1
     places = {each.id: place for place, each in enumerate(main)}
-    newest, delivered = -1, []
+    furthest, delivered = -1, []
     for each in delivery:
         # Whoever has a key of old may name a decision of old: what was delivered before is the measure.
-        newest = max(newest, places.get(each.decision, -1))
-        counting = {*then(main[newest]), *keys.get(main[newest].id, ())} if newest >= 0 else set()
-        delivered.append(each if each.signed_by in counting else replace(each, signed_by=None))
+        furthest = max(furthest, places.get(each.decision, -1))
+        decided = main[furthest] if furthest >= 0 else None
+        after = keys.get(newest[decided.id], ()) if decided else ()
+        earlier = [keys.get(newest[parent], ()) for parent in decided.parents] if decided else []
+        taken = {key for known in (after, *earlier) for key in known}
+        delivered.append(each if each.signed_by in taken else replace(each, signed_by=None))
     return checked, delivered
 
 
 def trespasses(paths: Iterable[str]) -> list[str]:
-    """Return those of the paths that only UMS writes."""
-    return [path for path in paths if _WRITTEN_BY_UMS.fullmatch(path)]
+    """Return those of the paths that only UMS writes: all but the few that people may."""
+    return [path for path in paths if not _WRITTEN_BY_PEOPLE.fullmatch(path)]
 
 
 def fallen(serials: Iterable[tuple[PDPName, int | None, int | None]], decision: str = "") -> list[str]:

@@ -78,7 +78,9 @@ def events_of(commit: LogEntry, changes: Mapping[str, tuple[Fields | None, Field
 
     """
     told = [each for path in sorted(changes) for each in _of_file(path, *changes[path])]
-    common = {"by": commit.actor, "reason": commit.reason}
+    common: dict[str, Any] = {"by": commit.actor, "reason": commit.reason}
+    if not commit.is_signed:
+        common["signed"] = False  # "by" is the author that the commit names, and anybody may have written that
     return tuple(
         Event(each.kind, each.subject, {**common, **each.data}, commit.commit_id, number, commit.at)
         for number, each in enumerate(told)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ums.domain.auditing import trespasses
+from ums.domain.authority import listed
 from ums.domain.errors import InvalidInputError
 
 _PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
@@ -71,10 +72,18 @@ class Changed:
     mode: str
 
 
-def refusals(theirs: Mapping[str, Changed], ours: Mapping[str, Changed]) -> tuple[str, ...]:
-    """Return what speaks against taking in people's changes, given what was changed here since; all of it.
+def refusals(
+    theirs: Mapping[str, Changed], ours: Mapping[str, Changed], large: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return what speaks against taking in people's changes; all of it.
 
     People write what people write, and nothing else; and what both changed only a person can put together.
+
+    Args:
+        theirs: what people changed.
+        ours: what was changed here since.
+        large: which of theirs are larger than any file that is read, or missing.
+
     """
     odd = [path for path, changed in theirs.items() if changed.mode not in {_FILE, _GONE} or not _PATH.fullmatch(path)]
     both = [path for path, changed in theirs.items() if path in ours and ours[path].blob != changed.blob]
@@ -82,18 +91,14 @@ def refusals(theirs: Mapping[str, Changed], ours: Mapping[str, Changed]) -> tupl
     if len(theirs) > _MAX_PATHS:
         found.append(f"it changes {len(theirs)} files; a commit that is taken in changes up to {_MAX_PATHS}")
     for paths, problem in (
-        (trespasses(theirs), "only UMS writes"),
+        (trespasses(path for path in theirs if path not in odd), "only UMS writes"),
         (odd, "no plain file of a plain name is"),
+        (large, "too large:"),
         (both, "changed here meanwhile as well:"),
     ):
         if paths:
-            found.append(f"{problem} {_listed(paths)}")
+            found.append(f"{problem} {listed(paths, shown=_SHOWN)}")
     return tuple(found)
-
-
-def _listed(paths: Collection[str]) -> str:
-    shown = ", ".join(f"{path:.80}" for path in sorted(paths)[:_SHOWN])
-    return shown if len(paths) <= _SHOWN else f"{shown} and {len(paths) - _SHOWN} more"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,11 @@ def check_path(path: str) -> None:
         )
 
 
+def in_force(path: str) -> str:
+    """Return the path of the last valid version of a file that people write, which UMS keeps beside it."""
+    return f"{path.removesuffix('.yaml')}.in-force.yaml"
+
+
 def catalog_folder(bundle: str, version: Version) -> str:
     """Return the folder of a release on ``main``."""
     return f"catalog/{bundle}/{version}"
@@ -86,7 +91,7 @@ def channel_state(channel: str) -> str:
 
 def channel_policy_in_force(channel: str) -> str:
     """Return the path of the last policy that was valid, which UMS keeps for when people break theirs."""
-    return f"channels/{channel}/policy.in-force.yaml"
+    return in_force(channel_policy(channel))
 
 
 def channel_rollout(channel: str, bundle: str) -> str:

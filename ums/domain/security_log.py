@@ -47,6 +47,7 @@ class SecurityKind(StrEnum):
     PLANE_OUTDATED = "data-plane.outdated"
     PLANE_REMOVED = "data-plane.removed"
     DELIVERY_RECLAIMED = "delivery.reclaimed"
+    MAIN_RESTORED = "main.restored"
     HOST_REFUSED = "git-host.refused"
     WEBHOOK_ADDED = "webhook.added"
     WEBHOOK_REMOVED = "webhook.removed"

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from ums.domain import layout
 from ums.domain.access import Access
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
-from ums.domain.errors import NotFoundError, SpecError
+from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
 from ums.domain.fleet import DataPlane, Facts, Given, Report, Retired
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
@@ -157,6 +158,9 @@ class World:
         unread: releases of the catalog that cannot be read, by bundle and version as their folders are called, and the
             digests that are written in their files.
         problems: files left out because they are wrong.
+        state_keys: whose commits count, in OpenSSH's form: the service's own key, and those in ``trust.yaml`` that data
+            planes were given.
+        unkept: by path, what is to be kept of valid files that people wrote, for the day on which they break one.
         at_bootstrap: the keys that data planes know which no release of bundle ``trust`` has reached; ``None`` if that
             was not written down yet.
 
@@ -176,6 +180,23 @@ class World:
     access: Access = field(default_factory=Access)
     problems: tuple[SpecError, ...] = ()
     at_bootstrap: Trusted | None = None
+    state_keys: frozenset[str] = frozenset()
+    unkept: Mapping[str, bytes] = field(default_factory=dict)
+
+    def require_valid(self, path: str) -> None:
+        """Check that a file that people write is valid, before UMS changes a part of it.
+
+        Raises:
+            InvalidInputError: it is wrong or missing, so that its last valid version is in force. A change of the file
+                would not be.
+
+        """
+        for problem in self.problems:
+            if problem.file == path:
+                raise InvalidInputError(
+                    f"{path} cannot be changed, because it is wrong: {problem.problem}",
+                    hint="correct the file in the release repo first",
+                )
 
     def for_orgs(self, orgs: Collection[str] | None) -> World:
         """Return the world without what other organizations' data planes are, and what is said of these alone.
@@ -391,10 +412,20 @@ class Raw:
 class Edited:
     """A YAML file that people write, with some of its top-level fields changed, or removed where they are ``None``.
 
-    The rest is as it was: comments, order, and what UMS does not know.
+    The rest is as it was: comments, order, and what UMS does not know. ``like`` names another path on ``main`` to start
+    from, in place of the file itself.
     """
 
     fields: Mapping[str, Any]
+    like: str = ""
+
+
+def edited(path: str, fields: Mapping[str, Any]) -> dict[str, Content | None]:
+    """Return the files that change fields of one that people write, and of its last valid version, at once.
+
+    Else somebody could undo the change by breaking the file before the loop has kept it.
+    """
+    return {path: Edited(fields), layout.in_force(path): Edited(fields, like=path)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +467,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A decision as recorded."""
+    """A decision as recorded, or another commit that is among them.
+
+    Attributes:
+        is_signed: whether a state key signed it. Where not, ``actor`` is the author that the commit names, which
+            anybody may write there, and whatever it says of action and reason is left out.
+
+    """
 
     commit_id: str
     at: datetime
@@ -444,13 +481,18 @@ class LogEntry:
     actor: str
     action: str
     reason: str
+    is_signed: bool = True
 
     def is_for(self, orgs: Collection[str] | None) -> bool:
         """Return whether it is the business of whoever sees these organizations alone; ``None`` sees all.
 
         Whom it is about, its subject says. Where it says nothing that UMS would say, it may be about anybody.
         """
-        if orgs is None or self.action == "reconcile":
+        if orgs is None:
+            return True
+        if not self.is_signed:
+            return False
+        if self.action == "reconcile":
             return True
         area, _, what = self.subject.partition(": ")
         if area == "fleet" and what.startswith("Freeze "):
@@ -459,5 +501,7 @@ class LogEntry:
         return rest.partition("/")[0] in orgs if folder == "fleet" else folder in _OF_ALL
 
 
+UNSIGNED = "unsigned-commit"
+"""The action of a log entry that no state key signed."""
 _ABOUT = re.compile(r"\b(?:org|pdp) ([a-z0-9-]+)")
 _OF_ALL = frozenset({"channels", "catalog", "risks", "ums"})

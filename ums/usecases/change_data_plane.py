@@ -11,7 +11,7 @@ from ums.domain.fleet import Registration
 from ums.domain.identity import Permission
 from ums.domain.names import PDPName
 from ums.domain.tailoring import require_charts
-from ums.domain.world import Edited, World
+from ums.domain.world import World, edited
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
 
@@ -30,7 +30,8 @@ class ChangeDataPlane:
         Raises:
             ForbiddenError: the identity may not register.
             NotFoundError: there is no such data plane or channel.
-            InvalidInputError: a reason is missing, or values are for what is no chart, or the data plane is sealed.
+            InvalidInputError: its registration is wrong, a reason is missing, or values are for what is no chart, or
+                the data plane is sealed.
 
         """
         why.by.require(Permission.REGISTER, org=pdp.org)
@@ -48,14 +49,13 @@ class ChangeDataPlane:
                     why.by.require(Permission.REGISTER, bundle=bundle, channel=channel, org=pdp.org)
             if after == plane.registration:
                 return Change(world)
+            world.require_valid(layout.fleet_registration(pdp))
             if after.values != plane.registration.values:
                 require_charts(world, after)
             old, new = plane.registration.to_dict(), after.to_dict()
             edits = {key: new.get(key) for key in {**old, **new} if old.get(key) != new.get(key)}
-            return Change(
-                world.with_plane(replace(plane, registration=after)),
-                {layout.fleet_registration(pdp): Edited(edits)},
-            )
+            files = edited(layout.fleet_registration(pdp), edits)
+            return Change(world.with_plane(replace(plane, registration=after)), files)
 
         return self.record(
             apply,

@@ -66,9 +66,10 @@ class AddDataPlane:
                     hint=f"edit {layout.fleet_registration(registration.name)} in the release repo",
                 )
             require_charts(world, registration)
+            path, content = layout.fleet_registration(registration.name), Document(registration.to_dict(), _SCHEMA_HINT)
             return Change(
                 world.with_plane(DataPlane(registration, retired=world.retired.get(registration.name))),
-                {layout.fleet_registration(registration.name): Document(registration.to_dict(), _SCHEMA_HINT)},
+                {path: content, layout.in_force(path): content},
             )
 
         return self.record(

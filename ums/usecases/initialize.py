@@ -61,6 +61,8 @@ class Initialize:
         values = _values(seed)
         files = {path: Template(text).safe_substitute(values).encode() for path, text in templates.items()}
         files |= self._policies_in_force(seed, files)
+        kept = (layout.SETTINGS, layout.TRUST, layout.ACCESS)
+        files |= {layout.in_force(path): files[path] for path in kept if path in files}
         decision = Decision(
             subject="ums: Initialize the release repo",
             action="init",

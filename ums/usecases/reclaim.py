@@ -1,4 +1,4 @@
-"""Reclaim ``delivery``: put what was really offered on top of what somebody else wrote there."""
+"""Reclaim both branches: put what UMS wrote on top of what somebody else wrote in its place."""
 
 from __future__ import annotations
 
@@ -22,13 +22,34 @@ class Reclaim:
     security: SecurityEvents
 
     def __call__(self) -> bool:
-        """Look at the branch; return whether it had to be put right.
+        """Look at the branches; return whether one had to be put right.
 
         Raises:
             StorageError: the disk refused.
-            UnavailableError: the release repo does not answer, or nothing on the branch is signed.
+            UnavailableError: the release repo does not answer, or nothing on a branch is signed.
 
         """
+        restored = self._restore_main()
+        return self._reclaim_delivery() or restored
+
+    def _restore_main(self) -> bool:
+        try:
+            trespass = self.release_repo.restore_main(at=self.clock.now())
+        except ConflictError:
+            return False  # a decision was recorded meanwhile, which does the same
+        if trespass is None:
+            return False
+        _LOG.warning("%s", trespass, extra={"commit": trespass.commit})
+        self.security.note(
+            SecurityKind.MAIN_RESTORED,
+            commit=trespass.commit,
+            authors=list(trespass.authors),
+            paths=list(trespass.paths),
+            replaced=trespass.is_past,
+        )
+        return True
+
+    def _reclaim_delivery(self) -> bool:
         try:
             foreign = self.release_repo.reclaim(at=self.clock.now())
         except ConflictError:

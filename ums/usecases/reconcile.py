@@ -40,7 +40,7 @@ class Reconcile:
         """
 
         def change(world: World, now: datetime) -> Change:
-            files: dict[str, Content | None] = {}
+            files: dict[str, Content | None] = {path: Raw(content) for path, content in world.unkept.items()}
             proposals = world.proposals
             world, refused = accept(world, proposals, now)
             for accepted in proposals.keys() - refused.keys():

@@ -48,6 +48,7 @@ class RemoveDataPlane:
             retired = Retired(plane.last_serial or 0, plane.generation, given.by, given.reason, now)
             files: dict[str, Content | None] = {
                 layout.fleet_registration(pdp): None,
+                layout.in_force(layout.fleet_registration(pdp)): None,
                 layout.fleet_decisions(pdp): None,
                 layout.fleet_retired(pdp): Document(retired.to_dict()),
             }

@@ -12,7 +12,7 @@ from ums.domain.access import Access, Granted, Grantee, GranteeKind
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
 from ums.domain.identity import Grant, Identity, Permission
 from ums.domain.subjects import normal_subject
-from ums.domain.world import Edited, World
+from ums.domain.world import World, edited
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
 
@@ -109,10 +109,7 @@ def _may_give(by: Identity, grant: Grant) -> bool:
 
 
 def _readable(world: World) -> Access:
-    if not world.access.is_readable:
-        raise InvalidInputError(
-            f"{layout.ACCESS} cannot be read, so it grants nothing", hint="mend the file in the release repo"
-        )
+    world.require_valid(layout.ACCESS)
     return world.access
 
 
@@ -122,5 +119,5 @@ def _changed(world: World, granted: Sequence[Granted], now: datetime) -> Change:
     grants = [each.to_dict() for each in access.granted]
     if len(json.dumps(grants)) > _MAX_CHARACTERS:
         raise InvalidInputError("there are too many grants to keep", hint="grant to groups, and shorten the reasons")
-    document = Edited({"schema": layout.SCHEMA, "grants": grants})
-    return Change(replace(world, access=access), {layout.ACCESS: document})
+    files = edited(layout.ACCESS, {"schema": layout.SCHEMA, "grants": grants})
+    return Change(replace(world, access=access), files)

@@ -12,7 +12,7 @@ from ums.domain.errors import InvalidInputError, RefusedError
 from ums.domain.names import check_name
 from ums.domain.trust import KeylessSigner, KeySigner, Signatory, SigningRule, Trusted, TrustPolicy
 from ums.domain.trusting import stranded_by
-from ums.domain.world import Content, Document, Edited, World
+from ums.domain.world import Document, World, edited
 from ums.usecases.check_trust import Keys
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record
@@ -49,8 +49,8 @@ class RotateKeys:
 
         Raises:
             ForbiddenError: the identity is no admin without limits.
-            InvalidInputError: there is no such signer or key, a name is taken by another key, a rule would be left
-                without enough signers, or a reason is missing.
+            InvalidInputError: trust.yaml is wrong, there is no such signer or key, a name is taken by another key, a
+                rule would be left without enough signers, or a reason is missing.
             RefusedError: a release in use would be left without a signature by a key that remains.
 
         """
@@ -71,11 +71,13 @@ class RotateKeys:
             after = _dropped(_added(before, change), change)
             if after == before:
                 return Change(world)
+            world.require_valid(layout.TRUST)
             dropped = before.trusted.release_keys.keys() - after.trusted.release_keys.keys()
             if dropped and (reasons := stranded_by(world, after.trusted)):
                 raise RefusedError(f"{' and '.join(sorted(dropped))} cannot be dropped yet", reasons)
-            files: dict[str, Content | None] = {layout.TRUST: Edited(_edits(before, after))}
-            return note_trusted(Change(replace(world, trust=after), files), before.trusted)
+            files = edited(layout.TRUST, _edits(before, after))
+            noted = note_trusted(Change(replace(world, trust=after), files), before.trusted)
+            return noted if world.planes else _tell_at_bootstrap(noted, change)
 
         return self.record(
             apply,
@@ -91,6 +93,17 @@ def note_trusted(change: Change, trusted: Trusted) -> Change:
     """Write down which keys data planes know, unless that stands there; from now on, trust.yaml may say otherwise."""
     if change.world.at_bootstrap is not None:
         return change
+    files = {**change.files, layout.TRUST_AT_BOOTSTRAP: Document(trusted.to_dict())}
+    return replace(change, world=replace(change.world, at_bootstrap=trusted), files=files)
+
+
+def _tell_at_bootstrap(change: Change, keys: KeyChange) -> Change:
+    """Let bootstrap bring new keys, while there is no data plane that could lack them."""
+    known = change.world.at_bootstrap
+    if known is None or not (keys.add or keys.add_state_keys):
+        return change
+    state_keys = dict.fromkeys((*known.state_keys, *keys.add_state_keys))
+    trusted = Trusted({**known.release_keys, **keys.add}, tuple(state_keys))
     files = {**change.files, layout.TRUST_AT_BOOTSTRAP: Document(trusted.to_dict())}
     return replace(change, world=replace(change.world, at_bootstrap=trusted), files=files)
 

@@ -179,7 +179,7 @@ class KeysRotated(Answer):
 
 
 class LogEntry(Answer):
-    """A recorded decision."""
+    """A recorded decision, or another commit that is among them."""
 
     commit: str
     at: Instant
@@ -187,6 +187,9 @@ class LogEntry(Answer):
     actor: str
     action: str
     reason: str
+    signed: Annotated[
+        bool, Field(description="False for a commit that no state key signed: `actor` is the author it names.")
+    ]
 
 
 class Page(Answer, Generic[T]):

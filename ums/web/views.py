@@ -241,7 +241,7 @@ def _schedule_view(schedule: Schedule, now: datetime) -> dict[str, Any] | None:
 
 
 def log_view(entry: LogEntry) -> dict[str, Any]:
-    """Return a recorded decision."""
+    """Return a recorded decision, or another commit that is among them."""
     return {
         "commit": entry.commit_id,
         "at": to_text(entry.at),
@@ -249,4 +249,5 @@ def log_view(entry: LogEntry) -> dict[str, Any]:
         "actor": entry.actor,
         "action": entry.action,
         "reason": entry.reason,
+        "signed": entry.is_signed,
     }

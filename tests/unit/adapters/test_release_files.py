@@ -14,6 +14,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from tests.policies import accepted
+from tests.state_keys import FIRST, SECOND
 from tests.unit.domain.worlds import NOW, PROD, given, make_release
 from ums.adapters._release_files import MODELS, File, ReleaseFiles, desired_from_state, to_bytes
 from ums.adapters._yaml import StrictModel, dump, load, validate
@@ -34,16 +35,23 @@ schema: 1
 url: https://ums.example.com
 registry: registry.example.com/ums
 """
+PEM = (
+    "-----BEGIN PUBLIC KEY-----\\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmweyCiK7JO22uDhY22pE/ydJ9Ho0\\n"
+    "r70+Qr0S/JNCOkCWoFlSGu/zgbieR+1YhWfmHZ1mn+5bnfbV4HRZWJWLsA==\\n"
+    "-----END PUBLIC KEY-----"
+)
+"""A release key, as in a YAML string of one line."""
 TRUST = b"""\
 schema: 1
 signers:
-  ci: {key: "-----BEGIN PUBLIC KEY-----\\nAA==\\n-----END PUBLIC KEY-----"}
+  ci: {key: "%s"}
   people: {identity: olga@example.com, issuer: "https://accounts.example.com"}
 bundles:
   "*": {signers: [ci]}
   platform: {signers: [ci, people], threshold: 2}
-stateKeys: [ssh-ed25519 AAAA, ssh-ed25519 BBBB]
-"""
+stateKeys: [%s, %s]
+""" % (PEM.encode(), FIRST.encode(), SECOND.encode())
 BASICS = {"ums.yaml": UMS, "trust.yaml": TRUST}
 REGISTRATION_PATH = "fleet/acme/prod/registration.yaml"
 REGISTRATION = b"channel: stable\nbundles: [platform]\n"
@@ -106,7 +114,7 @@ def test_trust_is_read() -> None:
     assert trust.signers["people"] == KeylessSigner("people", "olga@example.com", "https://accounts.example.com")
     assert trust.rule_for("platform").threshold == 2
     assert trust.rule_for("other").signers == ("ci",)
-    assert trust.state_keys == ("ssh-ed25519 AAAA", "ssh-ed25519 BBBB")
+    assert trust.state_keys == (FIRST, SECOND)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +130,13 @@ def test_trust_is_read() -> None:
         ("trust.yaml", b"{signers: [ci]}", b"{signers: []}", 6, "bundles.*.signers"),
         ("trust.yaml", b"{signers: [ci]}", b"{signers: [ci], threshold: 0}", 6, "bundles.*.threshold"),
         ("trust.yaml", b"BEGIN PUBLIC", b"BEGIN PRIVATE", 3, "signers.ci.key"),
+        ("trust.yaml", b"MFkwEwYHKoZI", b"", 3, "signers.ci"),
         ("trust.yaml", b"{identity: olga@example.com, ", b"{", 4, "signers.people"),
         ("trust.yaml", b"{identity", b"{key: '-----BEGIN PUBLIC KEY-----', identity", 4, "signers.people"),
         ("trust.yaml", b"identity: olga@example.com", b"identity: '.*@example.com'", 4, "signers.people"),
         ("trust.yaml", b"identity: olga@example.com", b"identityPattern: '*@example.com'", 4, "signers.people"),
         ("trust.yaml", b"{identity", b"{identityPattern: https://h/o/r/w@refs/tags/v*, identity", 4, "signers.people"),
-        ("trust.yaml", b"ssh-ed25519 BBBB", b"ssh-rsa BBBB", 8, "stateKeys[1]"),
+        ("trust.yaml", SECOND.encode(), b"ssh-rsa BBBB", 8, "stateKeys[1]"),
     ],
 )
 def test_without_settings_and_trust_nothing_is_decided(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.data_folder import make_data
+from tests.state_keys import FIRST
 from tests.unit.cli.test_commands import Run, run, stage, ums, url
 from tests.unit.usecases.stage import Stage
 from tests.unit.usecases.test_rotating_keys import pem
@@ -56,7 +57,7 @@ def test_a_state_key_may_come_with_the_comment_that_ssh_keygen_left(stage: Stage
     """trust.yaml names the key alone."""
     (tmp_path / "next.pub").write_text(f"{STATE_KEY} somebody@somewhere\n")
     assert ums("keys", "rotate", "--add-state-key", str(tmp_path / "next.pub"), *WHY).code == 0
-    assert stage.world().trust.state_keys == ("ssh-ed25519 AAAA", STATE_KEY)
+    assert stage.world().trust.state_keys == (FIRST, STATE_KEY)
 
 
 @pytest.mark.parametrize(

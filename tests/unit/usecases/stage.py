@@ -15,6 +15,7 @@ from tests.doubles.memory_registry import MemoryRegistry
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
 from tests.doubles.memory_views import MemoryViews
 from tests.policies import accepted
+from tests.state_keys import FIRST
 from ums.adapters._release_files import parse_policy
 from ums.adapters.bundle_folder import BundleFolder
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier, check_release_key
@@ -53,7 +54,7 @@ PREFIX = Repository("registry.example.com", "ums")
 PROD = PDPName("acme", "prod")
 MASTER = b"m" * 32
 ADA = Holder("ada", frozenset({"admin"}))
-KEYS = Keys("ssh-ed25519 AAAA", trust_content, check_release_key, check_state_key)
+KEYS = Keys(FIRST, trust_content, check_release_key, check_state_key)
 ADMIN = ADA.identity
 AT_ONCE = {"waves": [{"name": "everyone"}], "maxUpdating": "100%", "healthyFor": "0s"}
 """A rollout to all data planes at once."""
@@ -165,7 +166,7 @@ class Stage:
         trust = {
             "signers": signers,
             "bundles": {"*": {"signers": list(keys), "threshold": threshold}},
-            "stateKeys": ["ssh-ed25519 AAAA"],
+            "stateKeys": [FIRST],
         }
         files = {
             "ums.yaml": {"url": self.url, "registry": str(PREFIX)},
@@ -179,7 +180,7 @@ class Stage:
             base = self.release_repo.read().base
         except Exception:  # noqa: BLE001 - the first time there is nothing
             base = Base()
-            known = Trusted({name: each["key"] for name, each in signers.items()}, ("ssh-ed25519 AAAA",))
+            known = Trusted({name: each["key"] for name, each in signers.items()}, (FIRST,))
             main[layout.TRUST_AT_BOOTSTRAP] = Document(known.to_dict())
         self.release_repo.commit(Decision("seed", "seed", "test", "seed", self.clock.now(), main), base=base)
 

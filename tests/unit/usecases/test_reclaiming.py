@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.doubles.memory_release_repo import MemoryReleaseRepo
 from tests.unit.usecases.stage import Stage
+from ums.domain.authority import Trespass
 from ums.domain.errors import ConflictError
 from ums.usecases.reclaim import Reclaim
 
@@ -19,6 +21,14 @@ class Written(MemoryReleaseRepo):
     """A release repo that somebody else wrote to, once, or that somebody is writing to."""
 
     left: str | None = EVIL
+    trespass: Trespass | None = None
+
+    def restore_main(self, *, at: datetime) -> Trespass | None:  # noqa: ARG002 - whenever
+        """Put it right."""
+        if self.left is None:
+            raise ConflictError("it moved")
+        found, self.trespass = self.trespass, None
+        return found
 
     def reclaim(self, *, at: datetime) -> str:  # noqa: ARG002 - whenever
         """Put it right."""
@@ -48,3 +58,19 @@ def test_a_decision_that_is_faster_does_the_same(stage: Stage) -> None:
     repo = Written()
     repo.left = None
     assert not Reclaim(repo, stage.clock, stage.services.security)()
+
+
+def test_what_was_changed_on_main_is_told_with_commit_authors_and_paths(stage: Stage) -> None:
+    """Once, whatever becomes of the other branch."""
+    log, repo = stage.services.security.log, Written()
+    repo.left, repo.trespass = "", Trespass(EVIL, ("Mallory <m@example.com>",), ("freezes.yaml",))
+    reclaim, before = Reclaim(repo, stage.clock, stage.services.security), log.head()
+    assert [reclaim(), reclaim()] == [True, False]
+    (entry,) = log.read(after=before.seq if before else 0, limit=9)
+    assert entry.kind == "main.restored"
+    assert json.loads(entry.what) == {
+        "commit": EVIL,
+        "authors": ["Mallory <m@example.com>"],
+        "paths": ["freezes.yaml"],
+        "replaced": False,
+    }

@@ -131,14 +131,18 @@ def test_only_admins_give_take_or_see(stage: Stage, role: str) -> None:
         b"schema: 2\ngrants: [{role: viewer, to: {subject: sam}}]\n",
     ],
 )
-def test_a_file_that_is_wrong_grants_nothing_to_anybody(stage: Stage, content: bytes) -> None:
-    """It is a problem that status tells, and no verb overwrites it."""
-    stage.services.grant_roles.grant(Grant("viewer"), SAM, WHY)
+def test_a_file_that_is_wrong_grants_what_it_did(stage: Stage, content: bytes) -> None:
+    """It is a problem that status tells, and no verb overwrites it; one that was never valid grants nothing."""
     write(stage, content)
     assert not who(stage, "sam").may(Permission.READ)
+    write(stage, b"grants: []\n")
+    stage.services.grant_roles.grant(Grant("viewer"), SAM, WHY)
+    write(stage, content)
+    assert who(stage, "sam").may(Permission.READ)
+    assert not who(stage, "sam").may(Permission.ADMIN)
     assert [each.file for each in stage.world().problems] == [layout.ACCESS]
     for act in (stage.services.grant_roles.grant, stage.services.grant_roles.revoke):
-        with pytest.raises(InvalidInputError, match=r"access\.yaml cannot be read"):
+        with pytest.raises(InvalidInputError, match=r"access\.yaml cannot be changed"):
             act(Grant("viewer"), SAM, WHY)
     assert stage.repo.file("main", layout.ACCESS) == content
 

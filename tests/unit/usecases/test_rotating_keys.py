@@ -10,6 +10,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.state_keys import FIRST
 from tests.unit.usecases.stage import ADMIN, PREFIX, PROD, Stage
 from ums.adapters.trust_folder import write_trust_folder
 from ums.domain.artifact import Artifact, Blob
@@ -229,10 +230,10 @@ def test_only_what_was_verified_is_signed(stage: Stage) -> None:
         ({"add": {"second": "SECOND"}, "like": "nobody"}, "there is no signer nobody"),
         ({"drop": ("nobody",)}, "there is no signer nobody"),
         ({"drop": ("release",)}, "would demand 1 signatures of 0 signers"),
-        ({"add_state_keys": ("no key",)}, "is no public state key"),
-        ({"add_state_keys": (f"{STATE_KEY}\nssh-ed25519 AAAA",)}, "is no public state key"),
+        ({"add_state_keys": ("no key",)}, "is not a public state key"),
+        ({"add_state_keys": (f"{STATE_KEY}\n{FIRST}",)}, "is not a public state key"),
         ({"drop_state_keys": (STATE_KEY,)}, "is no state key"),
-        ({"drop_state_keys": ("ssh-ed25519 AAAA",)}, "this service signs with that state key"),
+        ({"drop_state_keys": (FIRST,)}, "this service signs with that state key"),
     ],
 )
 def test_a_wrong_change_is_refused_and_nothing_recorded(stage: Stage, change: dict[str, object], says: str) -> None:
@@ -249,9 +250,9 @@ def test_a_wrong_change_is_refused_and_nothing_recorded(stage: Stage, change: di
 def test_a_state_key_is_added_and_the_rest_of_trust_yaml_stays_as_it_is(stage: Stage) -> None:
     """People edit the file, too; the same again changes nothing."""
     outcome = stage.services.rotate_keys(KeyChange(add_state_keys=(STATE_KEY,)), WHY, dry_run=True)
-    assert (outcome.recorded, outcome.world.trust.state_keys) == (False, ("ssh-ed25519 AAAA", STATE_KEY))
+    assert (outcome.recorded, outcome.world.trust.state_keys) == (False, (FIRST, STATE_KEY))
     rotate(stage, add_state_keys=(STATE_KEY,))
-    assert stage.world().trust.state_keys == ("ssh-ed25519 AAAA", STATE_KEY)
+    assert stage.world().trust.state_keys == (FIRST, STATE_KEY)
     assert not stage.services.rotate_keys(KeyChange(add_state_keys=(STATE_KEY,)), WHY).recorded
 
 
