@@ -374,6 +374,9 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "refs/heads is a link": lambda repo: move_away(repo / "refs/heads"),
     "objects/pack is a link": lambda repo: move_away(repo / "objects/pack"),
     "objects is a link": lambda repo: move_away(repo / "objects"),
+    "objects/aa/x is a link": lambda repo: (repo / "objects/aa/x").symlink_to("/dev/null"),
+    "objects/aa/y is no file": lambda repo: os.mkfifo(repo / "objects/aa/y"),
+    "refs/heads/z is no file": lambda repo: os.mkfifo(repo / "refs/heads/z"),
     "objects/pack/pack-1.pack is a link": lambda repo: (repo / "objects/pack/pack-1.pack").symlink_to("/dev/null"),
 }
 

@@ -103,19 +103,6 @@ _MISLEADING = {
     "reftable": "keeps refs in a format that UMS does not read",
 }
 
-_PLACES: tuple[str, ...] = (
-    "HEAD",
-    "config",
-    "packed-refs",
-    "refs",
-    "refs/heads",
-    "objects",
-    "objects/pack",
-    "objects/info",
-)
-_PLACES += tuple(f"refs/heads/{branch}" for branch in (layout.MAIN, layout.DELIVERY))
-_PLACES += tuple(f"objects/{name}" for name in _FAN_OUT)
-
 
 def read_ref(folder: Path | str, ref: str) -> str:
     """Return the commit that a ref names; empty if there is no such ref.
@@ -223,13 +210,28 @@ def misleading(folder: Path) -> list[str]:
     try:
         found = [f"{name} {why}" for name, why in _MISLEADING.items() if os.path.lexists(folder / name)]
         found += [f"{name} replaces an object" for name in _replacements(folder)]
-        found += [f"{name} is a link" for name in _PLACES if (folder / name).is_symlink()]
-        if (folder / "objects/pack").is_dir():
-            with os.scandir(folder / "objects/pack") as packs:
-                found += [f"objects/pack/{each.name} is a link" for each in packs if each.is_symlink()]
+        found += [f"{name} is a link" for name in _names(folder) if (folder / name).is_symlink()]
+        found += [text for name in ("refs", "objects") for text in _odd(folder, name)]
     except OSError as error:
         raise _damaged(str(error)) from error
     return sorted(found)
+
+
+def _odd(folder: Path, name: str) -> Iterator[str]:
+    """Yield what is neither a file nor a folder below a folder: a link leads elsewhere, Git waits for a pipe."""
+    try:
+        with os.scandir(folder / name) as listed:
+            entries = list(listed)
+    except FileNotFoundError:
+        return  # Git removes folders when they are empty
+    for each in entries:
+        path = f"{name}/{each.name}"
+        if each.is_symlink():
+            yield f"{path} is a link"
+        elif each.is_dir():
+            yield from _odd(folder, path)
+        elif not each.is_file():
+            yield f"{path} is no file"
 
 
 def _replacements(folder: Path) -> Iterator[str]:

@@ -628,7 +628,8 @@ class GitReleaseRepo:
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
         """Move refs in one transaction, if none moved meanwhile; whoever reads afterwards sees it."""
-        lines = [f"update {ref} {new} {old or NO_OBJECT}" for ref, new, old in updates]
+        # A ref that leads to another was refused when it was read; here it would be followed.
+        lines = [f"option no-deref\nupdate {ref} {new} {old or NO_OBJECT}" for ref, new, old in updates]
         try:
             with self._alone() as lock:
                 self._git.run(
@@ -670,7 +671,7 @@ class GitReleaseRepo:
 @contextmanager
 def _lock_file(path: Path) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise StorageError(f"the release repo cannot be written: {error.strerror}") from error
     try:

@@ -91,6 +91,7 @@ class Audited:
             "deliveries": self.deliveries,
             "flaws": [flaw.to_dict() for flaw in self.flaws],
             "securityEvents": self.security.to_dict() if self.security else None,
+            "ignored": list(self.ignored),
         }
 
 

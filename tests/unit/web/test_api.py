@@ -114,6 +114,30 @@ def test_a_wrong_body_is_told_which_field(stage: Stage, client: FlaskClient, bod
     assert stage.repo.read().base == before
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("%00", 400),
+        ("a%0Ab", 400),
+        ("..", 400),
+        ("/etc/passwd", 400),
+        ("x" * 2001, 400),
+        ("", 200),
+        ("%ff", 200),
+        ("%ED%B3%BF", 200),
+        (":(glob)**", 200),
+        (":!x", 200),
+        ("--all", 200),
+        ("*", 200),
+    ],
+)
+def test_the_log_of_an_odd_path_is_refused_or_empty(stage: Stage, client: FlaskClient, path: str, status: int) -> None:
+    """Whatever stands there, it is not taken for a pattern or an option, and nothing fails."""
+    answer = client.get(f"/api/v1/log?path={path}", headers=bearer(stage, "viewer"))
+    assert answer.status_code == status
+    assert status == 400 or bool(answer.json["items"]) is (path == "")
+
+
 def test_a_body_without_end_is_cut_off(stage: Stage, client: FlaskClient) -> None:
     """Before anything reads it."""
     answer = client.post("/api/v1/channels/edge/promotions", data=b"x" * (1 << 20), headers=bearer(stage, "admin"))
