@@ -213,7 +213,7 @@ def misleading(folder: Path) -> list[str]:
         found += [f"{name} is a link" for name in _names(folder) if (folder / name).is_symlink()]
         found += [text for name in ("refs", "objects") for text in _odd(folder, name)]
     except OSError as error:
-        raise _damaged(str(error)) from error
+        raise _damaged(f"its folder cannot be read: {error.strerror}") from error
     return sorted(found)
 
 
@@ -276,7 +276,7 @@ def _names(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise _damaged(str(error)) from error
+        raise _damaged(f"its folder cannot be read: {error.strerror}") from error
 
 
 def _keys(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ums.domain.clock import HINT
-from ums.domain.errors import IntegrityError, StorageError, UmsError, UnavailableError
+from ums.domain.errors import StorageError, UmsError, UnavailableError
 from ums.domain.instants import duration_text
 from ums.domain.linting import problems
 from ums.domain.names import PDPName
@@ -102,7 +102,7 @@ class CheckHealth:
         """Return whether the process can do its work."""
         checks = [
             *self._release_repo(),
-            _answers("release-repo-folder", self._ask_folder),
+            *self._folder(),
             _answers("database", self._ask_database),
             *self.live(),
         ]
@@ -131,11 +131,17 @@ class CheckHealth:
             ),
         )
 
-    def _ask_folder(self) -> str:
-        if found := self.release_repo.foreign():
-            more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-            raise IntegrityError(f"somebody changed the repository: {'; '.join(found[:_SHOWN])}{more}")
-        return "it holds nothing that misleads Git"
+    def _folder(self) -> tuple[Check, ...]:
+        """Return a check that fails if the repository's folder holds what is not UMS's; else none."""
+        try:
+            found = self.release_repo.foreign()
+        except UmsError as error:
+            return (Check("release-repo-folder", Status.FAIL, error.message),)
+        if not found:
+            return ()
+        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        text = f"the repository was changed from outside: {'; '.join(found[:_SHOWN])}{more}"
+        return (Check("release-repo-folder", Status.FAIL, text),)
 
     def _ask_database(self) -> str:
         self.store.report(_NOBODY)

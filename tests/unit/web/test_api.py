@@ -135,7 +135,7 @@ def test_the_log_of_an_odd_path_is_refused_or_empty(stage: Stage, client: FlaskC
     """Whatever stands there, it is not taken for a pattern or an option, and nothing fails."""
     answer = client.get(f"/api/v1/log?path={path}", headers=bearer(stage, "viewer"))
     assert answer.status_code == status
-    assert status == 400 or bool(answer.json["items"]) is (path == "")
+    assert status == 400 or bool(answer.get_json()["items"]) is (path == "")
 
 
 def test_a_body_without_end_is_cut_off(stage: Stage, client: FlaskClient) -> None:
