@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.registries import client, serve
 from tests.e2e.toolchain import find_tool
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier, generate_key
+from ums.domain.component_artifact import manifests_artifact
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
-from ums.domain.oci import COSIGN_PREDICATE
+from ums.domain.oci import COSIGN_PREDICATE, Repository
 from ums.domain.trust import KeySigner
+from ums.edge.registry import EmbeddedRegistry
+from ums.usecases.verify import Verify
 
 COSIGN = find_tool("cosign")
 pytestmark = [
@@ -134,3 +138,30 @@ def test_we_are_as_strict_as_cosign(tmp_path: Path, change: Callable[[bytes], by
     altered = change(signer.sign(DIGEST))
     assert cosign_verifies(tmp_path, altered, tmp_path / "release.pub") is good
     assert (CosignBundleVerifier().verify(altered, DIGEST, [signer.signatory()]) is not None) is good
+
+
+def test_the_tools_of_others_sign_and_attach_below_the_prefix_of_the_fleet(tmp_path: Path) -> None:
+    """What cosign and ORAS write into the embedded registry has one reading, and we find who signed."""
+    application = EmbeddedRegistry(
+        tmp_path / "registry",
+        authorize=lambda _header, _access, _name: None,
+        has_fixed_tags=lambda _name: True,
+        released=frozenset,
+    )
+    signer, artifact = ours(tmp_path), manifests_artifact("platform", "cilium", "1.0.0", b"layer")
+    (tmp_path / "services.json").write_text(json.dumps(NO_SERVICES))
+    (tmp_path / "sbom.json").write_text("{}")
+    with serve(application) as address, client() as registry:
+        repository = Repository(address, "ums/platform/cilium")
+        for blob in artifact.blobs:
+            registry.push_blob(repository, blob)
+        registry.push_manifest(repository, artifact, tag="1.0.0")
+        subject = f"{repository}@{artifact.descriptor.digest}"
+        services = ("--signing-config", "services.json", "--allow-http-registry", "--yes")
+        signed = cosign(tmp_path, "sign", "--key", "release.key", *services, subject)
+        assert signed.returncode == 0, signed.stderr.decode()
+        if (oras := find_tool("oras")) is not None:
+            attach = [oras, "attach", "--plain-http", "--artifact-type", "application/spdx+json", subject, "sbom.json"]
+            subprocess.run(attach, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+        verify = Verify(registry, CosignBundleVerifier())
+        assert verify.signed_by(repository, artifact.descriptor.digest, [signer.signatory()]) == {"release"}

@@ -108,7 +108,9 @@ class Component:
             needs=_texts(data, "needs"),
             images=_texts(data, "images", pattern=_IMAGE),
             workloads=tuple(_workload(item) for item in strict_json.array(data["workloads"], "member 'workloads'")),
-            timeout=timedelta(seconds=strict_json.integer(data["timeoutSeconds"], _TIMEOUT, maximum=_MAX_TIMEOUT)),
+            timeout=timedelta(
+                seconds=strict_json.integer(data["timeoutSeconds"], _TIMEOUT, minimum=1, maximum=_MAX_TIMEOUT)
+            ),
             on_failure=OnFailure(_text(data, "onFailure") if "onFailure" in data else OnFailure.RETRY),
         )
 
@@ -190,12 +192,13 @@ class Release:
         )
         upgrade = strict_json.members(data["upgrade"], "member 'upgrade'", required=("from", "barrier", "irreversible"))
         notes = data["notesDigest"]
+        components = tuple(map(Component.from_dict, strict_json.array(data["components"], "member 'components'")))
+        if not components or len({component.name for component in components}) != len(components):
+            raise StrictJSONError("member 'components' is empty, or names a component twice")
         return cls(
             bundle=_text(data, "bundle"),
             version=Version(_text(data, "version")),
-            components=tuple(
-                Component.from_dict(item) for item in strict_json.array(data["components"], "member 'components'")
-            ),
+            components=components,
             removes=tuple(check_name(name, "component name") for name in _texts(data, "removes")),
             requires=Requires(
                 _range(requires, "kubernetes"),
