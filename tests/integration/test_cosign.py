@@ -160,8 +160,16 @@ def test_the_tools_of_others_sign_and_attach_below_the_prefix_of_the_fleet(tmp_p
         services = ("--signing-config", "services.json", "--allow-http-registry", "--yes")
         signed = cosign(tmp_path, "sign", "--key", "release.key", *services, subject)
         assert signed.returncode == 0, signed.stderr.decode()
-        if (oras := find_tool("oras")) is not None:
-            attach = [oras, "attach", "--plain-http", "--artifact-type", "application/spdx+json", subject, "sbom.json"]
+        if oras := find_tool("oras"):
+            attach = [
+                str(oras),
+                "attach",
+                "--plain-http",
+                "--artifact-type",
+                "application/spdx+json",
+                subject,
+                "sbom.json",
+            ]
             subprocess.run(attach, cwd=tmp_path, check=True, capture_output=True, timeout=120)
         verify = Verify(registry, CosignBundleVerifier())
         assert verify.signed_by(repository, artifact.descriptor.digest, [signer.signatory()]) == {"release"}

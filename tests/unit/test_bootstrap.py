@@ -91,6 +91,26 @@ def test_who_may_publish_one_bundle_pushes_that_below_the_fleets_prefix_alone(
     assert answer.status_code == status
 
 
+def test_one_holder_has_so_many_uploads_with_all_their_tokens(service: Service) -> None:
+    """Another token of the same holder gives no more room; another holder has their own."""
+    holders = [Holder(name, frozenset({"publisher"})) for name in ("eve", "eve", "ada")]
+    logins = [basic("token", service.services.issue_token(each, expires=None, by=ADMIN)) for each in holders]
+    client = service.client()
+    for login, count, status in ((logins[0], 60, 202), (logins[1], 40, 202), (logins[1], 5, 429), (logins[2], 1, 202)):
+        answers = {client.post("/v2/ums/quota/blobs/uploads/", headers=login).status_code for _ in range(count)}
+        assert answers == {status}
+
+
+def test_what_flux_fetches_is_read_strictly(service: Service) -> None:
+    """Below the prefix of the fleet, as ums.yaml says it, and not elsewhere."""
+    headers, client = basic("token", service.token), service.client()
+    content = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "comment": "x"}).encode()
+    for repository, status in (("ums/platform", 400), ("mirror/platform", 201)):
+        path = f"/v2/{repository}/manifests/strict"
+        answer = client.put(path, data=content, content_type=INDEX, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
 def test_the_edge_is_told_like_the_api(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     """Who it was once that is proven, and never by which credential. A poll that succeeds is only counted."""
     caplog.set_level(logging.INFO)
@@ -210,7 +230,9 @@ def test_tags_stay_below_the_prefix_of_the_fleet(service: Service, repository: s
     for number, expected in ((1, 201), (2, status)):
         answer = client.put(
             f"/v2/{repository}/manifests/v1",
-            data=json.dumps({"manifests": [], "annotations": {"n": str(number)}}),
+            data=json.dumps(
+                {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "annotations": {"n": str(number)}}
+            ),
             content_type=INDEX,
             headers=headers,
             buffered=True,
