@@ -134,7 +134,7 @@ def _collect_drafts(storage: Storage, done: Collected, before: float, *, dry_run
                     path.unlink()
     for mark in () if dry_run else storage.root.glob("callers/*/*"):
         with contextlib.suppress(FileNotFoundError):
-            if mark.lstat().st_mtime < before:
+            if mark.stat().st_mtime < before:
                 mark.unlink()
 
 

@@ -1,8 +1,8 @@
 """How much one caller may have under way in the embedded registry: open uploads, and bytes of them.
 
-For each open upload, a symbolic link in ``callers/<hash of the caller>/<upload>`` names its file from the registry's
-folder on, so that the limits hold across processes and restarts. A link whose upload is over counts for nothing and
-goes when the caller begins the next. A caller without a name is not limited.
+For each open upload, a mark in ``callers/<hash of the caller>/<upload>`` holds the path of its file, so that the limits
+hold across processes and restarts. A mark whose upload is over counts for nothing and goes when the caller begins the
+next. A caller without a name is not limited.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from ums.edge.registry_messages import RefusalError
+from ums.edge.registry_storage import names
 
 MAX_UPLOADS = 100
 MAX_BYTES = 16 * 1024**3
@@ -60,13 +61,15 @@ class Quotas:
             if len(found) >= self.max_uploads:
                 raise _too_many(f"you have {len(found)} open uploads: finish or cancel them, or wait an hour")
             yield
-            folder = self._folder(caller)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / upload.name).symlink_to(upload.relative_to(self.root))
+            mark = self._folder(caller) / upload.name
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            draft = mark.with_name(f".{mark.name}")
+            draft.write_text(upload.relative_to(self.root).as_posix())
+            draft.rename(mark)  # so that nobody reads half a path
 
     def owns(self, caller: str, upload: Path) -> bool:
         """Return whether the caller began an upload: nobody adds to those of others, and past their limits."""
-        return not caller or (self._folder(caller) / upload.name).is_symlink()
+        return not caller or (self._folder(caller) / upload.name).exists()
 
     def within(self, caller: str, body: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the pieces of a body as long as the caller's uploads have room for them.
@@ -108,9 +111,10 @@ class Quotas:
         return size
 
     def _marks(self, caller: str) -> Iterator[tuple[Path, Path]]:
-        for mark in list(self._folder(caller).glob("*")):
+        for name in names(self._folder(caller)):
+            mark = self._folder(caller) / name
             with contextlib.suppress(FileNotFoundError):
-                yield mark, self.root / mark.readlink()
+                yield mark, self.root / mark.read_text()
 
 
 def _busy(upload: Path) -> Path:
