@@ -162,6 +162,27 @@ def test_each_field_is_written_by_rendering_or_refused(api: GuardedApi, kind: st
     print(f"{kind}: {len(fields)} fields, {len(known)} of them written; asked {asked} times, refused {asked} times")
 
 
+def test_without_the_guard_every_field_is_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """So it is this policy that refuses them; one makes no sense to Flux, and ``ums-guard-source`` has one, too."""
+    with GuardedApi(tmp_path_factory.mktemp("api")) as running:
+        running.kubectl("delete", "validatingadmissionpolicybinding", "ums-guard")
+        probe = changed(OBJECTS["source of chart"], ("spec", "suspend"), True)  # noqa: FBT003 - any JSON value
+        eventually(lambda: not running.ask(probe), timeout=30, what="the guard is off")
+        taken, invalid = 0, []
+        for made in OBJECTS.values():
+            schema = spec_of(definition(made["kind"])) if "spec" in made else {}
+            for path in {path for path, _ in members(schema)} - set(fields_of(made.get("spec"))):
+                message = running.ask(with_field(made, schema, path))
+                taken += not message
+                if message and "ums-guard-source" not in message:
+                    invalid.append((made["kind"], path))
+            for path, value in METADATA.values():
+                assert running.ask(changed(made, ("metadata", *path), value)) == ""
+        assert set(invalid) <= {("HelmRelease", ("upgrade", "strategy", "retryInterval"))}
+        assert taken > 500
+        print(f"without the guard: {taken} taken")
+
+
 @pytest.mark.parametrize("name", [name for name in OBJECTS if name != "state"])
 def test_no_field_that_rendering_writes_may_have_another_value_or_be_left_out(api: GuardedApi, name: str) -> None:
     """But those that settings or a signed release decide; ``attacks/test_state_key.py`` looks at these."""

@@ -6,7 +6,9 @@ Each puts its defence back, but what was applied meanwhile stays: every test use
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -145,6 +147,50 @@ def test_without_verification_what_a_stranger_signed_runs(
         thief.commit(lambda _: None, {path: Raw(yaml.safe_dump_all(objects).encode())})
         eventually(lambda: content(cluster) == "evil", timeout=180, what="the stranger's content runs", every=0.5)
     told("nothing, without guard and verification: an artifact that a stranger signed", "nobody", str(evil.digest))
+
+
+OBJECTS = f"{FOLDER}/small/config/1.0.0/objects.yaml"
+
+
+def change_content(attacker: Attacker, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """Change the Kustomization that applies what was signed; return its file as it was."""
+    before = attacker.git("show", f"delivery:{OBJECTS}")
+    source, applier = yaml.safe_load_all(before)
+    change(applier)
+    attacker.commit(lambda _: None, {OBJECTS: Raw(yaml.safe_dump_all([source, applier]).encode())})
+    return before.encode()
+
+
+def test_without_the_guard_everything_that_was_signed_is_labelled(cluster: Cluster, thief: Attacker) -> None:
+    """With what a mesh or a policy of the cluster's owner goes by."""
+    labels = {"commonMetadata": {"labels": {"evil": "x"}}}
+    with without_guard(cluster):
+        before = change_content(thief, lambda applier: applier["spec"].update(labels))
+        eventually(
+            lambda: cluster.get("configmap", "small", "small")["metadata"]["labels"].get("evil") == "x",
+            timeout=180,
+            what="the label is there",
+            every=0.5,
+        )
+    thief.commit(lambda _: None, {OBJECTS: Raw(before)})
+    told("nothing, without the guard: a label on everything that was signed", "nobody", "applied")
+
+
+def test_without_the_guard_an_owner_that_is_not_there_takes_a_component_away(cluster: Cluster, thief: Attacker) -> None:
+    """Kubernetes collects what its owner left behind, and kustomize-controller what that one applied."""
+    uid = cluster.get("configmap", "small", "small")["metadata"]["uid"]
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+    with without_guard(cluster):
+        before = change_content(thief, lambda applier: applier["metadata"].update(ownerReferences=[owner]))
+        eventually(
+            lambda: uid not in cluster.kubectl("get", "configmap", "-n", "small", "-o", "yaml", check=False),
+            timeout=180,
+            what="what it applied is gone",
+            every=0.2,
+        )
+    thief.commit(lambda _: None, {OBJECTS: Raw(before)})
+    eventually(lambda: content(cluster), timeout=180, what="it is there again", every=0.5)
+    told("nothing, without the guard: a component with an owner that is not there", "nobody", "uninstalled")
 
 
 def test_without_the_guard_what_nobody_marked_is_uninstalled(cluster: Cluster, thief: Attacker) -> None:
