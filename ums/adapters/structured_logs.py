@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from io import StringIO
+import os
+import select
+from io import StringIO, UnsupportedOperation
 from typing import Any, TextIO
 
 import structlog
@@ -19,6 +21,8 @@ _NOISY = ("apscheduler", "git", "oras", "urllib3", "alembic")
 _SKIPPED = "apscheduler.scheduler"
 """It warns when a job is due while it runs; the jobs are such that this does no harm, and it is common."""
 _HANDLER = "ums"
+_PATIENCE_SECONDS = 1.0
+"""How long a line waits for room in a pipe that is full; once lines are dropped, none waits."""
 
 
 def start_logging(form: str, stream: TextIO) -> None:
@@ -30,7 +34,7 @@ def start_logging(form: str, stream: TextIO) -> None:
 
     """
     console = form == "console" or (form == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    handler = _Dropping(stream)
     handler.name = _HANDLER
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -56,6 +60,49 @@ def start_logging(form: str, stream: TextIO) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(_SKIPPED).setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
+
+
+class _Dropping(logging.StreamHandler[TextIO]):
+    """Writes to a stream, and drops lines while nobody reads it: else every thread that logs would wait."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._dropped = 0
+        try:
+            self._number = stream.fileno()
+        except UnsupportedOperation:
+            self._number = -1  # in memory, which takes all
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or count it as dropped."""
+        if self._number < 0:
+            super().emit(record)
+            return
+        try:
+            line = f"{self.format(record)}{self.terminator}".encode(errors="replace")
+        except Exception:  # noqa: BLE001 - as other handlers do
+            self.handleError(record)
+            return
+        if not self._write(line):
+            self._dropped += 1
+        elif self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            logging.getLogger(__name__).warning("%d log lines were dropped: nobody read them", dropped)
+
+    def _write(self, content: bytes) -> bool:
+        while content:
+            poll = select.poll()
+            poll.register(self._number, select.POLLOUT)
+            ready = poll.poll(0 if self._dropped else _PATIENCE_SECONDS * 1000)
+            if not ready or not ready[0][1] & select.POLLOUT:
+                return False
+            try:
+                # A pipe that can be written to takes so much at once (POSIX, PIPE_BUF).
+                written = os.write(self._number, content[: select.PIPE_BUF])
+            except OSError:
+                return False
+            content = content[written:]
+        return True
 
 
 def _without_copies(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 
 import pytest
 
+from ums.adapters import structured_logs
 from ums.adapters.structured_logs import start_logging
 from ums.domain.text import is_plain
 
@@ -120,3 +123,28 @@ def test_words_of_others_hide_nothing(form: str) -> None:
     for line in stream.getvalue().split("\n"):
         assert is_plain(line), ascii(line)
     assert "\\u202e" in stream.getvalue()
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are dropped, and counted once there is room; the others come whole."""
+    monkeypatch.setattr(structured_logs, "_PATIENCE_SECONDS", 0.05)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as source, os.fdopen(writing, "w") as stream:
+        start_logging("json", stream)
+        log = logging.getLogger("ums.test")
+
+        def write() -> None:
+            for _ in range(1000):
+                log.warning("x" * 1000)
+
+        done = threading.Thread(target=write, daemon=True)
+        done.start()
+        done.join(60)
+        assert not done.is_alive()
+        source.read(1 << 20)
+        log.warning("again")
+        rest = source.read(1 << 20).decode()
+        assert "again" in rest
+        log.warning("y" * 10_000)
+        assert "y" * 10_000 in source.read(1 << 20).decode()
+    assert "log lines were dropped" in rest
