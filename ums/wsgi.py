@@ -313,7 +313,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                     response.write(part)
                     while not conn.sock.flush():
                         yield _State.FULL
-                    if not part:
+                    if not part and response.response_length is None and not response._omits_body:  # noqa: SLF001
                         # PEP 3333: with an empty string an application says that it has nothing to say yet.
                         yield _State.PAUSED
                 response.close()

@@ -231,6 +231,9 @@ class Pausing:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer."""
+        if "none" in environ["PATH_INFO"]:
+            start_response("202 Accepted", [("Content-Length", "0")])
+            return [b""]
         start_response("200 OK", [("Content-Type", "text/plain")])
         return iter([b"once", b"", b"twice", b"", b"end"] if "big" in environ["PATH_INFO"] else [b"good"])
 
@@ -248,3 +251,19 @@ def test_a_response_that_has_nothing_to_say_yet_holds_no_thread() -> None:
             assert b"once" in said
             assert b"twice" in said
             assert b"end" in said
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_response_without_content_is_not_one_that_has_nothing_to_say_yet(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """It is over at once."""
+    monkeypatch.setattr("ums.wsgi._PAUSE_SECONDS", 3600)
+    with serving(Patient) as served:
+        served.worker.wsgi = Pausing()
+        asked = GOOD.replace(b"GET /api/", f"{method} /none/".encode())
+        with closing(connect(served, asked + GOOD)) as client:
+            said = b""
+            while b"good" not in said:
+                said += client.recv(4096)
+        assert said.startswith(b"HTTP/1.1 202")
