@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, NotRequired, get_args, get_origin, get_type_hints, is_typeddict
 
 import click
 import pytest
@@ -33,11 +33,10 @@ WORDS = {
 }
 """What is one of few words, and looked up by commands."""
 OPEN: dict[str, object] = {
-    "next": None,
     "data": dict.fromkeys(("by", "reason", "channel", "what", "to", "message"), HOSTILE),
     "objects": [{"kind": HOSTILE, "metadata": {"name": HOSTILE, "namespace": HOSTILE}}],
 }
-"""What has no type in the API's document; and there is one page of everything."""
+"""What has no type in the API's document."""
 
 
 def answer(kind: object, name: str = "") -> Any:  # noqa: ANN401 - any JSON value
@@ -45,7 +44,10 @@ def answer(kind: object, name: str = "") -> Any:  # noqa: ANN401 - any JSON valu
     if name in OPEN:
         return OPEN[name]
     if is_typeddict(kind):
-        return {each: answer(hint, each) for each, hint in get_type_hints(kind).items()}
+        hints = get_type_hints(kind, include_extras=True)
+        # Where no member is required, it has one of them.
+        some_required = any(get_origin(hint) is not NotRequired for hint in hints.values())
+        return {each: answer(hints[each], each) for each in (hints if some_required else [*hints][:1])}
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in {list, dict}:
         item = answer(arguments[-1], name)
@@ -63,6 +65,8 @@ def scalar(kind: object, name: str) -> object:
         return True
     if kind in {int, float}:
         return 1
+    if name == "next":
+        return None  # there is one page
     return WORDS.get(name) or (TIME if TIMES.fullmatch(name) else HOSTILE)
 
 
