@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import resources
@@ -483,6 +483,10 @@ def restore_data(settings: Settings, source: Path) -> Backup:
     """
     made = restore(source, _parts(settings), last=settings.state_key.name)
     keep_private(settings.data, settings.private_paths)
+    if settings.database_file is not None:
+        # However old the backup: whoever restores it here means to go on from now. An earlier UMS had no such table.
+        with closing(Database(settings.database)) as database, suppress(StorageError):
+            SqlClock(database).reset(SystemClock().now())
     _note(settings, SecurityKind.BACKUP_RESTORED, backup=made.at, main=made.heads.get("refs/heads/main", ""))
     return made
 
@@ -540,7 +544,10 @@ def reindex_data(settings: Settings, *, dry_run: bool) -> Reindexed:
         clock = SystemClock()
         security = SecurityEvents(SqlSecurityLog(store.database), clock)
         reindex = Reindex(repo, store, SqlWebhooks(store.database), clock, security)
-        return reindex(by=_local_user(), dry_run=dry_run)
+        done = reindex(by=_local_user(), dry_run=dry_run)
+        if not dry_run:
+            SqlClock(store.database).reset(clock.now())  # a database that was lost does not say when the service ran
+        return done
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.data_folder import make_data
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
+from ums.adapters._database import Database
 from ums.adapters.sql_clock import SqlClock
 from ums.adapters.system_clock import SystemClock
+from ums.bootstrap import back_up_data, make_services, reindex_data, restore_data
+from ums.config import Settings
 from ums.domain.auditing import CLOCK_ACCEPTED, fallen
 from ums.domain.clock import MAX_AHEAD, MAX_BEHIND, MAX_ISSUED_AHEAD, clock_doubt
 from ums.domain.errors import InvalidInputError, UnavailableError
@@ -262,3 +267,30 @@ def test_with_the_defence_off_a_moment_shuts_clusters_out_for_days(machine: Mach
     stage.services.reconcile()
     stage.clock.advance(-TEN_DAYS)
     assert machine.serial() > (stage.clock.now() + MAX_AHEAD).timestamp()
+
+
+@pytest.mark.parametrize("how", ["restored", "rebuilt"])
+def test_a_service_that_was_restored_or_rebuilt_goes_on(tmp_path: Path, how: str) -> None:
+    """However long ago it ran last: whoever does so on this machine vouches for its clock."""
+    settings, _ = make_data(tmp_path)
+    with closing(Database(settings.database)) as database:
+        SqlClock(database).reset(datetime(2020, 1, 1, tzinfo=UTC))
+    assert problem_of(settings)
+    if how == "restored":
+        back_up_data(settings, tmp_path / "backup", registry=False)
+        settings = Settings(tmp_path / "new")
+        restore_data(settings, tmp_path / "backup")
+    else:
+        reindex_data(settings, dry_run=True)
+        assert problem_of(settings)
+        reindex_data(settings, dry_run=False)
+    assert not problem_of(settings)
+
+
+def problem_of(settings: Settings) -> str:
+    """Return what a service that starts now has against the clock."""
+    services = make_services(settings)
+    try:
+        return services.record.clock_problem(services.record.world())
+    finally:
+        services.health.store.close()  # type: ignore[attr-defined] # this one can
