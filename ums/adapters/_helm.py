@@ -29,7 +29,7 @@ _SUBCHART = re.compile(r"((?:charts/[^/]+/)*charts/[^/._][^/]*)\.tgz")
 _DEFINITIONS = re.compile(r"(?:charts/[^/]+/)*crds/.*\.(?:yaml|yml|json)", re.IGNORECASE)
 _REVISION = re.compile(rb"[$\w.]*\.Release\.Revision\b")
 _LOOKUP = re.compile(rb"(?<![\w.$-])lookup(?=[ \t])")
-_API_VERSION = re.compile(rb"""APIVersions\.Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]""")
+_API_SERVED = re.compile(rb"[$\w.]*\.APIVersions\.Has\b")
 _TESTS = {"test", "test-success"}
 
 
@@ -168,8 +168,8 @@ def render(
     """Yield the objects that ``helm template`` makes of a chart: first those of an installation, tests left out.
 
     Then those of an installation on each version of ``kubernetes``. Then, as far as Helm renders the chart so, those of
-    an upgrade, those where every API that its templates ask for is served, and those where each ``lookup`` finds an
-    object. A template can depend on still more, such as the time.
+    an upgrade, those where every API that its templates ask for is served, or none, and those where each ``lookup``
+    finds an object. A template can depend on still more, such as the time.
 
     Raises:
         InvalidInputError: Helm refuses the chart, takes too long, or makes too much of it; what it makes is read
@@ -187,21 +187,22 @@ def render(
 
 
 def _variants(files: Mapping[str, bytes]) -> Iterator[tuple[list[str], Mapping[str, bytes]]]:
-    """Yield options of ``helm template``, and files in which stands what no option says: a revision, an object.
+    """Yield options of ``helm template``, and files in which stands what no option says.
 
-    Templates are in values and other files too, for ``tpl``.
+    That is a revision, whether APIs are served (``empty`` is false of a name), and an object that is found. Templates
+    are in values and other files too, for ``tpl``.
     """
-    asked = {name.decode() for content in files.values() for name in _API_VERSION.findall(content)}
-    served = [f"--api-versions={name}" for name in sorted(asked)]
     upgraded = _edited(files, _REVISION, b"2")
-    existing = _edited(upgraded, _LOOKUP, b"dict")
+    served = _edited(upgraded, _API_SERVED, b"kindIs `string`")
+    existing = _edited(served, _LOOKUP, b"dict")
     yield ["--is-upgrade"], files
     if upgraded != files:
         yield ["--is-upgrade"], upgraded
-    if served:
-        yield served, files
-    if existing != upgraded:
-        yield ["--is-upgrade", *served], existing
+    if served != upgraded:
+        yield [], served
+        yield [], _edited(files, _API_SERVED, b"empty")
+    if existing != served:
+        yield ["--is-upgrade"], existing
 
 
 def _edited(files: Mapping[str, bytes], pattern: re.Pattern[bytes], text: bytes) -> dict[str, bytes]:

@@ -682,13 +682,11 @@ def _when(condition: str) -> bytes:
     [
         {"templates/x.yaml": _when(".Release.IsUpgrade")},
         {"templates/x.yaml": _when("gt .Release.Revision 1")},
-        {
-            "templates/x.yaml": _when(
-                "with $ }}{{ gt $.Release.Revision 1 }}{{ end }}{{ if gt (int $.Release.Revision) 1"
-            )
-        },
+        {"templates/x.yaml": b"{{ with .Values }}" + _when("gt (int $.Release.Revision) 1") + b"{{ end }}"},
         {"templates/x.yaml": _when('lookup "v1" "Namespace" "" "kube-system"')},
         {"templates/x.yaml": _when('.Capabilities.APIVersions.Has "example.com/v1/Widget"')},
+        {"templates/x.yaml": _when('.Capabilities.APIVersions.Has (printf "%s/v1" "example.com")')},
+        {"templates/x.yaml": _when('not (.Capabilities.APIVersions.Has "policy/v1beta1")')},
         {"templates/x.yaml": _when('semverCompare ">=1.34-0" .Capabilities.KubeVersion.Version')},
         {"templates/x.yaml": _when('semverCompare "<1.31-0" .Capabilities.KubeVersion.Version')},
         {
@@ -738,7 +736,8 @@ def test_helm_ignores_nothing_that_is_shipped(tmp_path: Path) -> None:
         _hook(" Test , test-success"),
         b"{{ if .Release.IsUpgrade }}{{ fail `no password` }}{{ end }}",
         b"{{ with lookup `v1` `Secret` `a` `b` }}{{ index .data `x` | b64dec | required `x` }}{{ end }}",
-        b"{{ if .Capabilities.APIVersions.Has `policy/v1beta1` }}{{ fail `too old` }}{{ end }}",
+        b"{{ if .Capabilities.APIVersions.Has `example.com/v1` }}{{ fail `too old` }}{{ end }}",
+        b"{{ if not (.Capabilities.APIVersions.Has `apps/v1`) }}{{ fail `too old` }}{{ end }}",
     ],
 )
 def test_ordinary_charts_are_not_refused(template: bytes, tmp_path: Path) -> None:
