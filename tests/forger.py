@@ -20,6 +20,9 @@ class Believing:
     def forget(self) -> None:
         """Do nothing: nothing is remembered."""
 
+    def note(self, commit_id: str) -> None:
+        """Do nothing."""
+
     def keys_known(self, commit_id: str) -> frozenset[str]:  # noqa: ARG002 - signatures are not looked at
         """Return no key."""
         return frozenset()

@@ -382,6 +382,21 @@ def test_a_commit_that_is_too_long_to_be_ours_stops_nobody(tmp_path: Path) -> No
         assert reader.log(limit=1)[0].is_signed is False
 
 
+def test_what_was_put_back_holds_in_the_audit(tmp_path: Path) -> None:
+    """It names the commit that was not signed, and nothing of ours: also after the branch was put back at once."""
+    repo = seeded(tmp_path)
+    commit = push(tmp_path, {"freezes.yaml": FROZEN, "docs/a.md": b"x"})
+    assert repo.restore_main(at=NOW)
+    git(tmp_path, "update-ref", "refs/heads/main", git(tmp_path, "rev-parse", "main~2").decode().strip())
+    for reader in readers(tmp_path, repo):
+        assert "does not follow" in reader.read().problems[0].message
+    assert repo.restore_main(at=NOW)
+    for keys in ([], [signer_of(tmp_path, "state").public_key]):
+        assert [(flaw.branch, flaw.commit) for flaw in Audit(GitHistory(tmp_path / "repo.git"))(keys).flaws] == [
+            ("main", commit)
+        ]
+
+
 FORGED = "fleet/acme/prod: Hold\n\nUMS-Actor: ada\nUMS-Action: hold\nUMS-Reason: she said so\nUMS-Decision: {head}\n"
 
 

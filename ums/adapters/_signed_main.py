@@ -54,15 +54,15 @@ class SignedMain:
     Args:
         signed: reads commits.
         own_key: that the service signs with (OpenSSH form).
-        note: a file in which the newest commit that counts is kept for processes to come. Who may push to the
+        noted: a file in which the newest commit that counts is kept for processes to come. Who may push to the
             repository cannot write it.
 
     """
 
-    def __init__(self, signed: SignedCommits, own_key: str, note: Path) -> None:
+    def __init__(self, signed: SignedCommits, own_key: str, noted: Path) -> None:
         self._signed = signed
         self._own = own_key
-        self._note = note
+        self._noted = noted
         self._newest = ""
         self._read: tuple[tuple[str, ...], _Keys] = ((), _Keys(frozenset(), frozenset()))
 
@@ -86,10 +86,14 @@ class SignedMain:
                 )
             return Counting("", frozenset({self._own}), leads=True)
         newest, leads = self._follow(start, main)
-        if newest != self._newest:
-            self._newest = newest
-            self._write_note(newest)
+        self.note(newest)
         return Counting(newest, self.keys_at(newest), leads)
+
+    def note(self, commit_id: str) -> None:
+        """Remember the newest commit that counts: also one that was just recorded here, before it is read."""
+        if commit_id != self._newest:
+            self._newest = commit_id
+            self._write_note(commit_id)
 
     def keys_at(self, commit_id: str) -> frozenset[str]:
         """Return the state keys that count after a commit that does."""
@@ -163,7 +167,7 @@ class SignedMain:
 
     def _read_note(self) -> str:
         try:
-            noted = self._note.read_text(encoding="ascii").strip()
+            noted = self._noted.read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             return ""
         return noted if _COMMIT_ID.fullmatch(noted) else ""
@@ -171,9 +175,9 @@ class SignedMain:
     def _write_note(self, commit_id: str) -> None:
         # Older is only less to begin with: nothing waits for the disk, and none fails because it is full.
         with suppress(OSError):
-            beside = self._note.with_suffix(f".{os.getpid()}.new")
+            beside = self._noted.with_suffix(f".{os.getpid()}.new")
             beside.write_text(f"{commit_id}\n", encoding="ascii")
-            beside.replace(self._note)
+            beside.replace(self._noted)
 
 
 def _named(trust: bytes, kept: bytes) -> tuple[str, ...]:

@@ -213,6 +213,7 @@ class GitReleaseRepo:
             delivery = self._write_commit(delivery_tree, before, decision, {layout.DECISION: main})
             updates.append((_DELIVERY_REF, delivery, base.delivery))
         self._move(updates)
+        self._note(main)
         return Base(main, delivery)
 
     def _write_main(self, tree: str, base: Base, decision: Decision, *merged: str) -> str:
@@ -356,6 +357,7 @@ class GitReleaseRepo:
             again = self._write_commit(tree, [base.delivery], decision, {layout.DECISION: commit})
             updates.append((_DELIVERY_REF, again, base.delivery))
         self._move(updates)
+        self._note(commit)
 
     def restore_main(self, *, at: datetime) -> Trespass | None:
         """Put back what UMS wrote on ``main``, on top of what somebody changed of it without a state key."""
@@ -625,6 +627,12 @@ class GitReleaseRepo:
                 if is_last or _FOLDER_GONE not in error.message:
                     raise
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def _note(self, main: str) -> None:
+        """Remember what was recorded on ``main``: heads that were read before it are not what they were."""
+        with self._lock:
+            self._main.note(main)
+            self._at = self._world = None
 
     def _move(self, updates: Sequence[tuple[str, str, str]]) -> None:
         """Move refs in one transaction, if none moved meanwhile; whoever reads afterwards sees it."""
