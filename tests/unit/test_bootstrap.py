@@ -301,18 +301,18 @@ def test_metrics_are_not_for_clients_of_a_proxy_on_this_machine(service: Service
 
 def test_ready_looks_at_the_disk_of_the_data_folder(service: Service) -> None:
     """All are wired. A file that is open still answers after it is gone, and would be missed at the next start."""
-    checks = service.client().get("/readyz").get_json()["checks"]
+    checks = service.client().get("/readyz", environ_base=LOCAL).get_json()["checks"]
     assert [each["name"] for each in checks] == ["release-repo", "database", "loop", "disk", "clock"]
     database = service.settings.database_file
     assert database is not None
     for path in (database, service.settings.state_key):
         path.rename(path.with_suffix(".away"))
-        answer = service.client().get("/readyz")
+        answer = service.client().get("/readyz", environ_base=LOCAL)
         path.with_suffix(".away").rename(path)
         assert answer.status_code == 503
         assert f"{path.name} cannot be looked at" in answer.text
         assert str(path.parent) not in answer.text
-    assert service.client().get("/readyz").status_code == 200
+    assert service.client().get("/readyz", environ_base=LOCAL).status_code == 200
 
 
 def test_commits_name_the_newest_security_event(service: Service) -> None:
