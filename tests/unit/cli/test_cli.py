@@ -8,7 +8,7 @@ import sys
 import click
 import pytest
 
-from ums.cli.output import ago, print_table
+from ums.cli.output import ago, print_table, style
 from ums.cli.root import COMMANDS, main, root
 from ums.domain import errors
 from ums.outcomes import OUTCOMES
@@ -106,7 +106,7 @@ def test_an_empty_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_columns_fit_what_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
     """Colour does not count as width."""
-    print_table(("a", "b"), [(click.style("x", fg="red"), "long"), ("longer", "y")], empty="")
+    print_table(("a", "b"), [(style("x", fg="red"), "long"), ("longer", "y")], empty="")
     lines = click.unstyle(capsys.readouterr().out).splitlines()
     assert lines == ["A       B", "x       long", "longer  y"]
 
