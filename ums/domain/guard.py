@@ -426,16 +426,6 @@ def _metadata_rules() -> Iterator[dict[str, str]]:
     yield _only("an object", "", "object", ["apiVersion", "kind", "metadata", "spec", "status", "data"])
     yield _only("an object", "", "object.metadata", _METADATA)
     yield _rule(
-        "an object may have no labels and annotations that UMS does not write",
-        _written(
-            "",
-            "variables.labels.all(k, k in variables.oldLabels && variables.oldLabels[k] == variables.labels[k]"
-            " || k in variables.ownLabels && variables.ownLabels[k] == variables.labels[k])"
-            " && variables.annotations.all(k, k in variables.ownAnnotations"
-            " || k in variables.oldAnnotations && variables.oldAnnotations[k] == variables.annotations[k])",
-        ),
-    )
-    yield _rule(
         "an object may get no owners and no finalizers from Git",
         _written(
             "",
@@ -468,6 +458,16 @@ def _metadata_rules() -> Iterator[dict[str, str]]:
     yield _rule(
         "a wrapper must carry the label by which its events are found",
         _written("variables.wrapper", f"variables.labels['{WRAPPER_LABEL}'] == 'true'"),
+    )
+    yield _rule(
+        "an object may have no labels and annotations that UMS does not write",
+        _written(
+            "",
+            "variables.labels.all(k, k in variables.oldLabels && variables.oldLabels[k] == variables.labels[k]"
+            " || k in variables.ownLabels && variables.ownLabels[k] == variables.labels[k])"
+            " && variables.annotations.all(k, k in variables.ownAnnotations"
+            " || k in variables.oldAnnotations && variables.oldAnnotations[k] == variables.annotations[k])",
+        ),
     )
 
 
