@@ -398,7 +398,7 @@ class RotateKeysBody(TypedDict):
 
     reason: NotRequired[str | None]
     dryRun: NotRequired[bool | None]
-    add: NotRequired[dict[str, Any] | None]
+    add: NotRequired[dict[str, str] | None]
     like: NotRequired[str | None]
     drop: NotRequired[list[DropItem] | None]
     addStateKeys: NotRequired[list[AddStateKey] | None]
@@ -615,7 +615,7 @@ class PlaneBody(TypedDict):
     pdp: str
     channel: str
     bundles: list[Bundle]
-    labels: NotRequired[dict[str, Any] | None]
+    labels: NotRequired[dict[str, str] | None]
     management: NotRequired[Management | None]
     kubernetes: NotRequired[str | None]
     flux: NotRequired[str | None]
@@ -623,7 +623,7 @@ class PlaneBody(TypedDict):
     volunteer: NotRequired[bool | None]
     ask: NotRequired[bool | None]
     standingConsent: NotRequired[list[ReleaseClass] | None]
-    values: NotRequired[dict[str, Any] | None]
+    values: NotRequired[dict[str, dict[str, dict[str, Any]]] | None]
     sealed: NotRequired[bool | None]
     dryRun: NotRequired[bool | None]
 
@@ -655,7 +655,7 @@ class PlaneChangeBody(TypedDict):
     dryRun: NotRequired[bool | None]
     channel: NotRequired[str | None]
     bundles: NotRequired[list[Bundle] | None]
-    labels: NotRequired[dict[str, Any] | None]
+    labels: NotRequired[dict[str, str | None] | None]
     management: NotRequired[Management | None]
     kubernetes: NotRequired[str | None]
     flux: NotRequired[str | None]
@@ -663,7 +663,7 @@ class PlaneChangeBody(TypedDict):
     volunteer: NotRequired[bool | None]
     ask: NotRequired[bool | None]
     standingConsent: NotRequired[list[ReleaseClass] | None]
-    values: NotRequired[dict[str, Any] | None]
+    values: NotRequired[dict[str, dict[str, dict[str, Any]]] | None]
     sealed: NotRequired[bool | None]
 
 
@@ -829,10 +829,10 @@ RiskBody = TypedDict(
         "releases": str,
         "message": str,
         "from": NotRequired[str | None],
-        "labels": NotRequired[dict[str, Any] | None],
+        "labels": NotRequired[dict[str, str] | None],
         "kubernetes": NotRequired[str | None],
         "flux": NotRequired[str | None],
-        "components": NotRequired[dict[str, Any] | None],
+        "components": NotRequired[dict[str, str] | None],
         "url": NotRequired[str | None],
     },
 )

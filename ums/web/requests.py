@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from ums.domain.bundle import ReleaseClass
@@ -32,7 +32,7 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_PAGE = 1000
 
 Text = Annotated[str, Field(max_length=2000)]
-Name = Annotated[str, Field(max_length=300, pattern=r"^[^\n\t]*$")]
+Name = Annotated[str, Field(max_length=300), AfterValidator(lambda text: check_plain(text, "a name"))]
 Names = Annotated[dict[Name, Name], Field(max_length=100)]
 
 
