@@ -57,8 +57,11 @@ class GitHistory:
         Raises:
             IntegrityError: one is not, or is not there; or the repository says that others count in its place.
             InvalidInputError: the clone is shallow.
+            UnavailableError: it has no ``HEAD``.
 
         """
+        if not (self._folder / "HEAD").is_file():
+            raise UnavailableError(f"{self._path} has no HEAD, so it is no whole clone", hint="clone it again")
         if os.path.lexists(self._folder / "shallow"):
             raise InvalidInputError(f"{self._path} is a shallow clone", hint="git fetch --unshallow")
         if found := _git_folder.misleading(self._folder):
