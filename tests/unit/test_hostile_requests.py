@@ -132,5 +132,5 @@ def test_no_path_leads_out(service: Service, client: Client, parts: list[str], p
     environ["PATH_INFO"] = (prefix + "/".join(parts)).encode(errors="replace").decode("latin-1")
     _, status, _ = run_wsgi_app(client.application, environ, buffered=True)
     assert int(status[:3]) < 500, status
-    roots = {"blobs", "repositories"}
+    roots = {"blobs", "callers", "repositories"}
     assert all(name.partition("/")[0] in roots for name in files(service.settings.registry))

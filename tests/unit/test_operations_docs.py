@@ -124,6 +124,6 @@ def test_the_page_lists_every_check(tmp_path: Path) -> None:
     """And none that is not made."""
     stage = Stage(tmp_path)
     stage.services.pulse.start(LATER - given().since, stage.clock.now(), {})
-    made = {each.name for each in stage.services.health.ready()} | {"files", "git-host"}
+    made = {each.name for each in stage.services.health.ready()} | {"files", "git-host", "release-repo-folder"}
     section = PAGE.read_text().split("## Health")[1].split("## ")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)) == made

@@ -172,7 +172,7 @@ def test_many_may_take_their_responses_at_the_same_time() -> None:
             got = 0
             while part := client.recv(1 << 20):
                 got += len(part)
-            assert got > LARGE
+            assert got >= LARGE
 
 
 @pytest.mark.parametrize("sent", [b"", GOOD, BIG, GOOD[:20]], ids=["new", "kept", "not reading", "half a head"])

@@ -170,7 +170,7 @@ def _print(found: Audited, *, pinned: bool) -> None:
     if found.security:
         _print_chain(found.security)
     for text in found.ignored:
-        click.echo(f"  ignored: {text}")
+        echo(f"  ignored: {text}")
     if not pinned:
         echo("  the keys are those the repository itself names; --state-key pins yours")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ums.cli.data import settings_of
-from ums.cli.output import emit, output_option, some
+from ums.cli.output import echo, emit, output_option, some
 
 if TYPE_CHECKING:
     from ums.bootstrap import ClockAccepted
@@ -49,7 +49,7 @@ def accept(data: Path, reason: str, dry_run: bool, output: str) -> None:
 
 def _print_accepted(done: ClockAccepted, *, dry_run: bool) -> None:
     mark = "dry run – " if dry_run else ""
-    click.echo(f"{mark}the clock is accepted at {done.at}")
+    echo(f"{mark}the clock is accepted at {done.at}")
     if done.renumbered:
-        click.echo(f"{mark}new serials for {some([*map(str, done.renumbered)])}")
-        click.echo("next: bootstrap those again that were bootstrapped while the clock was ahead: ums pdp bootstrap")
+        echo(f"{mark}new serials for {some([*map(str, done.renumbered)])}")
+        echo("next: bootstrap those again that were bootstrapped while the clock was ahead: ums pdp bootstrap")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -19,9 +18,9 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import from_json
 
 from ums import __version__
+from ums.domain import strict_json
 from ums.domain.budget import Budget
 from ums.domain.errors import (
     ConflictError,
@@ -39,6 +38,7 @@ from ums.domain.errors import (
     UnverifiedError,
 )
 from ums.domain.identity import Identity, Permission
+from ums.domain.strict_json import StrictJSONError
 from ums.outcomes import OUTCOMES, UNFORESEEN
 from ums.services import Services
 from ums.usecases.see import Sight
@@ -110,24 +110,12 @@ class JSONRequest(Request):
         # Each member and item but one has a comma before it: this counts them before anything is made of them.
         Budget(_MAX_MEMBERS, "members and items of the body").spend(content.count(b","))
         try:
-            # This one limits depth, and knows no NaN; the other one sees members that are there twice.
-            from_json(content, allow_inf_nan=False, cache_strings=False)
-            data = json.loads(content, object_pairs_hook=_unique)
-        except ValueError as error:
-            raise InvalidInputError(f"the body is not JSON: {error}") from error
+            data = strict_json.loads(content, floats=True, go=False)
+        except StrictJSONError as error:
+            raise InvalidInputError(f"the body is not JSON: {error.message}") from error
         if not isinstance(data, dict):
             raise InvalidInputError("the request is not as expected: body: an object is needed")
         return data
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object. Of two members of one name each reader would take another one (RFC 8259 §4)."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInputError(f"the request is not as expected: member {twice!r:.100} is there twice")
-    return made
 
 
 class Application(OpenAPI):

@@ -507,6 +507,7 @@ def test_packed_subcharts_are_unpacked(tmp_path: Path) -> None:
     )
     assert set(files_of(build(folder)["app"])) == {
         *(f"app/{name}" for name in CHART),
+        PLACEMENT,
         *(f"app/charts/sub-{number}/Chart.yaml" for number in (1, 2)),
         *(
             f"app/charts/sub-{number}/charts/deep-2/{name}"
@@ -896,7 +897,7 @@ def test_only_what_was_checked_is_shipped(tmp_path: Path) -> None:
         {"manifests/sub/b.yml": more, "manifests/README.md": b"x", "manifests/x.YAML": b"x", "manifests/c.yaml": b"#"},
     )
     shipped = files_of(build(folder)["agent"])
-    assert set(shipped) == {"all.yaml", "sub/b.yml"}
+    assert set(shipped) == {"all.yaml", "sub/b.yml", "kustomization.yaml"}
     assert json.loads(shipped["all.yaml"]) == DEPLOYMENT
     assert shipped["sub/b.yml"].decode() == (
         '{\n  "kind": "ConfigMap",\n  "apiVersion": "v1",\n  "metadata": {\n    "name": "on-off"\n  },\n'

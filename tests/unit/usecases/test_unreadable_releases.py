@@ -78,7 +78,7 @@ def test_one_bad_release_stops_nothing_else(stage: Stage, version: str, file: st
     world = stage.repo.read()
     assert [problem.file for problem in world.problems] == [f"catalog/platform/{version}/{file}"]
     if file == "release.json":
-        assert world.released_digests() == needed, "what its other files say that it needs"
+        assert world.released_digests() >= needed, "what its other files say that it needs"
     assert world.holds_unread("ums/platform/cilium")
     http = client(stage)
     assert {route: http.get(API + route).status_code for route in ROUTES} == dict.fromkeys(ROUTES, 200)

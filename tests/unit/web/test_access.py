@@ -254,7 +254,7 @@ def make_fleet(folder: Path) -> Stage:
         "Mend zyxcorp", "-", "-", "-", stage.clock.now(), {f"fleet/{HIDDEN.org}/x/registration.yaml": broken}
     )
     stage.repo.commit(edit, base=stage.repo.read().base)
-    do.issue_token(Holder("zyxcorp's", frozenset({"viewer"}), orgs=frozenset({"zyxcorp"})), expires=None, by=ADMIN)
+    do.issue_token(Holder("zyxcorp-own", frozenset({"viewer"}), orgs=frozenset({"zyxcorp"})), expires=None, by=ADMIN)
     stage.clock.advance(timedelta(seconds=8))
     return stage
 

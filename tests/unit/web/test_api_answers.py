@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -347,21 +346,6 @@ def test_an_event_is_cut_off_before_it_is_checked(stage: Stage, client: FlaskCli
     answer = client.post(f"{API}/pdps/{PROD}/events", data=b"x" * (1 << 20), headers={"X-Signature": "sha256=0"})
     assert answer.status_code == 413
     assert not stage.store.reports()
-
-
-def test_text_that_is_no_text_is_cleaned_in_an_event(stage: Stage, client: FlaskClient) -> None:
-    """Half a character, signed and well-formed, is recorded as a question mark."""
-    body: dict[str, Any] = {
-        "involvedObject": {"kind": "Kustomization", "name": "ums-root", "namespace": "ums-system"},
-        "severity": "error",
-        "timestamp": "2026-11-23T12:00:00Z",
-        "message": "half \ud800",
-        "reason": "HealthCheckFailed",
-        "metadata": {"revision": f"delivery@sha1:{stage.repo.read().base.delivery}"},
-    }
-    answer = signed_event(stage, client, json.dumps(body).encode())
-    assert (answer.status_code, answer.get_json()) == (202, {"recorded": True})
-    assert client.get(f"{API}/pdps/{PROD}").get_json()["reported"]["message"] == "half ?"
 
 
 def test_a_token_ends(stage: Stage, client: FlaskClient) -> None:

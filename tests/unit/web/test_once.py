@@ -144,10 +144,9 @@ def test_nothing_is_kept_for_a_role_that_may_not_do_it(
 
 
 def test_nothing_is_kept_of_what_changes_nothing(stage: Stage, client: FlaskClient) -> None:
-    """A viewer may let a policy be checked, as often as they like, with as many keys."""
-    viewer = bearer(stage, Holder("vera", frozenset({"viewer"})))
+    """A policy can be checked as often as somebody likes, with as many keys."""
     for number in range(3):
-        answer = post(client, "/channels/edge/policy/lint", {"policy": "x"}, str(number), Authorization=viewer)
+        answer = post(client, "/channels/edge/policy/lint", {"policy": "x"}, str(number))
         assert answer.status_code == 200
     assert kept(stage) == 0
 
