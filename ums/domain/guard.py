@@ -459,7 +459,11 @@ def _metadata_rules() -> Iterator[dict[str, str]]:
         "a wrapper must carry the label by which its events are found",
         _written("variables.wrapper", f"variables.labels['{WRAPPER_LABEL}'] == 'true'"),
     )
-    yield _rule(
+
+
+def _labels_rule() -> dict[str, str]:
+    """Return the last rule: the label of another Kustomization is the weakest of what can be wrong."""
+    return _rule(
         "an object may have no labels and annotations that UMS does not write",
         _written(
             "",
@@ -508,12 +512,13 @@ def _rules(settings: FleetSettings) -> list[dict[str, str]]:
             f"request.operation != 'DELETE' || (!({_is('configmaps')})"
             f" && has(oldObject.metadata.annotations) && '{REMOVING_ANNOTATION}' in oldObject.metadata.annotations)",
         ),
+        *_metadata_rules(),
         *_state_rules(),
         *_source_rules(settings),
         *_release_rules(),
         *_wrapper_rules(),
         *_content_rules(),
-        *_metadata_rules(),
+        _labels_rule(),
     ]
 
 

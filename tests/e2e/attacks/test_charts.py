@@ -27,20 +27,21 @@ from ums.domain.world import FleetSettings, Raw
 from ums.publisher import make_publisher
 
 NO_IMAGE = f"registry.example.com/none:1@sha256:{'0' * 64}"
-TEMPLATE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-{{ .Chart.Version }}}\n"
+TEMPLATE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-{{ .Values.by }}}\n"
 
 
-def write_chart(folder: Path, version: str) -> Path:
-    """Write a chart of one ConfigMap, which carries the names of release and version."""
+def write_chart(folder: Path, by: str) -> Path:
+    """Write a chart of one ConfigMap, whose name says which release it is of, and whose chart."""
     (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text(f"{{apiVersion: v2, name: web, version: {version}}}\n")
+    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: web, version: 1.0.0}\n")
+    (folder / "values.yaml").write_text(f"by: {by}\n")
     (folder / "templates" / "all.yaml").write_text(TEMPLATE)
     return folder
 
 
 def write_bundle(folder: Path) -> Path:
     """Write a bundle with a chart."""
-    write_chart(folder / "chart", "1.0.0")
+    write_chart(folder / "chart", "ums")
     component = {"name": "app", "chart": "chart", "namespace": "web", "timeout": "5s", "images": [NO_IMAGE]}
     (folder / "bundle.yaml").write_text(yaml.safe_dump({"name": "web", "components": [component]}))
     return folder
@@ -55,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Itera
         cluster.helm(
             "install",
             "theirs",
-            str(write_chart(running.folder / "theirs", "0.1.0")),
+            str(write_chart(running.folder / "theirs", "hand")),
             "-n",
             "theirs",
             "--create-namespace",
@@ -71,7 +72,7 @@ def taken_over(attacker: Attacker, service: RunningService, digest: Digest | Non
     component = replace(component, digest=digest or component.digest, **place)  # type: ignore[arg-type] # texts
     release = replace(release, components=(component,))
     prefix = Repository(service.url.removeprefix("http://"), "ums")
-    settings = FleetSettings(service.url, prefix, plain_http=True, interval=timedelta(seconds=3))
+    settings = FleetSettings(service.url, prefix, plain_http=True, registry_login=True, interval=timedelta(seconds=3))
     state = BundleState(Version("1.0.0"), {"app": Version("1.0.0")})
     wrapper = render_wrapper(PDPName.parse(NAME), release, component, state, settings)
     listing = attacker.read("kustomization.yaml")
@@ -90,8 +91,8 @@ def test_a_signed_chart_takes_over_nobody_else_s_release(cluster: Cluster, servi
     attacker = Attacker(service)
     attacker.commit(lambda _: None, taken_over(attacker, service))
     message = cluster.wait_message("helmrelease", "web-app", "signed to be installed as release app in namespace web")
-    assert cluster.exists("configmap", "theirs-0.1.0", "theirs"), "what they installed is there"
-    assert not cluster.exists("configmap", "theirs-1.0.0", "theirs")
+    assert cluster.exists("configmap", "theirs-hand", "theirs"), "what they installed is there"
+    assert not cluster.exists("configmap", "theirs-ums", "theirs")
     assert content(cluster) == "1"
     told("a signed chart as somebody else's Helm release", "helm-controller", message)
 
@@ -105,11 +106,11 @@ def test_a_chart_that_does_not_say_where_it_belongs_takes_it_over(
     publisher = make_publisher(signer=signer, registrar=None, login=("x", service.token), plain_http=True)
     built = publisher.build(service.folder / "web", Version("6.6.6"))
     assert publisher.publish is not None
-    publisher.publish(built, Repository(service.url.removeprefix("http://"), "ums/web"))
+    publisher.publish(built, Repository(service.url.removeprefix("http://"), "ums"))
     attacker = Attacker(service)
     attacker.commit(lambda _: None, taken_over(attacker, service, built.components["app"].descriptor.digest))
     eventually(
-        lambda: cluster.exists("configmap", "theirs-1.0.0", "theirs"), timeout=180, what="it is taken over", every=0.5
+        lambda: cluster.exists("configmap", "theirs-ums", "theirs"), timeout=180, what="it is taken over", every=0.5
     )
-    assert not cluster.exists("configmap", "theirs-0.1.0", "theirs")
+    assert not cluster.exists("configmap", "theirs-hand", "theirs")
     told("nothing, without its place in the chart: somebody else's Helm release", "nobody", str(root(cluster)))

@@ -331,9 +331,9 @@ def test_no_component_may_be_pruned_that_is_not_marked_for_removal(cluster: Clus
 @pytest.mark.parametrize(
     "kind", ["kustomization/small-config", "kustomization/small-config-content", "ocirepository/small-config"]
 )
-def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, service: RunningService, kind: str) -> None:
+def test_what_no_earlier_state_marked_is_not_deleted(cluster: Cluster, attacker: Attacker, kind: str) -> None:
     """By whatever way the root's account comes to ask for it."""
-    assert health(service) == "healthy"
+    assert attacker.read("small-config.yaml"), "it is part of the state"
     account = ("--as=system:serviceaccount:ums-system:ums-root", "--as-group=system:serviceaccounts")
     said = cluster.kubectl("delete", kind, "-n", "ums-system", "--dry-run=server", *account, check=False)
     assert "did not mark for removal" in said

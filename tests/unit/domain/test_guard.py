@@ -25,7 +25,7 @@ from ums.domain.world import FleetSettings
 
 SETTINGS = FleetSettings("https://ums.example.com", Repository("registry.example.com", "ums"))
 OBJECTS = [*render_account(), *render_rules(SETTINGS)]
-PINNED = (2, "787fdd8f3ed3")
+PINNED = (2, "1c2c531fdfc0")
 
 
 def named(kind: str, name: str) -> dict[str, Any]:
