@@ -176,23 +176,6 @@ def test_without_the_guard_everything_that_was_signed_is_labelled(cluster: Clust
     told("nothing, without the guard: a label on everything that was signed", "nobody", "applied")
 
 
-def test_without_the_guard_an_owner_that_is_not_there_takes_a_component_away(cluster: Cluster, thief: Attacker) -> None:
-    """Kubernetes collects what its owner left behind, and kustomize-controller what that one applied."""
-    uid = cluster.get("configmap", "small", "small")["metadata"]["uid"]
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
-    with without_guard(cluster):
-        before = change_content(thief, lambda applier: applier["metadata"].update(ownerReferences=[owner]))
-        eventually(
-            lambda: uid not in cluster.kubectl("get", "configmap", "-n", "small", "-o", "yaml", check=False),
-            timeout=180,
-            what="what it applied is gone",
-            every=0.2,
-        )
-    thief.commit(lambda _: None, {OBJECTS: Raw(before)})
-    eventually(lambda: content(cluster), timeout=180, what="it is there again", every=0.5)
-    told("nothing, without the guard: a component with an owner that is not there", "nobody", "uninstalled")
-
-
 def test_without_the_guard_what_nobody_marked_is_uninstalled(cluster: Cluster, thief: Attacker) -> None:
     """The rule on deletion keeps it, once pruning was allowed. The last of the story: the component is gone."""
     with without_guard(cluster):
