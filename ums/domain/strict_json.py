@@ -240,9 +240,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _exact_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise StrictJSONError("a member occurs twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise StrictJSONError(f"member {_show(name)} occurs twice in one object")
+        found[name] = value
     return found
 
 
