@@ -79,7 +79,7 @@ class Attacker:
             files[f"{FOLDER}/state.yaml"] = Raw(yaml.safe_dump(state).encode())
         decision = Decision("evil", "evil", "mallory", "gain", datetime.now(UTC), {}, files)
         with tempfile.TemporaryDirectory() as folder:
-            self.git("clone", "--bare", "--quiet", "--shared", ".", folder)
+            self.git("clone", "--bare", "--quiet", ".", folder)
             repo = GitReleaseRepo(Path(folder), SSHStateSigner.load(self._key), author="Mallory <m@example.com>")
             repo.commit(decision, base=repo.read().base)
             self.git("fetch", "--quiet", folder, "+refs/heads/delivery:refs/heads/delivery")
