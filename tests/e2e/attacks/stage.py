@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from tests.e2e.cluster import Cluster
+from tests.forger import Forger
 from tests.processes import eventually
 from tests.running_service import RunningService
-from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
 from ums.domain.world import Content, Decision, Raw
 
@@ -80,7 +80,7 @@ class Attacker:
         decision = Decision("evil", "evil", "mallory", "gain", datetime.now(UTC), {}, files)
         with tempfile.TemporaryDirectory() as folder:
             self.git("clone", "--bare", "--quiet", ".", folder)
-            repo = GitReleaseRepo(Path(folder), SSHStateSigner.load(self._key), author="Mallory <m@example.com>")
+            repo = Forger(Path(folder), SSHStateSigner.load(self._key))
             repo.commit(decision, base=repo.read().base)
             self.git("fetch", "--quiet", folder, "+refs/heads/delivery:refs/heads/delivery")
 
