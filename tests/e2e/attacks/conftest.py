@@ -32,5 +32,5 @@ def attacker(service: RunningService, cluster: Cluster) -> Iterator[Attacker]:
     found = Attacker(service)
     before = found.git("rev-parse", "delivery")
     yield found
-    found.restore(before)
+    found.put_back(before)
     eventually(lambda: root(cluster)[0] == "True", timeout=180, what="the root is well again", every=0.5)

@@ -88,6 +88,33 @@ class Attacker:
         """Return a file of the data plane's folder."""
         return yaml.safe_load(self.git("show", f"delivery:{FOLDER}/{path}"))
 
+    def put_back(self, commit: str) -> None:
+        """Offer again what a commit offered, at a serial above all others, signed with the state key.
+
+        An event of the cluster may wake the service, which then decides on top of the attack: to put the branch back
+        would be to offer an older state.
+        """
+        self._key = self._path.parent / "state.key"
+        offered = yaml.safe_load(self.git("show", f"{commit}:{FOLDER}/state.yaml"))
+
+        def offer_again(state: dict[str, Any]) -> None:
+            serial = state["data"]["serial"]
+            state.clear()
+            state.update(offered)
+            state["data"]["serial"] = serial
+
+        names = self.git("ls-tree", "-r", "--name-only", commit, f"{FOLDER}/").splitlines()
+        files: Files = {f"{FOLDER}/": None}
+        files |= {name: Raw(f"{self.git('show', f'{commit}:{name}')}\n".encode()) for name in names}
+        self.commit(offer_again, files)
+
+    def keep_at(self, commit: str) -> str:
+        """Force the branch to a commit, whoever moved it; return where it was."""
+        head = self.git("rev-parse", "delivery")
+        if head != commit:
+            self.restore(commit)
+        return head
+
     def restore(self, commit: str) -> None:
         """Put the branch back, as if nothing had been."""
         self.git("update-ref", "refs/heads/delivery", commit)
