@@ -20,7 +20,7 @@ from ums.domain.budget import Budget, BudgetError
 from ums.domain.errors import InvalidInputError, SpecError
 from ums.domain.instants import parse_duration
 from ums.domain.names import MAX_NAME_LENGTH, NAME_PATTERN
-from ums.domain.text import MULTI_LINE, check_plain
+from ums.domain.text import FOR_PROGRAMS, MULTI_LINE, check_plain
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 100
@@ -372,6 +372,8 @@ class _Walk:
             self._visit_mapping(node, path, depth)
 
     def _check_plain(self, text: str, path: _Path, line: int) -> None:
+        if not FOR_PROGRAMS.isdisjoint(path):
+            return
         try:
             check_plain(text, "the text", keep=f"{MULTI_LINE}\r")
         except InvalidInputError as error:

@@ -24,6 +24,8 @@ _RANGES = (
 _HIDDEN = re.compile("[" + "".join(f"{re.escape(chr(low))}-{re.escape(chr(high))}" for low, high in _RANGES) + "]")
 MULTI_LINE = "\n\t"
 """What text of several lines may have besides."""
+FOR_PROGRAMS = frozenset({"values"})
+"""Fields whose content only programs read, as Helm values: commands that print it show what is hidden in it."""
 
 
 def is_plain(text: str, *, keep: str = "") -> bool:

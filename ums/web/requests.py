@@ -20,7 +20,7 @@ from ums.domain.names import PDPName
 from ums.domain.policy import MAX_POLICY_BYTES
 from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
-from ums.domain.text import MULTI_LINE, check_plain
+from ums.domain.text import FOR_PROGRAMS, MULTI_LINE, check_plain
 from ums.domain.version import Version
 from ums.domain.webhooks import Format
 from ums.domain.world import Topology
@@ -43,13 +43,9 @@ class Checked(BaseModel):
     @classmethod
     def _plain(cls, data: Any) -> Any:  # noqa: ANN401 - any JSON value
         for name, value in data.items() if isinstance(data, dict) else ():
-            if name not in _NOT_SHOWN:
+            if name not in FOR_PROGRAMS:
                 _check_plain(value, name)
         return data
-
-
-_NOT_SHOWN = frozenset({"values"})
-"""Members that only programs read; commands that print them show what is hidden in them."""
 
 
 def _check_plain(value: object, where: str) -> None:

@@ -451,3 +451,11 @@ def test_every_channel_we_ship_is_valid(path: Path) -> None:
     policy = validate(MODELS["policy"], content, path.name).model_dump()
     assert policy["feeder"] is None or (ROOT / "channels" / policy["feeder"] / "policy.yaml").exists()
     assert re.match(rb"# yaml-language-server: \$schema=\S+/policy\.schema\.json\n", content)
+
+
+def test_helm_values_may_hold_any_text() -> None:
+    """Programs read them; elsewhere in the file the same character is refused."""
+    text = b'channel: stable\nbundles: [platform]\nsealed: false\nvalues: {platform: {"a": {k\\u2028: "\\u202e"}}}\n'
+    text = text.replace(b"k\\u2028", b'"k\\u2028"')
+    files = {**BASICS, REGISTRATION_PATH: text}
+    assert read(files).planes[PROD].registration.values == {"platform": {"a": {"k\u2028": "\u202e"}}}
