@@ -145,7 +145,7 @@ def test_the_state_key_brings_no_older_keys_back(service: RunningService, cluste
     message = cluster.wait_message("kustomization", "trust-guard-content", "may not be replaced by older ones")
     assert state_keys(cluster) == held
     told("keys of the past, signed with a release key that counts", "the API server, at the guard's word", message)
-    attacker.restore(before)
+    attacker.put_back(before)
 
 
 def version(cluster: Cluster) -> str:
@@ -172,7 +172,7 @@ def test_the_state_key_moves_no_guard(service: RunningService, cluster: Cluster,
     message = cluster.wait_message("kustomization", "trust-guard", "spec.targetNamespace")
     assert version(cluster) == held
     told("a guard of the past, with its number in another namespace", "the API server, at the guard's word", message)
-    attacker.restore(before)
+    attacker.put_back(before)
     with without_guard(cluster):
         move()
         eventually(lambda: version(cluster).startswith("3."), timeout=180, what="the old guard is back", every=0.5)
@@ -196,7 +196,7 @@ def test_the_state_key_takes_no_guard_away(service: RunningService, cluster: Clu
     replace_guard()
     message = cluster.wait_message("kustomization", "trust-guard", "as its name says")
     told("another artifact in the place of the guard", "the API server, at the guard's word", message)
-    attacker.restore(before)
+    attacker.put_back(before)
     with without_guard(cluster):
         replace_guard()
         eventually(
