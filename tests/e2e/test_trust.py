@@ -188,12 +188,8 @@ def test_the_state_key_takes_no_guard_away(service: RunningService, cluster: Clu
     before = attacker.git("rev-parse", "delivery")
     small = service.json("release", "show", "small@1.7.0")["components"][0]["digest"]
     prefix = f"oci://{service.url.removeprefix('http://')}/ums"
-
-    def replace_guard() -> None:
-        path, objects = objects_of(attacker, newest)
-        repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
-
-    replace_guard()
+    path, objects = objects_of(attacker, newest)
+    repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
     message = cluster.wait_message("kustomization", "trust-guard", "as its name says")
     told("another artifact in the place of the guard", "the API server, at the guard's word", message)
     attacker.put_back(before)
