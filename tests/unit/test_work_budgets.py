@@ -42,7 +42,8 @@ from ums.web.app import create_app
 from ums.web.requests import MAX_BODY_BYTES
 
 LIMIT = 0.050
-"""Seconds of CPU."""
+"""Seconds of CPU, on a machine that does ``reference`` in ``REFERENCE``."""
+REFERENCE = 0.035
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)  # a year ahead reaches into three local years
 NAME = "a" * 300
 CURSOR = "?cursor=" + base64.urlsafe_b64encode(b"a" * 225).decode()
@@ -116,6 +117,16 @@ def measure(work: Callable[[], object], *, before: Callable[[], object] = lambda
     return Measured(best, ended)
 
 
+def reference() -> int:
+    """Do a fixed piece of work: what it takes says how fast this machine is now."""
+    return len({f"{number:x}": number for number in range(100_000)})
+
+
+def limit() -> float:
+    """Return the limit in seconds of CPU here and now: more than ``LIMIT`` where a core is slower, or shared."""
+    return LIMIT * max(1.0, measure(reference).seconds / REFERENCE)
+
+
 def report(name: str, found: Measured) -> None:
     """Print a figure."""
     print(f"{found.seconds * 1000:8.2f} ms  {name}: {found.ended}")
@@ -157,7 +168,7 @@ def test_no_parameter_costs_much(viewer: FlaskClient, path: str) -> None:
         url = f"/api/v1{path}{query}"
         found = measure(lambda url=url: viewer.get(url).status_code)  # type: ignore[misc]
         report(url[:70], found)
-        assert found.seconds < LIMIT
+        assert found.seconds < LIMIT or found.seconds < limit()
 
 
 @pytest.mark.parametrize("body", sorted(BODIES))
@@ -167,7 +178,7 @@ def test_no_body_costs_much(viewer: FlaskClient, body: str) -> None:
         found = measure(lambda path=path: viewer.post(f"/api/v1{path}", data=BODIES[body]).status_code, times=2)  # type: ignore[misc]
         report(f"{path} {body}", found)
         assert found.ended in {"400", "403"}
-        assert found.seconds < LIMIT
+        assert found.seconds < LIMIT or found.seconds < limit()
 
 
 def test_what_is_wrong_is_told_in_short(viewer: FlaskClient) -> None:
@@ -312,7 +323,7 @@ def test_no_input_costs_much(name: str) -> None:
     """The worst that is accepted, and worse that is refused; nothing is remembered from before."""
     found = measure(EVALUATORS[name], before=forget)
     report(name, found)
-    assert found.seconds < LIMIT
+    assert found.seconds < LIMIT or found.seconds < limit()
 
 
 def random_policies(seed: int, count: int) -> Iterator[str]:
@@ -346,7 +357,7 @@ def test_no_random_policy_costs_much() -> None:
     found = [(measure(lambda text=text: evaluated(text), before=forget), text) for text in random_policies(16, 60)]  # type: ignore[misc]
     worst, text = max(found, key=lambda each: each[0].seconds)
     report("the worst of 60 random policies", worst)
-    assert worst.seconds < LIMIT, text
+    assert worst.seconds < LIMIT or worst.seconds < limit(), text
 
 
 def test_without_the_limits_the_same_costs_much(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +371,7 @@ def test_without_the_limits_the_same_costs_much(monkeypatch: pytest.MonkeyPatch)
     fetch = measure(EVALUATORS["fetch: flushes"], times=1)
     for name, each in {"windows": hourly, "YAML": aliases, "fetch": fetch}.items():
         report(f"{name} without limits", each)
-        assert each.seconds > LIMIT
+        assert each.seconds > limit()
     assert "accepted" in hourly.ended
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ums.domain.errors import InvalidInputError
 from ums.domain.names import check_name
@@ -60,39 +60,47 @@ def _check_mapping(value: object, path: str) -> None:
         )
 
 
-def _check(value: object, path: str, depth: int) -> None:
+_Path: TypeAlias = "tuple[_Path, str | int] | str"
+"""Where a value stands: its parent's place and its own key. Put into words only for an error."""
+
+
+def _words(path: _Path) -> str:
+    keys: list[str] = []
+    while not isinstance(path, str):
+        path, key = path
+        keys.append(f"[{key}]" if isinstance(key, int) else f".{key}")
+    return f"values.{path}{''.join(reversed(keys)):.120}"
+
+
+def _check(value: object, path: _Path, depth: int) -> None:
     if depth > MAX_VALUES_DEPTH:
-        raise InvalidInputError(f"values.{path:.120} is nested more than {MAX_VALUES_DEPTH} deep")
+        raise InvalidInputError(f"{_words(path)} is nested more than {MAX_VALUES_DEPTH} deep")
     match value:
+        case None | bool() | str() | int() | float():  # before mappings: to ask for an abstract class takes long
+            _check_scalar(value, path)
         case Mapping():
             for key, each in value.items():
                 if not isinstance(key, str):
-                    raise InvalidInputError(f"values.{path:.120} has a key that is no text: {key!r:.40}")
+                    raise InvalidInputError(f"{_words(path)} has a key that is no text: {key!r:.40}")
                 _check_scalar(key, path)
-                _check(each, f"{path}.{key}", depth + 1)
+                _check(each, (path, key), depth + 1)
         case list() | tuple():
             for number, each in enumerate(value):
-                _check(each, f"{path}[{number}]", depth + 1)
+                _check(each, (path, number), depth + 1)
         case _:
-            _check_scalar(value, path)
+            raise InvalidInputError(f"{_words(path)} is a {type(value).__name__}, which JSON does not have")
 
 
-def _check_scalar(value: object, path: str) -> None:
+def _check_scalar(value: object, path: _Path) -> None:
     match value:
-        case bool() | None:
-            return
         case str():
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise InvalidInputError(f"values.{path:.120} holds half a surrogate pair") from error
+                raise InvalidInputError(f"{_words(path)} holds half a surrogate pair") from error
         case int() if abs(value) > _MAX_INTEGER:
             raise InvalidInputError(
-                f"values.{path:.120} is a whole number that Helm would round", hint="write it as text, in quotes"
+                f"{_words(path)} is a whole number that Helm would round", hint="write it as text, in quotes"
             )
         case float() if not math.isfinite(value):
-            raise InvalidInputError(f"values.{path:.120} is no number that JSON has")
-        case int() | float():
-            return
-        case _:
-            raise InvalidInputError(f"values.{path:.120} is a {type(value).__name__}, which JSON does not have")
+            raise InvalidInputError(f"{_words(path)} is no number that JSON has")
