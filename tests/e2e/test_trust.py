@@ -183,17 +183,32 @@ def test_the_state_key_moves_no_guard(service: RunningService, cluster: Cluster,
 
 
 def test_the_state_key_takes_no_guard_away(service: RunningService, cluster: Cluster, newest: str) -> None:
-    """No other artifact comes under the component's name, and nothing of the guard is gone."""
+    """No other artifact comes under the component's name; and if one did, it would prune nothing of the guard."""
     attacker = Attacker(service)
     before = attacker.git("rev-parse", "delivery")
     small = service.json("release", "show", "small@1.7.0")["components"][0]["digest"]
     prefix = f"oci://{service.url.removeprefix('http://')}/ums"
-    path, objects = objects_of(attacker, newest)
-    repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
+
+    def replace_guard() -> None:
+        path, objects = objects_of(attacker, newest)
+        repoint(attacker, path, objects, {"ref": {"digest": small}, "url": f"{prefix}/small/config"})
+
+    replace_guard()
     message = cluster.wait_message("kustomization", "trust-guard", "as its name says")
     told("another artifact in the place of the guard", "the API server, at the guard's word", message)
     attacker.put_back(before)
+    with without_guard(cluster):
+        replace_guard()
+        eventually(
+            lambda: (
+                small in str(cluster.get("kustomization", "trust-guard-content")["status"].get("lastAppliedRevision"))
+            ),
+            timeout=180,
+            what="the other artifact was applied",
+            every=0.5,
+        )
     for name in ("ums-guard", "ums-guard-source", "ums-guard-trust"):
         assert cluster.exists(POLICY, name)
         assert cluster.exists(BINDING, name)
     assert cluster.exists("secret", "ums-release-keys")
+    told("another artifact in the place of the guard, without it", "nobody; pruning is off for all of it", small)

@@ -153,18 +153,35 @@ def leave_out(attacker: Attacker) -> None:
     attacker.commit(lambda _: None, _listing("state.yaml") | {f"{FOLDER}/small-config.yaml": None})
 
 
+def _guarded(cluster: Cluster) -> bool:
+    """Return whether the API server refuses what the guard forbids: a deletion that no state marked."""
+    account = ("--as=system:serviceaccount:ums-system:ums-root", "--as-group=system:serviceaccounts")
+    asked = ("delete", "kustomization", "ums-root", "-n", "ums-system", "--dry-run=server", *account)
+    answer = cluster.kubectl(*asked, check=False)
+    if "mark for removal" in answer:
+        return True
+    assert "deleted" in answer, answer
+    return False
+
+
 @contextmanager
 def without_guard(cluster: Cluster) -> Iterator[None]:
-    """Take away what binds the guard's rules, as whoever administers the cluster could."""
+    """Take away what binds the guard's rules, as whoever administers the cluster could.
+
+    The API server notices a moment later; what Flux tried in between it would not try again for minutes.
+    """
     kind = "validatingadmissionpolicybinding"
     binding = cluster.kubectl("get", kind, "ums-guard", "-o", "json")
+    eventually(lambda: _guarded(cluster), timeout=60, what="the guard is in force")
     cluster.kubectl("delete", kind, "ums-guard")
     try:
+        eventually(lambda: not _guarded(cluster), timeout=60, what="the guard is off")
         yield
     finally:
         kept = json.loads(binding)
         kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "annotations")}
         cluster.apply(json.dumps(kept))
+        eventually(lambda: _guarded(cluster), timeout=60, what="the guard is back")
 
 
 def root(cluster: Cluster) -> tuple[str, str]:
