@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.test_main_authority import FROZEN, seeded
 from tests.contract.test_release_repo import NOW, PDP, PDP_STATE, decide, git, git_repo, offered_twice
 from tests.data_folder import make_data
 from tests.processes import free_port
@@ -237,6 +238,76 @@ def test_a_lie_is_not_read_or_served(tmp_path: Path, what: str, tell: Callable[[
             views.pack(PDP, view.commit_id)
     with pytest.raises(IntegrityError):
         GitHistory(tmp_path / "repo.git").check_objects()
+
+
+@pytest.mark.parametrize("has_read", [True, False], ids=["a service that runs", "one that starts"])
+def test_a_lie_about_parents_brings_back_nothing_of_the_past(tmp_path: Path, *, has_read: bool) -> None:
+    """Packs beside the honest one say that an older ``main`` follows the newest: one process of Git reads them first.
+
+    The process that reads commits for us found the honest ones, and their hashes are right.
+    """
+    repo = seeded(tmp_path)
+    older = repo.read().base.main
+    repo.commit(decide({"freezes.yaml": Raw(FROZEN)}), base=repo.read().base)
+    newest = repo.read().base.main
+    git(tmp_path, "repack", "-adq")
+    for each in (tmp_path / "repo.git" / "objects" / "pack").iterdir():
+        os.utime(each, (0, 0))  # Git looks into newer packs first
+    if has_read:
+        repo = git_repo(tmp_path)
+        repo.read()
+    first = text(tmp_path, "rev-parse", f"{older}^").encode()
+    lie_in_a_pack(
+        tmp_path,
+        newest,
+        "commit",
+        raw(tmp_path, newest, "commit").replace(b"parent " + older.encode(), b"parent " + first),
+    )
+    lie_in_a_pack(tmp_path, older, "commit", raw(tmp_path, older, "commit").replace(first, newest.encode()))
+    write(tmp_path / "repo.git" / "refs" / "heads" / "main", f"{older}\n")
+    assert text(tmp_path, "rev-list", older, f"^{newest}") == older, "the attack works on Git"
+    if not has_read:
+        with pytest.raises(UnavailableError, match=f"({older}|{newest}) is not what its name says"):
+            git_repo(tmp_path).read()
+        return
+    assert [freeze.name for freeze in repo.read().freezes] == ["evil"]
+    assert repo.read().problems
+    repo.commit(decide({}), base=repo.read().base)
+    assert [freeze.name for freeze in git_repo(tmp_path).read().freezes] == ["evil"]
+
+
+@pytest.mark.parametrize("has_read", [True, False], ids=["a service that runs", "one that starts"])
+def test_an_older_main_does_not_count_where_the_newest_commit_is_gone(tmp_path: Path, *, has_read: bool) -> None:
+    """Who writes to the folder deletes what they want forgotten, and puts the branch back."""
+    repo = seeded(tmp_path)
+    older = repo.read().base.main
+    repo.commit(decide({"freezes.yaml": Raw(FROZEN)}), base=repo.read().base)
+    newest = repo.read().base.main
+    (tmp_path / "repo.git" / "objects" / newest[:2] / newest[2:]).unlink()
+    git(tmp_path, "update-ref", "refs/heads/main", older)
+    repo = repo if has_read else git_repo(tmp_path)
+    repo._objects.close()  # what it has read it may still have in memory
+    with pytest.raises(UnavailableError, match=newest):
+        repo.read()
+    with pytest.raises(UnavailableError, match=newest):
+        repo.check()
+
+
+@pytest.mark.parametrize("what", ["link", "folder", "pipe"])
+def test_what_stands_in_the_place_of_the_note_is_named(tmp_path: Path, what: str) -> None:
+    """Which commit counted last is read from a plain file of the release repo's folder, or nothing is decided."""
+    seeded(tmp_path)
+    note = tmp_path / "repo.git" / "ums.trusted"
+    note.unlink()
+    if what == "link":
+        write(tmp_path / "elsewhere", "x\n")
+        note.symlink_to(tmp_path / "elsewhere")
+    elif what == "folder":
+        note.mkdir()
+    else:
+        os.mkfifo(note)
+    with pytest.raises(UnavailableError, match=r"ums\.trusted (is no plain file|cannot be read)"):
+        git_repo(tmp_path).read()
 
 
 def test_a_graph_of_commits_that_lies_is_not_read(tmp_path: Path) -> None:

@@ -428,6 +428,22 @@ def test_the_log_believes_no_trailer_that_no_state_key_signed(tmp_path: Path, si
     assert [entry.is_signed for entry in repo.log(limit=10)].count(False) == (1 if signer == "nobody" else 2)
 
 
+@pytest.mark.parametrize(
+    "when", [b"253402300800 +0000", b"99999999999999 +0000", b"18446744073709551615 +0000", b"-5 +0000", b"x", b""]
+)
+def test_a_commit_of_no_time_stops_neither_log_nor_feed(tmp_path: Path, when: bytes) -> None:
+    """Whoever pushes writes any time into a commit; the first of these even passes Git's own checks."""
+    repo = seeded(tmp_path)
+    head = repo.read().base.main
+    tree = git(tmp_path, "rev-parse", f"{head}^{{tree}}").strip()
+    who = b"author M <m@x> 1 +0000\ncommitter M <m@x> %b" % when
+    commit = b"tree %b\nparent %b\n%b\n\nby hand\n" % (tree, head.encode(), who)
+    name = git(tmp_path, "hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=commit).decode()
+    (tmp_path / "repo.git" / "refs" / "heads" / "main").write_text(name)
+    for found in (repo.log(limit=1), repo.since(head, limit=5)):
+        assert [(each.subject, each.at.year, each.is_signed) for each in found] == [("by hand", 1970, False)]
+
+
 def test_an_unchanged_head_costs_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while somebody's commit is on top: a poll stays as cheap."""
     repo = seeded(tmp_path)

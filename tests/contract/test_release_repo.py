@@ -316,6 +316,10 @@ def test_a_branch_that_people_replaced_is_read_anew(tmp_path: Path) -> None:
         assert repo.restore_main(at=NOW) is None
     git(tmp_path, "update-ref", main, orphan)
     git(tmp_path, "gc", "--prune=now", "--quiet")
+    for reader in (repo, git_repo(tmp_path)):
+        with pytest.raises(UnavailableError, match=r"is missing|is not in the release repo"):
+            reader.read()
+    (tmp_path / "repo.git" / "ums.trusted").unlink()
     with pytest.raises(UnavailableError, match="no commit of branch main is signed"):
         git_repo(tmp_path).read()
 

@@ -11,7 +11,6 @@ import errno
 import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Timer
 from types import MappingProxyType
@@ -22,7 +21,6 @@ from git.cmd import Git as _Command
 
 from ums.adapters._git_folder import OwnFolder, require
 from ums.domain.errors import StorageError, UnavailableError
-from ums.domain.world import LogEntry
 from ums.waiting import will_wait
 
 TIMEOUT_SECONDS = 60
@@ -64,11 +62,6 @@ NETWORK = frozenset(
 )
 """What a command that speaks to another machine may take over from the service's environment, besides ``PATH``."""
 _WRITING = frozenset({"fast-import", "fetch", "hash-object"})
-_LOG_FORMAT = (
-    "%H%x00%ct%x00%s%x00%(trailers:key=UMS-Actor,valueonly)%x00"
-    "%(trailers:key=UMS-Action,valueonly)%x00%(trailers:key=UMS-Reason,valueonly)"
-)
-_LOG_FIELDS = 6
 _MAX_LINE = 500
 _DISK_REFUSED = ("No space left", "ermission", "not permitted", "Read-only file system", "quota")
 NO_OBJECT = "0" * 40
@@ -102,23 +95,6 @@ class Git:
         self._inherited = _INHERITED | set(inherited)
         self._environment = {**_ENVIRONMENT, **environment}
         self._timeout = timeout
-
-    def log(self, *arguments: str) -> list[LogEntry]:
-        """Return decisions as ``git log`` lists them.
-
-        Raises:
-            UnavailableError: Git failed.
-
-        """
-        output = self.run("log", "-z", f"--format={_LOG_FORMAT}", *arguments)
-        # Git cuts a message at a NUL, so no commit can add a field; people's may hold anything else.
-        fields = [one_line(field) for field in output.decode(errors="replace").split("\x00")]
-        entries = []
-        for start in range(0, len(fields) - 1, _LOG_FIELDS):
-            commit_id, seconds, subject, actor, action, reason = fields[start : start + _LOG_FIELDS]
-            at = datetime.fromtimestamp(int(seconds), UTC)
-            entries.append(LogEntry(commit_id, at, subject, actor, action, reason))
-        return entries
 
     def run(
         self,

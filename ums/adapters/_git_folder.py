@@ -129,7 +129,7 @@ def read_ref(folder: Path | str, ref: str) -> str:
 
 
 def _packed_refs(folder: Path | str) -> dict[str, str]:
-    content = _read(Path(folder, "packed-refs"), _MAX_PACKED_REFS)
+    content = read_plain(Path(folder, "packed-refs"), _MAX_PACKED_REFS)
     refs: dict[str, str] = {}
     end = 0
     for match in _PACKED.finditer(content):
@@ -144,8 +144,13 @@ def _packed_refs(folder: Path | str) -> dict[str, str]:
     return refs
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Return what a plain file holds; nothing if there is none."""
+def read_plain(path: Path, limit: int) -> bytes:
+    """Return what a plain file holds; nothing if there is none.
+
+    Raises:
+        UnavailableError: it is a link, a folder or a pipe, has more than ``limit`` bytes, or cannot be read.
+
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
@@ -282,7 +287,7 @@ def _names(folder: Path) -> list[str]:
 def _keys(path: Path) -> list[str]:
     """Return the keys in a configuration; a line in any form that Git does not write by itself stands for one, too."""
     section, keys = "", dict[str, None]()
-    for line in _read(path, _MAX_CONFIG).decode(errors="replace").splitlines():
+    for line in read_plain(path, _MAX_CONFIG).decode(errors="replace").splitlines():
         text = line.strip()
         if not text or text[0] in "#;":
             continue

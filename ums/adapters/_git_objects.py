@@ -87,6 +87,7 @@ class CommitParts:
 
     Attributes:
         author: ``Name <mail>``.
+        seconds: since 1970, when it was committed; 0 where it says no time that a calendar has.
         signature: armored; empty unless the commit has exactly the form that we write.
         payload: what is signed: all of it but the signature.
 
@@ -94,6 +95,7 @@ class CommitParts:
 
     parents: tuple[str, ...]
     author: str
+    seconds: int
     message: str
     signature: str
     payload: bytes
@@ -106,6 +108,9 @@ _SIGNED = re.compile(
 )
 _PARENTS = re.compile(rb"tree %b\n((?:parent %b\n)*)" % (_ID, _ID))
 _AUTHOR = re.compile(rb"^author ([^\n]*>)[^>\n]*$", re.MULTILINE)
+_COMMITTED = re.compile(rb"^committer [^\n]*> ([0-9]{1,12})(?: [^>\n]*)?$", re.MULTILINE)
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999; whoever makes a commit writes any number there."""
 
 
 def take_apart(commit: bytes) -> CommitParts:
@@ -118,9 +123,12 @@ def take_apart(commit: bytes) -> CommitParts:
     head, _, message = commit.partition(b"\n\n")
     match = _SIGNED.match(commit) if b"\0" not in commit else None
     parents, author = _PARENTS.match(head + b"\n"), _AUTHOR.search(head)
+    committed = _COMMITTED.search(head)
+    seconds = int(committed[1]) if committed else 0
     return CommitParts(
         parents=tuple(parents[1].decode().split()[1::2]) if parents else (),
         author=author[1].decode(errors="replace") if author else "",
+        seconds=seconds if seconds <= _LAST_SECOND else 0,
         message=message.decode(errors="replace"),
         signature=match[2].replace(b"\n ", b"\n").decode() if match else "",
         payload=match[1] + b"\n" + commit[match.end() :] if match else b"",

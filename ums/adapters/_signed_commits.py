@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 
-from ums.adapters._git import Git
+from ums.adapters._git import Git, one_line
 from ums.adapters._git_objects import CommitParts, take_apart
 from ums.adapters._git_reader import Objects
 from ums.adapters.ssh_signature import verify_ssh_signature
 from ums.domain import layout
 from ums.domain.errors import UnavailableError
+from ums.domain.world import UNSIGNED, LogEntry
 
 _MAX_COMMIT = 1 << 20
 _KNOWN = 4096
 _DECISION = re.compile(rf"^{layout.DECISION}: ([0-9a-f]{{40}})$", re.MULTILINE)
 _ACTION = re.compile(r"^UMS-Action: ", re.MULTILINE)
+_TRAILER = re.compile(r"^UMS-(Actor|Action|Reason): (.*)$", re.MULTILINE)
 
 
 def branch_of(message: str) -> str:
@@ -81,6 +84,25 @@ class SignedCommits:
             raise _missing(commit_id)
         return take_apart(content)
 
+    def entry(self, commit_id: str, keys: Collection[str]) -> LogEntry:
+        """Return a commit of ``main`` for the log. Its trailers count where one of the keys signed it, else its author.
+
+        It is read here and not by ``git log``, which could be shown another one under its name.
+
+        Raises:
+            UnavailableError: there is no such commit.
+
+        """
+        parts = self.parts(commit_id)
+        at = datetime.fromtimestamp(parts.seconds, UTC)
+        head, _, rest = parts.message.lstrip("\n").partition("\n\n")
+        subject = one_line(head)
+        if not self.is_signed(commit_id, keys, layout.MAIN):
+            return LogEntry(commit_id, at, subject, one_line(parts.author) or "-", UNSIGNED, "", is_signed=False)
+        given = {name: one_line(text) for name, text in _TRAILER.findall(rest)}
+        who, action, reason = (given.get(name, "") for name in ("Actor", "Action", "Reason"))
+        return LogEntry(commit_id, at, subject, who, action, reason)
+
     def _check(self, commit_id: str, keys: Collection[str], branch: str) -> bool:
         parts = self.parts(commit_id)
         return (
@@ -113,12 +135,16 @@ class SignedCommits:
         """
         return next((each for each in self.led_to(head) if self.is_signed(each, keys, branch)), "") if head else ""
 
-    def following(self, start: str, head: str) -> Iterable[tuple[str, list[str]]]:
-        """Return the commits that led to ``head`` and not to ``start``, each after its parents, and these."""
+    def following(self, start: str, head: str) -> Iterable[tuple[str, Collection[str]]]:
+        """Return the commits that led to ``head`` and not to ``start``, each after its parents, and these.
+
+        Git says which to look at, and no more: the parents are those in commits that were hashed. Git could be shown
+        others, and would then take a commit of the past for one that follows.
+        """
         if head == start or not head:
             return ()
-        listed = self._git.run("rev-list", "--topo-order", "--reverse", "--parents", head, f"^{start}").decode()
-        return ((commit, parents) for commit, *parents in (line.split() for line in listed.splitlines()))
+        listed = self._git.run("rev-list", "--topo-order", "--reverse", head, f"^{start}").decode().split()
+        return ((commit, self.parts(commit).parents) for commit in listed)
 
     def led_to(self, head: str) -> Iterator[str]:
         """Yield a commit and those that led to it, the newest first. Nearly always the first is the one."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ums.adapters._git_folder import read_plain
 from ums.adapters._git_objects import FOLDER, entries_of
 from ums.adapters._release_files import keys_given, state_keys_of
 from ums.adapters._signed_commits import SignedCommits, decision_of
@@ -22,6 +23,7 @@ from ums.domain.errors import UmsError, UnavailableError
 from ums.domain.trust import TRUST
 
 _MAX_FILE = 1 << 20
+_MAX_NOTE = 100
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _FILES = (layout.TRUST, layout.in_force(layout.TRUST), layout.TRUST_AT_BOOTSTRAP, f"catalog/{TRUST}")
 
@@ -143,7 +145,8 @@ class SignedMain:
         signed nothing yet, such as the offline one on the day that it is needed, takes the word of the key before.
         """
         own = frozenset({self._own})
-        if (noted := self._read_note()) and self._counts(noted):
+        # Where it is missing or damaged, an older commit is no substitute: somebody may want the past back.
+        if (noted := self._read_note()) and self._signed.is_signed(noted, self.keys_at(noted), layout.MAIN):
             return noted
         offered = self._signed.newest(delivery, own, layout.DELIVERY)
         decided = decision_of(self._signed.parts(offered).message) if offered else ""
@@ -166,10 +169,7 @@ class SignedMain:
         return ""
 
     def _read_note(self) -> str:
-        try:
-            noted = self._noted.read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return ""
+        noted = read_plain(self._noted, _MAX_NOTE).decode(errors="replace").strip()
         return noted if _COMMIT_ID.fullmatch(noted) else ""
 
     def _write_note(self, commit_id: str) -> None:

@@ -48,7 +48,7 @@ from ums.domain.fleet import DataPlane
 from ums.domain.git_hosts import Changed, refusals
 from ums.domain.names import PDPName
 from ums.domain.security_log import Anchor
-from ums.domain.world import UNSIGNED, Base, Content, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
+from ums.domain.world import Base, Content, CopyOf, Decision, Document, Edited, LogEntry, Objects, Raw, World
 from ums.ports import StateSigner
 from ums.waiting import will_wait
 
@@ -233,7 +233,8 @@ class GitReleaseRepo:
             self._check_led(head, newest)
         layout.check_path(path)
         paths = ["--", path] if path else []
-        return self._attributed(self._git.log(f"--max-count={limit}", f"--skip={skip}", head or newest, *paths))
+        asked = ("rev-list", f"--max-count={limit}", f"--skip={skip}", head or newest, *paths)
+        return self._entries(self._git.run(*asked).decode().split())
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
@@ -244,23 +245,12 @@ class GitReleaseRepo:
             self._check_led(commit_id, head)
         start = [f"^{commit_id}"] if commit_id else []
         listed = self._git.run("rev-list", "--first-parent", "--reverse", head, *start).decode().split()[:limit]
-        return self._attributed(self._git.log("--first-parent", "--reverse", listed[-1], *start)) if listed else ()
+        return self._entries(listed)
 
-    def _attributed(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+    def _entries(self, commits: Iterable[str]) -> Sequence[LogEntry]:
         """Return what commits say of who did what and why where a state key signed them; else the Git author alone."""
         keys = self._known_keys()
-        return [
-            entry
-            if self._signed.is_signed(entry.commit_id, keys, layout.MAIN)
-            else replace(
-                entry,
-                actor=one_line(self._signed.parts(entry.commit_id).author) or "-",
-                action=UNSIGNED,
-                reason="",
-                is_signed=False,
-            )
-            for entry in entries
-        ]
+        return [self._signed.entry(each, keys) for each in commits]
 
     def _known_keys(self) -> frozenset[str]:
         """Return every state key that ever counted, for looking at what was."""
