@@ -67,10 +67,12 @@ class SignedMain:
         self._noted = noted
         self._newest = ""
         self._read: tuple[tuple[str, ...], _Keys] = ((), _Keys(frozenset(), frozenset()))
+        self._keys: tuple[str, _Keys] = "", self._read[1]
+        """At the commit that was asked about last: each decision asks twice."""
 
     def forget(self) -> None:
         """Begin as a new process does."""
-        self._newest = ""
+        self._newest, self._keys = "", ("", self._read[1])
 
     def counting(self, main: str, delivery: str) -> Counting:
         """Return what counts, given both heads.
@@ -107,6 +109,8 @@ class SignedMain:
         return self._keys_in(commit_id).given | {self._own} if commit_id else frozenset({self._own})
 
     def _keys_in(self, commit_id: str) -> _Keys:
+        if commit_id == self._keys[0]:
+            return self._keys[1]
         files = [self._signed.file(commit_id, path, limit=_MAX_FILE) for path in _FILES]
         ids = tuple(file[0] for file in files)
         if ids != self._read[0]:
@@ -114,6 +118,7 @@ class SignedMain:
             statuses = self._statuses(commit_id, releases) if files[-1][1] == "tree" else ()
             given = keys_given((bootstrap, *statuses))
             self._read = ids, _Keys(frozenset(_named(trust, kept)), given)
+        self._keys = commit_id, self._read[1]
         return self._read[1]
 
     def _statuses(self, commit_id: str, tree: bytes) -> Iterator[bytes]:

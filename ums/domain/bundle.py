@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +20,14 @@ MAX_OBJECT_NAME = 55
 """Longest ``<bundle>-<component>``: with our suffix it must still fit a label value (63)."""
 DEFAULT_TIMEOUT = timedelta(minutes=2)
 """Short on purpose: a running health check holds back the fix behind it."""
+
+
+_OBJECT = {
+    "apiVersion": re.compile(r"(?:[a-z0-9][a-z0-9.-]{0,252}/)?[a-z][a-z0-9]{0,62}"),
+    "kind": re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}"),
+    "namespace": re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"),
+    "name": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?"),
+}
 
 
 class ReleaseClass(StrEnum):
@@ -45,12 +54,20 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
-    """An object whose health is the component's health."""
+    """An object whose health is the component's health; each field as Kubernetes writes it."""
 
     api_version: str
     kind: str
     namespace: str
     name: str
+
+    def __post_init__(self) -> None:
+        for name, text in self.to_dict().items():
+            if not _OBJECT[name].fullmatch(text):
+                raise InvalidInputError(
+                    f"{text!a:.90} is not the {name} of an object",
+                    hint="write it as Kubernetes does: apps/v1, Deployment",
+                )
 
     def to_dict(self) -> dict[str, str]:
         """Return the form that Flux uses in ``healthChecks``."""

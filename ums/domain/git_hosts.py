@@ -27,15 +27,26 @@ def check_remote(text: str) -> None:
         InvalidInputError: it is not.
 
     """
-    parts = urlsplit(text)
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    web = (parts.scheme == "https" or plain) and parts.hostname and not parts.username
-    shell = parts.scheme == "ssh" and parts.hostname and not parts.password
-    if not (web or shell) or any(each.isspace() or not each.isprintable() for each in text):
+    if not _is_remote(text):
         raise InvalidInputError(
             f"{text!r:.90} is no repository at a Git host",
             hint="write https://host/path.git or ssh://git@host/path.git; logins have settings of their own",
         )
+
+
+def _is_remote(text: str) -> bool:
+    if not text.isprintable() or any(each.isspace() for each in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port
+    except ValueError:  # a port that is none, brackets that do not match
+        return False
+    if not host or host.startswith("-") or (parts.username or "").startswith("-"):
+        return False  # ssh takes these for options
+    plain = scheme == "http" and host in _LOOPBACK
+    web = (scheme == "https" or plain) and parts.username is None and parts.password is None
+    return web or (scheme == "ssh" and parts.password is None)
 
 
 @dataclass(frozen=True, slots=True)

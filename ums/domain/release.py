@@ -34,6 +34,7 @@ from ums.domain.oci import (
     read_own_manifest,
 )
 from ums.domain.strict_json import StrictJSONError
+from ums.domain.text import MULTI_LINE, check_plain
 from ums.domain.version import Version, VersionRange
 
 SCHEMA = 1
@@ -210,11 +211,11 @@ class Release:
             ),
             upgrade=UpgradeRules(
                 _range(upgrade, "from"),
-                _text(upgrade, "barrier"),
+                check_plain(_text(upgrade, "barrier"), "member 'barrier'", keep=MULTI_LINE),
                 strict_json.boolean(upgrade["irreversible"], "member 'irreversible'"),
             ),
             release_class=ReleaseClass(_text(data, "class")),
-            fixes=_texts(data, "fixes"),
+            fixes=_texts(data, "fixes", pattern=_FIX),
             image_lock={"required": True, "relaxed": False}[_text(data, "imageLock", pattern=_IMAGE_LOCK)],
             notes_digest=None if notes is None else Digest.parse(_text(data, "notesDigest")),
         )
@@ -279,6 +280,7 @@ _COMPONENT = (
 )
 _WORKLOAD = ("apiVersion", "kind", "namespace", "name")
 _IMAGE = re.compile(r"[\x21-\x7e]{1,512}")
+_FIX = re.compile(r"[A-Z]+-[A-Za-z0-9-]+")
 _IMAGE_LOCK = re.compile("required|relaxed")
 _TIMEOUT, _MAX_TIMEOUT = "member 'timeoutSeconds'", 10**9
 """Longer than anybody waits, and short enough for every calculation with dates."""

@@ -25,6 +25,7 @@ from ums.domain.world import FleetSettings, World
 
 COMPONENT = "guard"
 """The one component that a release of bundle ``trust`` has."""
+_MAX_GAP = 1000
 _WHO = "an admin (trust.yaml, ums keys rotate)"
 
 
@@ -150,8 +151,8 @@ def key_changes(before: Trusted, after: Trusted) -> tuple[str, ...]:
 def _form(world: World, release: Release) -> list[str]:
     found = []
     number, newest = number_of(release.version), number_of(newest_trust(world))
-    # One that was pushed and then refused leaves a gap.
-    if release.version != trust_version(number) or number <= newest:
+    # One that was pushed and then refused leaves a gap. A wide one would soon leave no number that clusters can read.
+    if release.version != trust_version(number) or not newest < number <= newest + _MAX_GAP:
         found.append(f"the next release of bundle {TRUST} is {trust_version(newest + 1)}, not {release.version}")
     if not (release.upgrade.barrier and release.upgrade.irreversible) or release.upgrade.from_versions is not None:
         found.append("it must be a barrier, irreversible, and open from all before it")

@@ -19,13 +19,16 @@ from ums.domain.errors import InvalidInputError
 from ums.domain.names import NAME_PATTERN
 from ums.domain.oci import NOTES, RELEASE, Descriptor
 from ums.domain.release import Component, Release, ReleaseName, diff_releases
+from ums.domain.text import MULTI_LINE, is_plain
 from ums.domain.version import Version, VersionRange
 
 NAMES = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 20)
 DIGESTS = st.binary(max_size=8).map(Digest.of)
 VERSIONS = st.sampled_from(["1.0.0", "2.3.4-rc.1", "0.1.0+build.7"]).map(Version)
 RANGES = st.none() | st.sampled_from(["~1.4", ">=1.2 <2 || 3.x", "*"]).map(VersionRange)
-TEXT = st.text(max_size=20)
+TEXT = st.text(max_size=20).filter(lambda text: is_plain(text, keep=MULTI_LINE))
+API_VERSIONS, KINDS = st.sampled_from(["v1", "apps/v1", "x.example.com/v1beta1"]), st.sampled_from(["Job", "DaemonSet"])
+FIXES = st.sampled_from(["CVE-2026-1234", "GHSA-aaaa-bbbb-cccc"])
 
 
 @st.composite
@@ -44,7 +47,7 @@ def releases(draw: st.DrawFn) -> Release:
             storage_namespace=draw(NAMES),
             needs=tuple(draw(st.sets(st.sampled_from(names[:index])))) if index else (),
             images=tuple(f"registry.example.com/{name}@{digest}" for digest in draw(st.sets(DIGESTS, max_size=2))),
-            workloads=tuple(draw(st.lists(st.builds(Workload, TEXT, TEXT, NAMES, NAMES), max_size=2))),
+            workloads=tuple(draw(st.lists(st.builds(Workload, API_VERSIONS, KINDS, NAMES, NAMES), max_size=2))),
             timeout=timedelta(seconds=draw(st.integers(1, 10_000))),
             on_failure=draw(st.sampled_from(OnFailure)),
         )
@@ -60,7 +63,7 @@ def releases(draw: st.DrawFn) -> Release:
         ),
         upgrade=UpgradeRules(draw(RANGES), draw(TEXT), draw(st.booleans())),
         release_class=draw(st.sampled_from(ReleaseClass)),
-        fixes=tuple(draw(st.lists(TEXT, max_size=2))),
+        fixes=tuple(draw(st.lists(FIXES, max_size=2))),
         image_lock=draw(st.booleans()),
         notes_digest=draw(st.none() | DIGESTS),
     )
@@ -82,6 +85,7 @@ def test_the_bytes_of_a_release_that_chooses_nothing_stay_as_they_were_signed() 
     assert json.loads(chosen.to_bytes())["components"][0]["onFailure"] == "rollback"
 
 
+WORKLOAD = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "n", "name": "app"}
 WIRE: dict[str, Any] = json.loads(make_release("1.0.0", {"cilium": "1.16.0"}).to_bytes())
 
 
@@ -126,12 +130,20 @@ def of_component(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
         (wire(upgrade={**WIRE["upgrade"], "irreversible": 1}), "neither true nor false"),
         (wire(upgrade={**WIRE["upgrade"], "barrier": None}), "member 'barrier' is not a string"),
         (wire(upgrade={**WIRE["upgrade"], "new": 1}), "unknown member 'new'"),
+        (wire(upgrade={**WIRE["upgrade"], "barrier": "why\x1b[2J"}), "not shown"),
+        (wire(fixes=["CVE-1\u202e"]), "member 'fixes' is not acceptable"),
         (wire(new=1), "unknown member 'new'"),
         (wire(Bundle="other"), "which Go reads as 'bundle'|the same to Go"),
         (of_component(images=[1, None]), "member 'images' is not a string"),
         (of_component(images=["a b"]), "member 'images' is not acceptable"),
         (of_component(needs=[["cilium"]]), "member 'needs' is not a string"),
         (of_component(workloads=[{"kind": "Job"}]), "a workload lacks member 'apiVersion'"),
+        (of_component(workloads=[{**WORKLOAD, "name": ""}]), "not the name of an object"),
+        (of_component(workloads=[{**WORKLOAD, "name": "a/b"}]), "not the name of an object"),
+        (of_component(workloads=[{**WORKLOAD, "name": "a\0"}]), "not the name of an object"),
+        (of_component(workloads=[{**WORKLOAD, "kind": "x" * 10**5}]), "not the kind of an object"),
+        (of_component(workloads=[{**WORKLOAD, "apiVersion": "../v1"}]), "not the apiVersion of an object"),
+        (of_component(workloads=[{**WORKLOAD, "namespace": "A\n"}]), "not the namespace of an object"),
         (of_component(timeoutSeconds="60"), "member 'timeoutSeconds' is not an integer"),
         (of_component(timeoutSeconds=10**12), "member 'timeoutSeconds' is not an integer"),
         (of_component(timeoutSeconds=0), "member 'timeoutSeconds' is not an integer"),

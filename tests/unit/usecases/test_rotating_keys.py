@@ -155,6 +155,15 @@ def test_a_release_that_holds_something_else_is_not_let_in(stage: Stage) -> None
     assert newest_trust(stage.world()) == Version("2.0.0"), "what was pushed and refused leaves a gap"
 
 
+def test_a_release_far_ahead_is_not_let_in(stage: Stage) -> None:
+    """A release key alone does not use up the numbers: the guard reads them as integers of 64 bits."""
+    for skipped in (1001, 2**63 - 3, 10**30):
+        with pytest.raises(RefusedError) as refused:
+            publish_trust(stage, "release", skipped=skipped)
+        assert ["the next release of bundle trust is 1.0.0" in each.message for each in refused.value.reasons] == [True]
+    assert newest_trust(stage.world()) is None
+
+
 def test_a_layer_beside_the_one_that_is_looked_at_is_not_let_in(stage: Stage) -> None:
     """Flux takes a layer by its type; a decoy must not be what the service compares."""
     world = stage.world()
