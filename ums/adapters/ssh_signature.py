@@ -35,6 +35,10 @@ _KEY_TYPE = b"ssh-ed25519"
 _KEY_BYTES = 32
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _MAX_ARMOR = 4096
+_FIELD = 2**255 - 19
+_ORDER_8 = int.from_bytes(bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "little")
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
+"""The points of order 1, 2, 4 and 8, by their y (RFC 8032 §5.1)."""
 _LINE = 70
 
 
@@ -121,13 +125,19 @@ def check_state_key(text: str) -> None:
         found, raw = _strings(blob, 2)
         usable = (kind.encode(), found, len(raw)) == (_KEY_TYPE, _KEY_TYPE, _KEY_BYTES)
         # Keys are compared as text: there is one way to write each.
-        usable = usable and base64.b64encode(blob).decode() == encoded
+        usable = usable and base64.b64encode(blob).decode() == encoded and not _is_weak(raw)
     except (ValueError, struct.error):
         usable = False
     if not usable:
         raise InvalidInputError(
             f"{text!r:.60} is not a public state key", hint="one line without a comment: ssh-ed25519 AAAA…"
         )
+
+
+def _is_weak(raw: bytes) -> bool:
+    """Return whether a public key is a point of small order, for which anybody can sign, or not in its one form."""
+    y = int.from_bytes(raw, "little") & ~(1 << 255)
+    return y >= _FIELD or y in _SMALL_ORDER
 
 
 def verify_ssh_signature(payload: bytes, armored: str, public_keys: Sequence[str]) -> str | None:

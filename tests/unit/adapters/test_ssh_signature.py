@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ums.adapters.ssh_signature import SSHStateSigner, verify_ssh_signature
+from ums.adapters.ssh_signature import SSHStateSigner, check_state_key, verify_ssh_signature
 from ums.domain.errors import ConflictError, InvalidInputError, StorageError
 
 SIGNER = SSHStateSigner(Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -273,3 +273,42 @@ def test_no_flipped_bit_verifies(data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(blob) * 8 - 1))
     blob[position // 8] ^= 1 << position % 8
     assert verify_ssh_signature(PAYLOAD, armor(bytes(blob)), [SIGNER.public_key]) is None
+
+
+FIELD = 2**255 - 19
+ORDER_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+IDENTITY = b"\1" + bytes(31)
+
+
+def test_anybody_signs_for_the_neutral_point() -> None:
+    """So a key must not be it: one signature fits every message."""
+    for message in (b"a", b"b"):
+        Ed25519PublicKey.from_public_bytes(IDENTITY).verify(IDENTITY + bytes(32), message)
+
+
+@pytest.mark.parametrize("sign", [0, 0x80], ids=["even", "odd"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        IDENTITY,
+        bytes(32),
+        (FIELD - 1).to_bytes(32, "little"),
+        FIELD.to_bytes(32, "little"),
+        (FIELD + 1).to_bytes(32, "little"),
+        bytes.fromhex(ORDER_8),
+        (FIELD - int.from_bytes(bytes.fromhex(ORDER_8), "little")).to_bytes(32, "little"),
+        b"\xff" * 31 + b"\x7f",
+    ],
+    ids=["1", "0", "p-1", "p", "p+1", "order 8", "order 8 too", "not reduced"],
+)
+def test_a_weak_key_is_none(raw: bytes, sign: int) -> None:
+    """Points of small order, and those that are not in their one form."""
+    point = raw[:31] + bytes([raw[31] | sign])
+    blob = b"".join(struct.pack(">I", len(each)) + each for each in (b"ssh-ed25519", point))
+    with pytest.raises(InvalidInputError, match="is not a public state key"):
+        check_state_key(f"ssh-ed25519 {base64.b64encode(blob).decode()}")
+
+
+def test_a_key_of_ours_is_strong(signer: SSHStateSigner) -> None:
+    """Any that is made by chance."""
+    check_state_key(signer.public_key)
