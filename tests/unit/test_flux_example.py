@@ -48,6 +48,7 @@ def test_helm_undoes_what_git_needs_and_git_undoes_what_helm_needs(folder: Path)
     (container,) = helm_controller["spec"]["template"]["spec"]["containers"]
     for arguments in (values["kustomize-controller"]["args"], container["args"]):
         assert {"--concurrent=20", "--feature-gates=CancelHealthCheckOnNewRevision=true"} <= set(arguments)
+    assert "--no-remote-bases=true" in values["kustomize-controller"]["args"]
     assert not (folder / "charts" / "controllers" / "crds").exists(), "Helm would apply them before everything else"
 
 
