@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -40,7 +41,7 @@ from ums.bootstrap import GIT_PREFIX, WSGI, collect_daily, make_leadership, make
 from ums.config import Settings
 from ums.domain.errors import UmsError
 from ums.domain.throttling import client_key
-from ums.edge.connections import Client, Limits, Owners, Waiting
+from ums.edge.connections import Client, Limits, Owners, Place, Turns, Waiting
 from ums.edge.forwarded import forwarded_client
 from ums.edge.registry_messages import CHUNK
 from ums.scheduler.jobs import start_scheduler
@@ -205,11 +206,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """Begin, with threads for closing connections: gunicorn's own way lets nobody in while it lingers on one."""
-        self._answering = BoundedSemaphore(self.cfg.threads)
+        self._answering = Turns(self.cfg.threads)
         self._lingering = ThreadPoolExecutor(_LINGERERS, thread_name_prefix="close")
         self._places = BoundedSemaphore(_LINGER_PLACES)
         self.waiting = Waiting(self.limits.readers)
         self._owners, self._askers = Owners(self.limits.per_address), Owners(self.limits.per_address)
+        self._ready: dict[str, deque[Connection]] = {}
+        self._busy: Counter[str] = Counter()
+        """Connections with something to do, and how many of each address have a thread."""
         self._parked: dict[Connection, float] = {}
         """By when they go on, in monotonic seconds; never where the client has to take something first. Oldest first"""
         self._next_look, self._give_up = 0.0, math.inf
@@ -220,6 +224,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Return the threads that read; a thread is made when it is needed."""
         return ThreadPoolExecutor(self.cfg.threads + self.limits.readers, thread_name_prefix="request")
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Give a connection a thread; where there are not enough, first those of the address that has fewest."""
+        self._ready.setdefault(conn.owner, deque()).append(conn)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._ready and self._busy.total() < self.cfg.threads + self.limits.readers:
+            owner = min(self._ready, key=lambda each: self._busy[each])
+            waiting = self._ready.pop(owner)
+            conn = waiting.popleft()
+            if waiting:
+                self._ready[owner] = waiting  # behind others that have as few
+            self._busy[owner] += 1
+            super().enqueue_req(conn)
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, which gets a thread as soon as something comes."""
@@ -331,8 +350,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _advance(self, conn: Connection) -> bool | _State:
         """Go on with a response until it is through, or waits."""
         assert conn.steps is not None  # noqa: S101 - it has begun
-        with self._answering:
-            conn.sock.held = self._answering
+        with Place(self._answering, conn.asker or conn.owner) as place:
+            conn.sock.held = place
             try:
                 return conn.context.run(next, conn.steps)
             except StopIteration as end:
@@ -354,6 +373,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def finish_request(self, conn: Connection, fs: Future[bool | _State]) -> None:
         """Go on with a connection when its thread is through: in the loop."""
+        self._busy[conn.owner] -= 1
+        if not self._busy[conn.owner]:
+            del self._busy[conn.owner]
+        self._hand_out()
         result = None if fs.cancelled() or fs.exception() else fs.result()
         if isinstance(result, _State):
             self._park(conn, result)

@@ -16,6 +16,7 @@ import pytest
 
 from tests.processes import eventually
 from tests.unit.test_wsgi_loop import POLL, Here, Served
+from ums import wsgi
 from ums.edge.connections import Client, Limits
 
 LARGE = 8 << 20
@@ -208,9 +209,12 @@ def test_what_waits_for_clients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     """Responses that nobody takes give way to others when they fill the memory granted to them."""
     monkeypatch.setattr(Patient, "limits", Limits(silence=3600, window=3600, unsent=2 * LARGE))
     with serving(Patient) as served, ExitStack() as opened:
-        slow = [opened.enter_context(closing(connect(served, BIG))) for _ in range(8)]
-        eventually(lambda: sum(map(is_over, slow)) >= 4, timeout=60, what="the first of them are hung up on")
-        assert not is_over(slow[-1])
+        slow = [opened.enter_context(closing(connect(served, BIG))) for _ in range(7)]
+        eventually(lambda: sum(map(is_over, slow)) >= 3, timeout=60, what="the first of them are hung up on")
+        last = opened.enter_context(closing(connect(served, BIG)))
+        waiting = served.worker._parked
+        eventually(lambda: last.getsockname() in [each.client for each in list(waiting)], timeout=60, what="it waits")
+        assert not is_over(last)
 
 
 def test_a_handshake_that_is_never_completed_holds_up_nobody(tmp_path: Path) -> None:
@@ -274,3 +278,56 @@ def test_a_response_without_content_is_not_one_that_has_nothing_to_say_yet(
             while b"good" not in said:
                 said += client.recv(4096)
         assert said.startswith(b"HTTP/1.1 202")
+
+
+BUSY = 300
+
+
+class Working:
+    """An application that takes a while to answer ``/api/``, and tells how much it answered."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    def wsgi(self) -> Callable[..., Iterable[bytes]]:
+        """Return itself, as gunicorn asks."""
+        return self
+
+    def __call__(self, _: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer."""
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+        self.answered += 1
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+
+def answered_before(served: Served) -> int:
+    """Return how many requests of a busy address were answered before the one of another address."""
+    served.worker.wsgi = working = Working()
+    with ExitStack() as opened:
+        for _ in range(BUSY):
+            opened.enter_context(closing(connect(served, GOOD * 10)))
+        eventually(lambda: working.answered, timeout=30, what="the first are answered")
+        other = opened.enter_context(closing(socket.socket()))
+        other.bind(("127.0.0.2", 0))
+        other.settimeout(60)
+        other.connect(served.address)
+        before = working.answered
+        other.sendall(GOOD)
+        assert other.recv(12) == b"HTTP/1.1 200"
+        return working.answered - before
+
+
+def test_an_address_that_asks_a_lot_is_not_answered_before_others() -> None:
+    """Neither the threads that read nor those that answer are for whoever comes first."""
+    with serving(Patient) as served:
+        assert answered_before(served) < BUSY / 2
+
+
+def test_without_turns_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all count as one, all requests that came before are answered before."""
+    monkeypatch.setattr(wsgi, "client_key", lambda _: "")
+    with serving(Patient) as served:
+        assert answered_before(served) > 0.8 * BUSY

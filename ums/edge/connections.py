@@ -14,12 +14,12 @@ import ssl
 import struct
 import termios
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Lock
-from typing import TypeVar
+from threading import Lock
+from typing import Self, TypeVar
 
 _Result = TypeVar("_Result")
 
@@ -76,6 +76,68 @@ class Waiting:
                 self._sockets.pop(number, None)
 
 
+class Turns:
+    """A number of places, which owners share: who has fewest gets the next one, however many others ask."""
+
+    def __init__(self, limit: int) -> None:
+        self._lock = Lock()
+        self._free = limit
+        self._taken: Counter[str] = Counter()
+        self._asking: dict[str, deque[Lock]] = {}
+
+    def take(self, owner: str) -> None:
+        """Wait for a place."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                self._taken[owner] += 1
+                return
+            turn = Lock()
+            turn.acquire()
+            self._asking.setdefault(owner, deque()).append(turn)
+        turn.acquire()
+
+    def give_back(self, owner: str) -> None:
+        """Let another have a place."""
+        with self._lock:
+            self._taken[owner] -= 1
+            if not self._taken[owner]:
+                del self._taken[owner]
+            if not self._asking:
+                self._free += 1
+                return
+            following = min(self._asking, key=lambda each: self._taken[each])
+            turns = self._asking.pop(following)
+            turn = turns.popleft()
+            if turns:
+                self._asking[following] = turns  # behind others that have as few
+            self._taken[following] += 1
+        turn.release()
+
+
+class Place:
+    """The place that a thread has while it answers an owner's request; a context manager."""
+
+    def __init__(self, turns: Turns, owner: str) -> None:
+        self._turns = turns
+        self._owner = owner
+
+    def take(self) -> None:
+        """Wait for it."""
+        self._turns.take(self._owner)
+
+    def give_back(self) -> None:
+        """Let another have it."""
+        self._turns.give_back(self._owner)
+
+    def __enter__(self) -> Self:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+
 class Owners:
     """How many connections or requests each address has; an empty address is not counted."""
 
@@ -111,7 +173,7 @@ class Client:
 
     Attributes:
         raw: the socket itself, plain or TLS.
-        held: the slot of the thread that answers this client; others use it while this client is waited for.
+        held: the place of the thread that answers this client; others use it while this client is waited for.
         wants: what the socket waits for before it can send more: ``selectors.EVENT_WRITE``, or over TLS ``EVENT_READ``.
 
     """
@@ -119,7 +181,7 @@ class Client:
     def __init__(self, sock: socket.socket, limits: Limits, waiting: Waiting) -> None:
         sock.settimeout(0)
         self.raw = sock
-        self.held: BoundedSemaphore | None = None
+        self.held: Place | None = None
         self.wants = selectors.EVENT_WRITE
         self._limits = limits
         self._waiting = waiting
@@ -170,12 +232,12 @@ class Client:
         limits, started, held = self._limits, time.monotonic(), self.held
         patience = min(limits.silence, limits.window - self._waited)
         if held is not None:
-            held.release()
+            held.give_back()
         try:
             is_ready = self._waiting(self.raw, events, patience)
         finally:
             if held is not None:
-                held.acquire()
+                held.take()
         # Only what was spent waiting counts: whatever else the thread did was not up to the client.
         self._waited += time.monotonic() - started
         if not is_ready and patience == limits.silence:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from flask import Flask
@@ -25,7 +24,7 @@ def create_app(services: Services, *, anonymous: str = "local") -> Flask:
 
     ``anonymous`` says who reads ``/metrics`` without a token: ``local`` (from this machine), ``never`` or ``always``.
     """
-    app = _assemble(Areas(services, documented=False), cache(lambda: _describe(services)))
+    app = _assemble(Areas(services, documented=False), lambda: _describe(services))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # DefaultJSONProvider has it
     handle_errors(app, services.security)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from threading import Lock
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, send_from_directory
+from flask import Blueprint, Response, current_app, send_from_directory
 
 from ums.web import answers
 from ums.web.openapi import PREFIX, Area, Areas, publishes, spare
@@ -45,11 +46,15 @@ def make_document_route(areas: Areas, describe: Callable[[], dict[str, Any]]) ->
     """Return the route of the document, which anybody may read; it is made when it is asked for."""
     area = areas.open("document", "This document.", prefix=PREFIX)
     area.after_request(spare)
+    lock, made = Lock(), list[str]()
 
     @area.get("/openapi.json", responses=publishes(answers.Document))
     def openapi() -> Response:
         """Show this document."""
-        return jsonify(describe())
+        with lock:  # it takes a while, and anybody may ask
+            if not made:
+                made.append(current_app.json.dumps(describe()))
+        return Response(made[0], mimetype="application/json")
 
     return area
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 
 from flask import Flask, Request, Response, jsonify, request
 
@@ -29,9 +30,29 @@ _PLAIN = frozenset(
 _LOCAL_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
 
 
+class _Together:
+    """Work that anybody may ask for: done once for all who ask while it is done before, and after they asked."""
+
+    def __init__(self, work: Callable[[], Sequence[Check]]) -> None:
+        self._work = work
+        self._lock = Lock()
+        self._begun = self._done = 0
+        self._found: Sequence[Check] = ()
+
+    def __call__(self) -> Sequence[Check]:
+        wanted = self._begun + 1
+        with self._lock:
+            if self._done < wanted:
+                self._begun += 1
+                self._found = self._work()
+                self._done = self._begun
+            return self._found
+
+
 def make_checks(areas: Areas) -> Area:
     """Return the routes of the checks, which anybody may ask for."""
     area, services = areas.open("checks", "For whoever starts and watches the service."), areas.services
+    ready = _Together(services.health.ready)
 
     @area.get("/healthz", responses=checks(answers.ServiceHealth))
     def healthz() -> Response:
@@ -41,7 +62,7 @@ def make_checks(areas: Areas) -> Area:
     @area.get("/readyz", responses=checks(answers.ServiceHealth))
     def readyz() -> Response:
         """Say whether the process can do its work now. Messages are for those who may read."""
-        return _answer(services, services.health.ready())
+        return _answer(services, ready())
 
     return area
 

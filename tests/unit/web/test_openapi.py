@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.unit.usecases.stage import Stage
@@ -123,3 +125,26 @@ def test_an_answer_that_is_known_is_not_sent_again(app: Flask) -> None:
     first = client.get("/api/v1/openapi.json")
     again = client.get("/api/v1/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+
+
+def test_the_document_is_made_once_whoever_asks(stage_app: tuple[Flask, list[int]]) -> None:
+    """Anybody may ask for it, also many at once, and it takes a second to make."""
+    app, made = stage_app
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: app.test_client().get("/api/v1/openapi.json").data, range(8)))
+    assert len(set(answers)) == 1
+    assert made == [1]
+
+
+@pytest.fixture
+def stage_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Flask, list[int]]:
+    """Return an application, and how often it wrote the document down."""
+    made: list[int] = []
+    dumps = DefaultJSONProvider.dumps
+
+    def noted(provider: DefaultJSONProvider, data: Any, **how: Any) -> str:  # noqa: ANN401
+        made.extend([1] if isinstance(data, dict) and "openapi" in data else [])
+        return dumps(provider, data, **how)
+
+    monkeypatch.setattr(DefaultJSONProvider, "dumps", noted)
+    return create_app(Stage(tmp_path).services), made

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.processes import eventually
 from tests.unit.usecases.stage import Stage
 from tests.unit.web.test_api import bearer
 from ums.adapters.git_release_repo import GitReleaseRepo
 from ums.adapters.ssh_signature import SSHStateSigner
+from ums.usecases.check_health import Check, CheckHealth
+from ums.web import operations
 from ums.web.app import create_app
 
 LIVE, READY = "/healthz", "/readyz"
@@ -238,3 +243,40 @@ def test_a_scrape_outlives_what_nobody_foresaw(
     monkeypatch.setattr(stage.store, "reports", lambda: 1 / 0)
     assert "\nums_fleet_readable 0.0\n" in client.get("/metrics").text
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_who_asks_at_the_same_time_shares_a_look_at_the_service(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask, and a look takes a while: it is taken once for all who asked before it began."""
+    asked, looks, may_look = [], [], Event()
+    ready = type(stage.services.health).ready
+
+    def look(health: CheckHealth) -> Sequence[Check]:
+        looks.append(may_look.wait(30))
+        return ready(health)
+
+    monkeypatch.setattr(CheckHealth, "ready", look)
+    monkeypatch.setattr(operations, "Lock", lambda: Counting(asked))
+    client = create_app(stage.services).test_client(use_cookies=False)
+    with ThreadPoolExecutor(20) as threads:
+        answers = [threads.submit(client.get, READY) for _ in range(20)]
+        eventually(lambda: len(asked) == 20, timeout=30, what="all have asked")
+        may_look.set()
+        assert {each.result().status_code for each in answers} == {200}
+    assert len(looks) <= 2
+    client.get(READY)
+    assert len(looks) <= 3, "and later ones look again"
+
+
+class Counting:
+    """A lock that notes who asks for it."""
+
+    def __init__(self, asked: list[int]) -> None:
+        self._lock = Lock()
+        self._asked = asked
+
+    def __enter__(self) -> None:
+        self._asked.append(1)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
