@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.contract.places import Place
+from ums.adapters import sealing
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.domain.webhooks import Delivery, Format, Status, Webhook
 from ums.ports import WebhookQueue
@@ -102,3 +103,38 @@ def test_a_webhook_that_cannot_be_read_keeps_nothing_from_the_others(place: Plac
     assert queue.webhooks() == [(CHAT, "a")]
     assert queue.remove("moved")
     assert queue.remove("clear")
+
+
+def test_a_webhook_that_is_left_out_is_logged_once_for_each_cause(
+    place: Place, queue: WebhookQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Webhooks are read every few seconds; another cause, or the same after it was mended, is said again."""
+    assert queue.add(replace(CHAT, name="other"), told="a")
+
+    def logged(*changes: str) -> int:
+        caplog.clear()
+        place.run(*changes)
+        for _ in range(3):
+            queue.webhooks()
+        return len(caplog.records)
+
+    assert logged() == 0
+    assert logged("UPDATE webhooks SET kinds = 'null' WHERE name = 'other'") == 1
+    assert logged() == 0
+    assert logged("UPDATE webhooks SET kinds = '[]', url = secret WHERE name = 'other'") == 1
+    assert queue.remove("other")
+    assert logged() == 0
+    assert queue.add(replace(CHAT, name="other"), told="a")
+    assert logged("UPDATE webhooks SET kinds = 'null' WHERE name = 'other'") == 1
+    assert queue.webhooks() == [(CHAT, "a")]
+
+
+def test_without_the_place_in_it_what_is_sealed_opens_anywhere(
+    place: Place, queue: WebhookQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence switched off: a receiver's URL takes the place of another's, and nothing tells."""
+    monkeypatch.setattr(sealing, "_bound", lambda _: b"")
+    for name in ("mallory", "target"):
+        assert queue.add(replace(CHAT, name=name, url=f"https://{name}.example.com/"), told="a")
+    place.run("UPDATE webhooks SET url = (SELECT url FROM webhooks WHERE name = 'mallory') WHERE name = 'target'")
+    assert "https://mallory.example.com/" in [each.url for each, _ in queue.webhooks() if each.name == "target"]

@@ -26,6 +26,8 @@ class SqlWebhooks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._left_out: dict[str, str] = {}
+        """Why a webhook was left out when that was last said: it is read every few seconds."""
 
     def add(self, webhook: Webhook, *, told: str) -> bool:
         """Keep a webhook that is told what comes after a commit; return whether its name was free."""
@@ -53,12 +55,14 @@ class SqlWebhooks:
         """Return all webhooks that can be read, each with the commit up to which it was told."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(WEBHOOKS).order_by(WEBHOOKS.c.name)).all()
+        for gone in self._left_out.keys() - {row.name for row in rows}:
+            self._left_out.pop(gone, None)
         return [(webhook, row.told) for row in rows if (webhook := self._read(row)) is not None]
 
     def _read(self, row: Any) -> Webhook | None:  # noqa: ANN401 - a row of WEBHOOKS
         """Return a webhook, or ``None`` where it cannot be read: that must not keep events from all the others."""
         try:
-            return Webhook(
+            webhook = Webhook(
                 row.name,
                 self._database.unseal(row.url, "webhooks", row.name, "url"),
                 self._database.unseal(row.secret, "webhooks", row.name, "secret"),
@@ -67,9 +71,13 @@ class SqlWebhooks:
                 Format(row.form),
                 private=row.private,
             )
-        except (UmsError, ValueError) as error:
-            _LOG.warning("webhook %s is left out, remove it and add it anew: %s", row.name, error)
+        except (UmsError, ValueError, TypeError) as error:
+            if self._left_out.get(row.name) != str(error):
+                self._left_out[row.name] = str(error)
+                _LOG.warning("webhook %s is left out, remove it and add it anew: %s", row.name, error)
             return None
+        self._left_out.pop(row.name, None)
+        return webhook
 
     def enqueue(self, name: str, deliveries: Sequence[Delivery], *, was: str, told: str) -> bool:
         """Queue what a webhook is told of the commits from one to another; return whether nobody else did."""

@@ -6,7 +6,7 @@ import base64
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ums.domain.errors import ConflictError, NotFoundError, StorageError, UmsError, UnavailableError
@@ -157,6 +157,8 @@ class DeliverWebhooks:
     read_feed: ReadFeed
     sender: Sender
     clock: Clock
+    _failing: dict[str, str] = field(default_factory=dict)
+    """What was last logged of a webhook: the job runs every few seconds."""
 
     def __call__(self) -> int:
         """Do so once, and return how many deliveries were taken.
@@ -170,10 +172,13 @@ class DeliverWebhooks:
             try:
                 self._queue_news(webhook, told)
                 taken += self._deliver(webhook)
+                self._failing.pop(webhook.name, None)
             except (UnavailableError, StorageError):
                 raise  # the database or the release repo: no other webhook fares better
-            except Exception:  # noqa: BLE001 - whatever is wrong with one webhook concerns no other
-                _LOG.exception("webhook %s was not told", webhook.name)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one webhook concerns no other
+                if self._failing.get(webhook.name) != repr(error):
+                    self._failing[webhook.name] = repr(error)
+                    _LOG.exception("webhook %s was not told", webhook.name)
         self.queue.prune(before=self.clock.now() - KEPT)
         return taken
 

@@ -218,3 +218,33 @@ def test_a_slow_receiver_with_much_to_take_holds_up_others_for_one_turn(stage: S
     assert sender.tried == 2
     assert len(sender.posted) == 20
     assert stage.clock.now() - began <= timedelta(seconds=40)
+
+
+def test_what_always_fails_with_one_webhook_is_logged_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job runs every few seconds."""
+    stage.services.manage_webhooks.add(hook("audit"), by=ADMIN)
+    queue = type(stage.services.deliver_webhooks.queue)
+    claim = queue.claim
+
+    def failing(self: Any, now: Any, *, limit: int, webhook: str | None = None) -> Any:  # noqa: ANN401
+        if webhook == "audit":
+            raise ValueError("unforeseen")
+        return claim(self, now, limit=limit, webhook=webhook)
+
+    def logged() -> int:
+        caplog.clear()
+        for _ in range(3):
+            stage.services.deliver_webhooks()
+        return len(caplog.records)
+
+    monkeypatch.setattr(queue, "claim", failing)
+    freeze(stage)
+    assert logged() == 1
+    assert told(stage) == [("https://chat.example.com", "all")]
+    assert logged() == 0
+    monkeypatch.setattr(queue, "claim", claim)
+    assert logged() == 0
+    monkeypatch.setattr(queue, "claim", failing)
+    assert logged() == 1
