@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
 from threading import Lock
@@ -705,7 +706,9 @@ def _start_of(path: str, content: Content | None) -> str:
     return path if isinstance(content, Document) else ""
 
 
+@lru_cache(maxsize=16)
 def _mapping(content: bytes) -> Fields:
+    # What one commit made of a file, the next one changed.
     try:
         found = load(content, "")
     except SpecError:

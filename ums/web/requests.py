@@ -477,7 +477,9 @@ class FeedQuery(Query):
     """From where, and how far."""
 
     after: Annotated[Name, Field(description="A commit; unless given, the newest.")] = ""
-    limit: Annotated[int, Field(ge=1, le=1000, description="How many commits to look at.")] = 100
+    limit: Annotated[
+        int, Field(ge=1, le=1000, description="How many commits to look at, at most: fewer where these changed much.")
+    ] = 100
 
 
 class StreamQuery(Query):
