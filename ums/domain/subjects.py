@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 from ums.domain.errors import InvalidInputError
+from ums.domain.text import is_plain as is_shown
 
 _PLAIN = re.compile(r"[a-z0-9]([a-z0-9._@+:/|=~ -]{0,198}[a-z0-9=])?")
 _RESERVED = re.compile(r"ums|uid[ 0-9]*|ums .*")
@@ -32,6 +33,13 @@ _LOOK_ALIKE = str.maketrans(
         "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "−": "-", "․": ".", "։": ":", "꞉": ":", "∕": "/", "⁄": "/",
     }
 )  # fmt: skip
+
+_DERIVED = re.compile(r"LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL )?([A-Z])(?: WITH .*)?")
+_CHEROKEE_AND_LISU = str.maketrans(
+    "ᎪᏴᏟᎠᎬᎮᎻᎥᎫᏦᏞᎷΝᏢᎡᏚᎢᏙᎳᎩᏃꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ",
+    "abcdephijklmnprstvwyzabcdefghijklmnoprstuvwxyz",
+)
+"""Capitals of other scripts that look like ASCII's."""
 
 
 def normal_subject(text: str) -> str:
@@ -62,10 +70,17 @@ def folded(subject: str) -> str:
 def person_key(subject: str) -> str:
     """Return what is the same for all names that people take for the same: for what one person alone must not do."""
     text = unicodedata.normalize("NFKC", subject)
-    visible = "".join(each for each in text if unicodedata.category(each) not in {"Cf", "Cc", "Cn", "Co", "Cs"})
-    apart = unicodedata.normalize("NFKD", visible.casefold().translate(_LOOK_ALIKE))
-    bare = "".join(each for each in apart if not unicodedata.combining(each)).translate(_LOOK_ALIKE)
+    visible = "".join(each for each in text if is_shown(each) and unicodedata.category(each) not in {"Cn", "Co"})
+    latin = "".join(map(_latin, visible.casefold().translate(_CHEROKEE_AND_LISU)))
+    apart = unicodedata.normalize("NFKD", latin.casefold().translate(_LOOK_ALIKE))
+    bare = "".join(each for each in apart if unicodedata.category(each) not in {"Mn", "Me"}).translate(_LOOK_ALIKE)
     return " ".join(bare.casefold().split())
+
+
+def _latin(letter: str) -> str:
+    """Return the letter of ASCII that a Latin one is a form of; else itself."""
+    form = None if letter.isascii() else _DERIVED.fullmatch(unicodedata.name(letter, ""))
+    return form[1].lower() if form else letter
 
 
 def same_person(one: str, other: str) -> bool:

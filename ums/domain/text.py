@@ -4,7 +4,8 @@ A terminal obeys control characters, and shows a line that has bidirectional con
 commands print them as escapes (``\x1b``, ``\u202e``), and requests that bring them are refused.
 
 What counts as hidden: the categories control, format, surrogate, line and paragraph separator of Unicode – among them
-zero-width characters and tags – and letters and selectors that are blank. Accents, other scripts and emoji are shown.
+zero-width characters and tags –, and such as are blank or mean nothing outside one font: private use, letters and
+selectors that are blank. Accents, other scripts and emoji are shown.
 """
 
 from __future__ import annotations
@@ -17,9 +18,26 @@ from ums.domain.errors import InvalidInputError
 _RANGES = (
     *((0x0, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x600, 0x605), (0x61C, 0x61C), (0x6DD, 0x6DD)),
     *((0x70F, 0x70F), (0x890, 0x891), (0x8E2, 0x8E2), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
-    *((0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xD800, 0xDFFF), (0xFEFF, 0xFEFF)),
-    *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x110BD, 0x110BD), (0x110CD, 0x110CD), (0x13430, 0x13455)),
-    *((0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+    *(
+        (0x200B, 0x200F),
+        (0x2028, 0x202E),
+        (0x2060, 0x206F),
+        (0x2800, 0x2800),
+        (0x3164, 0x3164),
+        (0xD800, 0xF8FF),
+        (0xFEFF, 0xFEFF),
+    ),
+    *(
+        (0xFDD0, 0xFDEF),
+        (0xFE00, 0xFE0D),
+        (0xFFA0, 0xFFA0),
+        (0xFFF0, 0xFFFC),
+        (0xFFFE, 0xFFFF),
+        (0x110BD, 0x110BD),
+        (0x110CD, 0x110CD),
+        (0x13430, 0x13455),
+    ),
+    *((0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF), (0xF0000, 0x10FFFF)),
 )
 _HIDDEN = re.compile("[" + "".join(f"{re.escape(chr(low))}-{re.escape(chr(high))}" for low, high in _RANGES) + "]")
 MULTI_LINE = "\n\t"

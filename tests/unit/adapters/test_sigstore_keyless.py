@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,8 +15,10 @@ from sigstore.oidc import IdentityToken
 
 from tests.doubles.sigstore_instance import SigstoreInstance
 from tests.processes import eventually
+from ums.adapters._release_files import SignerModel
 from ums.adapters.cosign_bundle import CosignBundleSigner, CosignBundleVerifier
 from ums.adapters.sigstore_keyless import SigstoreSigner, SigstoreVerifier, load_trust_config
+from ums.domain import trust
 from ums.domain.digest import Digest
 from ums.domain.errors import IntegrityError, InvalidInputError, UnauthenticatedError, UnavailableError
 from ums.domain.oci import SIGSTORE_BUNDLE
@@ -114,6 +117,29 @@ def test_a_pattern_counts_where_it_is_said_to_be_one(
     signature = SigstoreSigner.from_token(instance.token(identity), instance.trust_config()).sign(DIGEST)
     signatory = KeylessSigner("ci", f"{WORKFLOW}@refs/tags/v*", ISSUER, is_pattern=pattern)
     assert (verifier.verify(signature, DIGEST, [signatory]) == "ci") is good
+
+
+MALLORY = f"{WORKFLOW.replace('acme/app', 'mallory/x')}@refs/heads/main"
+LOOSE = {"identityPattern": "https://github.com/*", "issuer": ISSUER}
+
+
+def test_without_its_rules_a_loose_pattern_lets_anybody_sign(
+    instance: SigstoreInstance, verifier: SigstoreVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence switched off: a pattern of a host is accepted, and every repository there signs our releases."""
+    signature = SigstoreSigner.from_token(instance.token(MALLORY), instance.trust_config()).sign(DIGEST)
+
+    def verified_by_trust() -> str | None:
+        signatory = SignerModel.model_validate(LOOSE).keyless("ci")
+        assert signatory is not None
+        return verifier.verify(signature, DIGEST, [signatory])
+
+    with pytest.raises(ValueError, match="leaves open what must be fixed"):
+        verified_by_trust()
+    monkeypatch.setattr(KeylessSigner, "check", lambda _: None)
+    assert verified_by_trust() is None, "what the asterisk stands for crosses no slash"
+    monkeypatch.setattr(trust, "_REST", re.compile(".*"))
+    assert verified_by_trust() == "ci"
 
 
 def test_another_instance_vouches_for_nobody(signature: bytes) -> None:

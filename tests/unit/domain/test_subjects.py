@@ -39,6 +39,19 @@ LOOK_ALIKES = [
     "sa\u0301m",
     "s\u03b1m",
     "\u017fam",
+    "sam\u034f",
+    "sam\ufe0f",
+    "sam\u2800",
+    "sam\u115f",
+    "sam\u3164",
+    "sam\u17b4",
+    "\ua731am",
+    "s\u1d00m",
+    "\u0282am",
+    "\u13daam",
+    "\uabaaam",
+    "\ua4e2\ua4ee\ua4df",
+    "sa\u1d0d",
 ]
 
 

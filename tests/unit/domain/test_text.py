@@ -18,6 +18,7 @@ HOSTILE = (
     *("\x00", "\x07", "\b", "\r", "\x1b", "\x7f", "\x85", "\x9b"),  # controls, of which some begin sequences
     *("\u202a", "\u202e", "\u2066", "\u2069", "\u200e", "\u200f", "\u061c"),  # directions
     *("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u3164", "\u180e"),  # blanks
+    *("\u2800", "\ufe00", "\ufffc", "\ue000", "\uffff", "\U0010ffff"),  # blank, or of one font alone
     *("\u2028", "\u2029", "\ud800", "\udfff", "\U000e0001", "\U000e007f", "\U000e01ef"),
 )
 FINE = "Zoë, Łódź, 東京, العربية, שלום, naïve – “quoted” ✓ 🚀 ⚠️"

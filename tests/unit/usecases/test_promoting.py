@@ -13,7 +13,8 @@ import pytest
 
 from tests.contract.test_release_repo import git_repo
 from tests.unit.usecases.stage import ADMIN, AT_ONCE, PROD, Stage
-from ums.domain import layout
+from ums.domain import gates as domain_gates
+from ums.domain import layout, subjects
 from ums.domain.access import Grantee, GranteeKind
 from ums.domain.digest import Digest
 from ums.domain.errors import ForbiddenError, InvalidInputError, RefusedError
@@ -25,6 +26,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
 from ums.domain.version import Version
 from ums.domain.world import Decision, Raw
+from ums.usecases import approve as approving
 from ums.usecases.instruct import Why
 
 V1, V2 = (ReleaseName("platform", Version(text)) for text in ("1.0.0", "1.1.0"))
@@ -338,7 +340,7 @@ def test_a_gate_verdict_is_asked_for_every_time(stage: Stage) -> None:
     assert head(stage) == "1.0.0"
 
 
-SPELLINGS = ["Sam", "SAM", "sam ", "\u0455am", "s\u00e1m", "sam\u200b"]
+SPELLINGS = ["Sam", "SAM", "sam ", "\u0455am", "s\u00e1m", "sam\u200b", "sam\u034f", "\ua731am", "\ua4e2am"]
 
 
 def spelt(name: str) -> Identity:
@@ -380,6 +382,21 @@ def test_who_has_an_odd_name_and_wants_it_does_not_approve_by_a_plain_one(stage:
     stage.services.promote(V2, to="stable", by=spelt(name), when_ready=True)
     with pytest.raises(ForbiddenError, match="cannot approve it too"):
         stage.services.approve(V2, to="stable", by=spelt("sam"), reason="fine")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_where_names_are_compared_as_they_are_one_person_is_a_quorum(
+    stage: Stage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence switched off: who has a token from before, too, approves twice."""
+    for module in (subjects, domain_gates, approving):
+        monkeypatch.setattr(module, "person_key", lambda subject: subject)
+    for module in (domain_gates, approving):
+        monkeypatch.setattr(module, "is_plain", lambda _: True)
+    demand(stage, TWO)
+    for each in ("sam", name):
+        approve_as_spelt(stage, each)
+    assert approvals(stage).startswith("2 of 2")
 
 
 def test_answers_that_were_recorded_by_look_alikes_count_once(stage: Stage) -> None:
