@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ums.adapters._database import check_url
+from ums.adapters.private_files import is_exposed
 from ums.adapters.settings_file import (
     DEFAULT_LISTEN,
     Problem,
@@ -31,6 +32,14 @@ FILE_NAME = "service.yaml"
 DATABASE_NAME = "ums.db"
 LEADER_LOCK = "leader.lock"
 _MAX_SECRET_BYTES = 4096
+_SECRET_FILES = (
+    "database.passwordFile",
+    "registry.passwordFile",
+    "tls.keyFile",
+    "oidc.clientSecretFile",
+    "gitHost.passwordFile",
+    "gitHost.sshKeyFile",
+)
 _SHORTEST = timedelta(seconds=1)
 
 
@@ -49,6 +58,7 @@ class Settings:
         registry_username, registry_password: for an outside registry; reading is all it needs.
         tls_cert_file, tls_key_file: to serve HTTPS.
         log_format: ``json``, ``console``, or ``auto``: console at a terminal.
+        exposed: files with secrets that other users of this machine can read, in words.
         issuer: where people log in, or ``None``: tokens alone.
         git_host: the Git host that the release repo is exchanged with, or ``None``.
         history_retention: how long changes of health are kept.
@@ -72,6 +82,7 @@ class Settings:
     history_retention: timedelta = timedelta(days=90)
     metrics_anonymous: str = "local"
     log_format: str = "auto"
+    exposed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_address(self.listen)
@@ -272,7 +283,12 @@ class _Collected:
             "history_retention": self._span("history.retention"),
             "metrics_anonymous": self._get("metrics.anonymous"),
             "log_format": self._get("log.format"),
+            "exposed": self._exposed(),
         }
+
+    def _exposed(self) -> tuple[str, ...]:
+        files = [(name, self._path(name)) for name in _SECRET_FILES]
+        return tuple(f"{name}: {path}" for name, path in files if path is not None and is_exposed(path))
 
     def _located(self, value: Value, folder: Path) -> Value:
         # What stands in the file is meant from there; what a shell says, from where the shell is.

@@ -565,4 +565,6 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 def run(settings: Settings, *, threads: int) -> None:
     """Serve until stopped."""
     start_logging(settings.log_format, sys.stderr)
+    for exposed in settings.exposed:
+        _LOG.warning("other users of this machine can read %s: take that right away from them", exposed)
     _Server(settings, threads).run()

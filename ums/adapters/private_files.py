@@ -12,6 +12,7 @@ from ums.domain.errors import StorageError
 UMASK = 0o077
 _ROOT = 0
 _OTHERS = 0o077
+_ANYBODY = stat.S_IROTH | stat.S_IWOTH
 
 
 def make_new_files_private() -> None:
@@ -45,6 +46,17 @@ def make_private(file: Path) -> None:
     except OSError as error:
         raise StorageError(f"cannot open {file}: {error.strerror}", hint=_REPLACE) from error
     _keep_private(file)
+
+
+def is_exposed(file: Path) -> bool:
+    """Return whether users of this machine who are in no group of the file can read or write it, where it really is."""
+    try:
+        place = file.resolve(strict=True)
+        return bool(place.stat().st_mode & _ANYBODY) and all(
+            each.stat().st_mode & stat.S_IXOTH for each in place.parents
+        )
+    except OSError:
+        return False
 
 
 _REPLACE = "put the file itself there, owned by the user that runs the service"

@@ -26,8 +26,8 @@ def check(data: Path | None, output: str) -> int:
     """Print what ums serve would run with on DATA, and where each value comes from; and all that is wrong with it.
 
     A setting comes from service.yaml in DATA (or the file that UMS_CONFIG names), unless a variable overrides it, or
-    is the default. Files with secrets are named and tried, and what is in them is never printed. Nothing is connected
-    to.
+    is the default. Files with secrets are named and tried, and what is in them is never printed; those that
+    other users of this machine can read are named. Nothing is connected to.
 
     \b
     Examples:
@@ -50,6 +50,7 @@ def check(data: Path | None, output: str) -> int:
             for name, each in found.values.items()
         },
         "problems": [problem.to_dict() for problem in found.problems],
+        "exposed": list(found.arguments["exposed"]),
     }
     emit(report, output, lambda: _print(found))
     return OUTCOMES[InvalidInputError].exit_code if found.problems else 0
@@ -66,6 +67,8 @@ def _print(found: Found) -> None:
     print_table(("setting", "value", "from"), rows, empty="")
     for problem in found.problems:
         echo(f"✗ {problem}", fg="red", err=True)
+    for exposed in found.arguments["exposed"]:
+        echo(f"! other users of this machine can read {exposed}", fg="yellow", err=True)
     if not found.problems:
         echo("✓ all of it can be used", fg="green")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -102,3 +103,23 @@ def test_serving_refuses_what_checking_refuses(
     assert "2 settings are wrong" in err
     assert "--listen: 'nowhere'" in err
     assert "UMS_HISTORY_RETENTION: 'ever'" in err
+
+
+def test_files_with_secrets_that_others_can_read_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are used, since containers mount them so; in a folder that only its user enters, nobody reads them."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "link").symlink_to("password")
+        (folder / "password").write_text("hunter2")
+        (folder / "service.yaml").write_text((data / "service.yaml").read_text().replace(": password", ": link"))
+        found = []
+        for folder_mode, mode in ((0o755, 0o640), (0o755, 0o644), (0o755, 0o602), (0o700, 0o644)):
+            (folder / "password").chmod(mode)
+            folder.chmod(folder_mode)
+            assert check(str(folder), "-o", "json") == 0
+            found.append(json.loads(capsys.readouterr().out)["exposed"])
+        exposed = [f"database.passwordFile: {folder}/link"]
+        assert found == [[], exposed, exposed, []]
+        folder.chmod(0o755)
+        assert check(str(folder)) == 0
+        assert f"! other users of this machine can read {exposed[0]}" in capsys.readouterr().err
