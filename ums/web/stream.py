@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 
 from flask import Response, request
 
@@ -16,8 +17,8 @@ from ums.web.openapi import Area, asker, streams
 from ums.web.requests import StreamQuery
 from ums.web.status import status_view
 
-PLACES = 8
-"""Each stream reads the fleet every second."""
+PLACES, PLACES_EACH = 8, 4
+"""Streams at a time, since each reads the fleet every second; and those of one subject, so that nobody takes all."""
 EVERY_SECONDS = 1.0
 _BEAT_SECONDS = 15.0
 """Proxies close what is silent for longer."""
@@ -26,7 +27,7 @@ _RETRY_MILLISECONDS = 2000
 
 def add_stream_route(api: Area, services: Services) -> None:
     """Add the route."""
-    places, shared = BoundedSemaphore(PLACES), _Shared(services)
+    places, shared = _Places(), _Shared(services)
 
     @api.get("/stream", responses=streams())
     def stream(query: StreamQuery) -> Response:
@@ -39,15 +40,41 @@ def add_stream_route(api: Area, services: Services) -> None:
         by, after = asker(), request.headers.get("Last-Event-ID", "") or query.after
         # Asked before anything is told: where nobody can go on from there, that is still an error.
         _, after = services.see.events(by, after=after, limit=0)
-        if not places.acquire(blocking=False):
-            raise UnavailableError(f"{PLACES} streams are open already", hint="ask for /status now and then instead")
+        places.take(by.subject)
         response = Response(_follow(services, shared, by, after, query.seconds), mimetype="text/event-stream")
-        held = [places]
+        held = [by.subject]
         # Once, however often a response is closed.
-        response.call_on_close(lambda: held.pop().release() if held else None)
+        response.call_on_close(lambda: places.give_back(held.pop()) if held else None)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"  # nginx would keep it until it is long
         return response
+
+
+class _Places:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._taken: Counter[str] = Counter()
+
+    def take(self, subject: str) -> None:
+        """Take a place.
+
+        Raises:
+            UnavailableError: there is none left, or none for this subject.
+
+        """
+        with self._lock:
+            mine, all_of_them = self._taken[subject], self._taken.total()
+            if all_of_them >= PLACES or mine >= PLACES_EACH:
+                whose = f"{PLACES} streams" if all_of_them >= PLACES else f"{PLACES_EACH} streams of {subject}"
+                raise UnavailableError(f"{whose} are open already", hint="ask for /status now and then instead")
+            self._taken[subject] += 1
+
+    def give_back(self, subject: str) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken[subject] -= 1
+            if not self._taken[subject]:
+                del self._taken[subject]
 
 
 def _follow(services: Services, shared: _Shared, by: Identity, after: str, seconds: int) -> Iterator[str]:

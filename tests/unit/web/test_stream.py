@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.unit.usecases.stage import Stage
+from tests.unit.usecases.stage import ADMIN, Stage
 from tests.unit.web.documented import documented_client
 from tests.unit.web.test_api import bearer
+from ums.domain.identity import Holder
 from ums.web import stream
 from ums.web.app import create_app
 
@@ -97,14 +98,20 @@ def test_a_commit_that_is_none_of_ours_is_an_error_at_once(stage: Stage, client:
 
 
 def test_only_so_many_streams_are_open_at_a_time(stage: Stage, client: FlaskClient) -> None:
-    """Each reads the fleet; one that is closed makes room, read or not."""
-    headers, opened = bearer(stage, "viewer"), ExitStack()
+    """Each reads the fleet; one that is closed makes room, read or not. Nobody takes the places of all others."""
+    holders = [Holder(name, frozenset({"viewer"})) for name in ("vic", "uma", "sam")]
+    tokens = [stage.services.issue_token(holder, expires=None, by=ADMIN) for holder in holders]
+    vic, uma, sam = ({"Authorization": f"Bearer {token}"} for token in tokens)
+    opened = ExitStack()
     with opened:
-        for _ in range(stream.PLACES):
-            opened.enter_context(client.get(STREAM, headers=headers))
-        refused: Any = client.get(STREAM, headers=headers)
-        assert (refused.status_code, refused.get_json()["type"]) == (503, "urn:ums:error:unavailable")
-    assert client.get(f"{STREAM}?seconds=0", headers=headers).status_code == 200
+        for headers, others in ((vic, uma), (uma, sam)):
+            for _ in range(stream.PLACES_EACH):
+                assert opened.enter_context(client.get(STREAM, headers=headers)).status_code == 200
+            for each in (headers,) if others is uma else (headers, others):
+                refused: Any = client.get(STREAM, headers=each)
+                assert (refused.status_code, refused.get_json()["type"]) == (503, "urn:ums:error:unavailable")
+    for headers in (vic, uma, sam):
+        assert client.get(f"{STREAM}?seconds=0", headers=headers).status_code == 200
 
 
 def test_a_silent_stream_gives_a_sign_now_and_then(
