@@ -31,7 +31,7 @@ def stage(tmp_path: Path) -> Stage:
 
 def parts(stage: Stage, after: str) -> list[list[str]]:
     """Return whom events are about, by answer, until there are no more."""
-    found = []
+    found: list[list[str]] = []
     while True:
         events, now = stage.services.deliver_webhooks.read_feed(after=after, limit=1000)
         if now == after:

@@ -247,7 +247,9 @@ def test_a_scrape_outlives_what_nobody_foresaw(
 
 def test_who_asks_at_the_same_time_shares_a_look_at_the_service(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody may ask, and a look takes a while: it is taken once for all who asked before it began."""
-    asked, looks, may_look = [], [], Event()
+    asked: list[int] = []
+    looks: list[bool] = []
+    may_look = Event()
     ready = type(stage.services.health).ready
 
     def look(health: CheckHealth) -> Sequence[Check]:
