@@ -551,10 +551,16 @@ class IdentityProvider(Protocol):
 class Registrar(Protocol):
     """The service, as the publisher sees it."""
 
-    def register(self, name: ReleaseName, digest: Digest) -> None:
+    def register(self, name: ReleaseName, digest: Digest, *, override_floors: str = "") -> None:
         """Tell the service of a release whose manifest has this digest; telling it twice is fine.
 
+        Args:
+            name: the release.
+            digest: of its manifest.
+            override_floors: why it may be below floors that earlier releases declare.
+
         Raises:
+            RefusedError: it is below a floor.
             UnverifiedError: the service does not trust the signatures.
             ConflictError: it knows the version with another digest.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ums.adapters.cosign_bundle import CosignBundleVerifier
 from ums.adapters.oras_registry import OrasRegistry
 from ums.adapters.signature_verifier import SignatureVerifier
+from ums.adapters.system_clock import SystemClock
 from ums.ports import Registrar, Signer, Verifier
 from ums.usecases.build import Build
 from ums.usecases.publish import Publish, ReadBase
@@ -41,7 +42,7 @@ def make_publisher(
     verify = make_verify(login=login, plain_http=plain_http)
     registry = verify.registry
     return Publisher(
-        build=Build(BundleFolder(registry=registry)),
+        build=Build(BundleFolder(registry=registry), SystemClock()),
         publish=Publish(registry, signer, verify, registrar) if signer else None,
         read_base=ReadBase(registry, verify),
     )

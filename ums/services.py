@@ -37,6 +37,7 @@ from ums.usecases.exchange import ExchangeWithHost
 from ums.usecases.freeze import FreezeFleet
 from ums.usecases.instruct import Instruct
 from ums.usecases.log_in import KnowSessions, LogIn
+from ums.usecases.override_gate import OverrideGate
 from ums.usecases.promote import Promote
 from ums.usecases.prune_history import DEFAULT_RETENTION, PruneHistory
 from ums.usecases.read_audit import ReadAudit
@@ -93,6 +94,7 @@ class Services:
     promote: Promote
     cancel_promotion: CancelPromotion
     approve: Approve
+    override_gate: OverrideGate
     steer_rollout: SteerRollout
     freeze_fleet: FreezeFleet
     withdraw_release: WithdrawRelease
@@ -174,6 +176,7 @@ class Services:
             promote=promote,
             cancel_promotion=CancelPromotion(record),
             approve=Approve(record),
+            override_gate=OverrideGate(record),
             steer_rollout=SteerRollout(record),
             freeze_fleet=FreezeFleet(record),
             withdraw_release=WithdrawRelease(record),

@@ -146,7 +146,7 @@ def make_record(folder: Path, signer: CosignBundleSigner, planes: Sequence[PDPNa
 def publish_all(folder: Path, signer: CosignBundleSigner, verify: Verify, register: RegisterRelease) -> None:
     """Publish and register all versions."""
     bundle = write_bundle(folder)
-    build = Build(BundleFolder(registry=verify.registry, helm=None))
+    build = Build(BundleFolder(registry=verify.registry, helm=None), SystemClock())
     publish = Publish(verify.registry, signer, verify, None)
     for version in VERSIONS:
         published = publish(build(bundle, version), PREFIX)

@@ -16,15 +16,16 @@ from ums.domain.version import Version
 from ums.domain.world import Base, Decision, Raw
 
 COMPONENTS = ("cilium", "gateway", "legacy")
+_FIXED: dict[str, object] = {"fixes": ["CVE-2026-0001"]}
 RELEASES: dict[str, dict[str, object]] = {
     "1.0.0": {},
     "1.1.0": {},
     "1.2.0": {"upgrade": {"barrier": "migrates the database"}},
-    "1.3.0": {"class": "security", "fixes": ["CVE-2026-0001"]},
-    "1.4.0": {"removes": ["legacy"]},
-    "1.5.0": {"upgrade": {"irreversible": True}},
-    "1.6.0": {"upgrade": {"from": ">=1.4.0"}},
-    "1.7.0": {"class": "security"},
+    "1.3.0": {"class": "security", **_FIXED},
+    "1.4.0": {"class": "feature", "removes": ["legacy"], **_FIXED},
+    "1.5.0": {"class": "feature", "upgrade": {"irreversible": True}, **_FIXED},
+    "1.6.0": {"class": "feature", "upgrade": {"from": ">=1.4.0"}, **_FIXED},
+    "1.7.0": {"class": "security", **_FIXED},
 }
 VERSIONS = tuple(Version(text) for text in RELEASES)
 _ROLLOUT = {

@@ -57,6 +57,7 @@ from ums.domain.values import check_values
 from ums.domain.version import Version
 from ums.domain.world import (
     Base,
+    BelowFloor,
     CatalogEntry,
     Document,
     Edited,
@@ -802,6 +803,7 @@ def _status(content: bytes, path: str) -> CatalogEntry:
             for kind, who in (data.get("evidence") or {}).items()
         },
         trusted=Trusted.from_dict(data["trusted"]) if data.get("trusted") else None,
+        below_floors=tuple(BelowFloor.from_dict(each) for each in data.get("belowFloors") or ()),
     )
 
 

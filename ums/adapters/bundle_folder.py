@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from ums.adapters._objects import read_objects, write_objects
 from ums.adapters._placement import place_chart, place_manifests
 from ums.adapters._yaml import Name, StrictModel, parsed_by, validate
 from ums.domain.bundle import (
+    FIX,
     BundleSpec,
     ComponentKind,
     ComponentSpec,
@@ -32,7 +34,8 @@ from ums.domain.bundle import (
 )
 from ums.domain.component_artifact import chart_artifact, manifests_artifact
 from ums.domain.errors import InvalidInputError, SpecError
-from ums.domain.instants import MAX_TIMEOUT, parse_duration, span_up_to
+from ums.domain.floors import Floor
+from ums.domain.instants import MAX_TIMEOUT, parse_duration, parse_instant, span_up_to
 from ums.domain.oci import HELM_CHART, HELM_CONFIG, Document, Reference
 from ums.domain.packaging import PackagedComponent, images_of, workloads_of
 from ums.domain.version import Version, VersionRange
@@ -81,6 +84,10 @@ class WorkloadModel(StrictModel):
     namespace: str | None = Field(default=None, description="Its namespace; the component's if not given.")
 
 
+FixText = Annotated[str, Field(pattern=rf"^{FIX.pattern}$")]
+InstantText = Annotated[str, parsed_by(parse_instant)]
+
+
 class ComponentModel(StrictModel):
     """One component: a Helm chart, or a folder of manifests."""
 
@@ -113,6 +120,7 @@ class ComponentModel(StrictModel):
         default=OnFailure.RETRY,
         description="Whether a chart whose update failed is tried again, or taken back by Helm in the cluster.",
     )
+    fixes: list[FixText] = Field(default_factory=list, description="Fixed in this component: CVE-2026-1234, GHSA-…")
 
     @model_validator(mode="after")
     def _consistent(self) -> ComponentModel:
@@ -144,6 +152,7 @@ class ComponentModel(StrictModel):
             ),
             timeout=parse_duration(self.timeout),
             on_failure=self.on_failure,
+            fixes=tuple(self.fixes),
         )
 
 
@@ -163,16 +172,32 @@ class UpgradeModel(StrictModel):
     irreversible: bool = Field(default=False, description="There is no way back from this release.")
 
 
+class FloorModel(StrictModel):
+    """Versions of a component below which no later release may go."""
+
+    component: Name = Field(description="A component of this bundle.")
+    versions: RangeText = Field(description="Its versions that are allowed, compared by order alone.")
+    reason: str = Field(min_length=1, description="Why; whoever is refused reads it.")
+    until: InstantText | None = Field(default=None, description="When it ends, RFC 3339; never if not given.")
+
+    def to_domain(self) -> Floor:
+        """Return the floor."""
+        until = parse_instant(self.until) if self.until else None
+        return Floor(self.component, VersionRange(self.versions), self.reason, until)
+
+
 class BundleModel(StrictModel):
     """``bundle.yaml``: components that are versioned, tested, signed and promoted together."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema", description="Version of this format.")
     name: Name = Field(description="The bundle's name.")
-    release_class: ReleaseClass = Field(
-        default=ReleaseClass.FEATURE, alias="class", description="Why this release exists."
+    release_class: ReleaseClass | None = Field(
+        default=None,
+        alias="class",
+        description="Why this release exists. If not given: security where something is fixed, else feature.",
     )
-    fixes: list[Annotated[str, Field(pattern=r"^[A-Z]+-[A-Za-z0-9-]+$")]] = Field(
-        default_factory=list, description="What it fixes: CVE-2026-1234, GHSA-…"
+    fixes: list[FixText] = Field(
+        default_factory=list, description="Fixed by all components together: CVE-2026-1234, GHSA-…"
     )
     notes: str = Field(default="", description="What people should know, in Markdown.")
     image_lock: Literal["required", "relaxed"] = Field(
@@ -185,6 +210,9 @@ class BundleModel(StrictModel):
         default_factory=UpgradeModel, description="From where one may come, and whether one may go back."
     )
     removes: list[Name] = Field(default_factory=list, description="Components of earlier releases to uninstall.")
+    floors: list[FloorModel] = Field(
+        default_factory=list, description="Versions of components below which no later release may go."
+    )
     components: list[ComponentModel] = Field(min_length=1, description="At least one component.")
 
     def to_domain(self) -> BundleSpec:
@@ -197,7 +225,10 @@ class BundleModel(StrictModel):
         requires, upgrade = self.requires, self.upgrade
         return BundleSpec(
             name=self.name,
-            components=tuple(each.to_domain() for each in self.components),
+            components=tuple(
+                replace(component, fixes=tuple(dict.fromkeys((*component.fixes, *self.fixes))))
+                for component in (each.to_domain() for each in self.components)
+            ),
             removes=tuple(self.removes),
             requires=Requires(
                 VersionRange(requires.kubernetes) if requires.kubernetes else None,
@@ -210,9 +241,9 @@ class BundleModel(StrictModel):
                 upgrade.irreversible,
             ),
             release_class=self.release_class,
-            fixes=tuple(self.fixes),
             notes=self.notes,
             image_lock=self.image_lock == "required",
+            floors=tuple(each.to_domain() for each in self.floors),
         )
 
 

@@ -181,14 +181,28 @@ def short_digest(text: str) -> str:
 
 def print_changes(changes: Sequence[Mapping[str, Any]]) -> None:
     """Print a component diff."""
-    marks = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "same": (" ", None)}
+    marks = {
+        "added": ("+", "green"),
+        "removed": ("-", "red"),
+        "changed": ("~", "yellow"),
+        "downgraded": ("↓", "red"),
+        "same": (" ", None),
+    }
     for change in changes:
         mark, colour = marks[change["change"]]
         before, after = change["before"], change["after"]
         sides = [f"{side['version']} {short_digest(side['digest'])}" if side else "–" for side in (before, after)]
         text = sides[1] if change["change"] == "same" else f"{sides[0]} -> {sides[1]}"
-        note = "  (unchanged)" if change["change"] == "same" else ""
+        note = {"same": "  (unchanged)", "downgraded": "  (older)"}.get(change["change"], "")
         echo(f"  {mark} {change['component']:<20} {text}{note}", fg=colour)
+
+
+def print_fixes(fixes: Sequence[str], lost: Sequence[str]) -> None:
+    """Print what is fixed by a change, and what no longer is."""
+    if fixes:
+        echo(f"  fixes {', '.join(fixes)}")
+    if lost:
+        echo(f"  ✗ no longer fixes {', '.join(lost)}", fg="red")
 
 
 def print_outcome(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:

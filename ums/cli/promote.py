@@ -15,6 +15,7 @@ from ums.cli.output import (
     output_option,
     planes_text,
     print_changes,
+    print_fixes,
     print_gates,
     print_recorded,
     some,
@@ -78,8 +79,7 @@ def _print_promotion(data: shapes.Promotion, *, dry_run: bool) -> None:
     channel, release = data["channel"], data["to"]
     echo(f"{channel}: {data['from'] or 'nothing'} -> {release}  ({data['class']})", bold=True)
     print_changes(data["components"])
-    if data["fixes"]:
-        echo(f"  fixes {', '.join(data['fixes'])}")
+    print_fixes(data["fixes"], data["lostFixes"])
     if data["gates"]:
         echo("gates")
         print_gates(data["gates"])

@@ -13,21 +13,27 @@ import click
 
 from ums.cli.client import make_client, registry_of
 from ums.cli.keys import read_password
-from ums.cli.output import echo, emit, output_option, progress_bar
+from ums.cli.output import echo, emit, output_option, print_changes, print_fixes, progress_bar
 
 if TYPE_CHECKING:
     from ums.cli.client import Access
     from ums.client import Client
+    from ums.domain.floors import DeclaredFloor
     from ums.domain.oci import Repository
     from ums.ports import Progress, Signer
     from ums.publisher import Publisher
-    from ums.usecases.build import Built, PatchOf
+    from ums.usecases.build import Built, PatchOf, Stated
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
 @click.option("--version", "version_text", required=True, help="The release's version; versions never change.")
-@click.option("--base", default=None, metavar="RELEASE", help="Make a patch of this release (bundle@version).")
+@click.option(
+    "--base",
+    default=None,
+    metavar="RELEASE",
+    help="Release (bundle@version) to publish from: its fixes are kept, and every component that --replace omits.",
+)
 @click.option(
     "--replace",
     "replacements",
@@ -42,7 +48,33 @@ if TYPE_CHECKING:
     metavar="COMPONENT=IMAGE@DIGEST",
     help="With --replace …=PATH and no Helm at hand: an image the chart runs. Repeatable.",
 )
-@click.option("--fixes", multiple=True, metavar="CVE", help="With --base: what the patch fixes. Repeatable.")
+@click.option(
+    "--fixes",
+    multiple=True,
+    metavar="[COMPONENT=]CVE",
+    help="Fix in this component, or in all that are built. The class is then security. Repeatable.",
+)
+@click.option(
+    "--class",
+    "release_class",
+    type=click.Choice(["security", "bugfix", "feature"]),
+    default=None,
+    help="Class of the release.  [default: security with --fixes, else as in bundle.yaml; bugfix with --replace]",
+)
+@click.option(
+    "--notes", default=None, metavar="TEXT", help="Release notes, in Markdown. A patch keeps its base's below."
+)
+@click.option(
+    "--notes-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the release notes.",
+)
+@click.option(
+    "--override-floors",
+    default="",
+    metavar="REASON",
+    help="Reason why components may be below floors. Needs the right to promote.",
+)
 @click.option(
     "--key",
     envvar="UMS_KEY",
@@ -79,14 +111,14 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     valid signature is reused.
 
     \b
-    A patch reuses every other component by digest:
-      ums publish --base platform@1.4.2 --replace cilium=charts/cilium --version 1.4.3
+    A patch reuses every other component by digest, and keeps notes and fixes of its base:
+      ums publish --base platform@1.4.2 --replace cilium=charts/cilium --version 1.4.3 --fixes CVE-2026-0001
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from concurrent.futures import ThreadPoolExecutor
 
     from ums.domain.version import Version
 
-    version = Version(version_text)
+    version, stated = Version(version_text), _stated(options)
     client = None
     if not options["no_register"] or options["registry"] is None:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
@@ -104,9 +136,19 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
         **access,
     )
     patch = _patch(publisher, signer, prefix, options)
-    built = publisher.build(folder, version, patch=patch)
+    built = publisher.build(
+        folder,
+        version,
+        patch=patch,
+        stated=stated,
+        floors=_floors(client),
+        override_floors=bool(options["override_floors"].strip()),
+    )
     data = {
         "release": built.release.name,
+        "class": built.release.release_class.value,
+        "fixes": list(built.release.fixes),
+        **_compared(patch, built),
         "digest": str(built.artifact.descriptor.digest),
         "repository": str(prefix / built.release.bundle),
         "built": sorted(built.components),
@@ -119,7 +161,9 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
         return
     assert publisher.publish is not None  # noqa: S101 - there is a signer
     with _progress(built, quiet=output != "table") as (progress, step):
-        published = publisher.publish(built, prefix, progress=progress, step=step)
+        published = publisher.publish(
+            built, prefix, progress=progress, step=step, override_floors=options["override_floors"].strip()
+        )
     data["registered"] = published.registered
     emit(data, output, lambda: _print_published(data))
 
@@ -158,11 +202,11 @@ def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, opti
     from ums.usecases.build import PatchOf, Replacement
 
     if options["base"] is None:
-        if options["replacements"] or options["images"] or options["fixes"]:
-            raise click.UsageError("--replace, --image and --fixes go with --base")
+        if options["replacements"] or options["images"]:
+            raise click.UsageError("--replace and --image go with --base")
         return None
     assert signer is not None  # noqa: S101 - a base is believed only by the signer's own signature
-    base = publisher.read_base(prefix, ReleaseName.parse(options["base"]), signer.signatory())
+    base, notes = publisher.read_base(prefix, ReleaseName.parse(options["base"]), signer.signatory())
     images: dict[str, list[str]] = {}
     for text in options["images"]:
         name, _, image = text.partition("=")
@@ -173,7 +217,64 @@ def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, opti
         replacements.append(Replacement(name, path or None, tuple(images.pop(name, ()))))
     if images:
         raise click.UsageError(f"--image names {', '.join(images)}, which --replace does not")
-    return PatchOf(base, tuple(replacements), tuple(options["fixes"]))
+    return PatchOf(base, tuple(replacements), notes)
+
+
+def _stated(options: dict[str, Any]) -> Stated:
+    from ums.domain.bundle import ReleaseClass
+    from ums.domain.errors import InvalidInputError
+    from ums.usecases.build import Fix, Stated
+
+    if options["notes"] is not None and options["notes_file"] is not None:
+        raise click.UsageError("give either --notes or --notes-file")
+    try:
+        notes = options["notes_file"].read_text(encoding="utf-8") if options["notes_file"] else options["notes"] or ""
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{options['notes_file']} is not text in UTF-8") from error
+    fixes = []
+    for text in options["fixes"]:
+        component, _, name = text.rpartition("=")
+        fixes.append(Fix(name, component))
+    release_class = options["release_class"]
+    return Stated(ReleaseClass(release_class) if release_class else None, notes, tuple(fixes))
+
+
+def _floors(client: Client | None) -> list[DeclaredFloor]:
+    """Return the floors that the service knows, so that nothing is pushed that it would refuse."""
+    from ums.domain.floors import DeclaredFloor, Floor
+    from ums.domain.version import Version
+
+    if client is None:
+        return []
+    return [
+        DeclaredFloor(
+            each["bundle"],
+            Version(each["release"]),
+            Floor.from_dict(
+                {
+                    "component": each["component"],
+                    "versions": each["versions"],
+                    "reason": each["reason"],
+                    "until": each["until"],
+                }
+            ),
+        )
+        for each in client.get_floors()["items"]
+    ]
+
+
+def _compared(patch: PatchOf | None, built: Built) -> dict[str, Any]:
+    """Return how a release differs from the one that it is published from."""
+    from ums.domain.regressions import regression
+    from ums.domain.release import diff_releases
+
+    if patch is None:
+        return {"base": None, "changes": [], "lostFixes": []}
+    return {
+        "base": patch.base.name,
+        "changes": [each.to_dict() for each in diff_releases(patch.base, built.release)],
+        "lostFixes": list(regression({}, patch.base, built.release).lost_fixes),
+    }
 
 
 @contextmanager
@@ -194,13 +295,23 @@ def _progress(built: Built, *, quiet: bool) -> Iterator[tuple[Progress | None, A
 def _print_plan(data: dict[str, Any]) -> None:
     echo(f"dry run: would publish {data['release']} to {data['repository']} – nothing was pushed")
     echo(f"  digest   {data['digest']}")
+    echo(f"  class    {data['class']}")
     echo(f"  built    {', '.join(data['built'])} ({data['size']:,} bytes)")
     if data["reused"]:
         echo(f"  reused   {', '.join(data['reused'])}")
+    _print_compared(data)
+
+
+def _print_compared(data: dict[str, Any]) -> None:
+    if data["base"]:
+        echo(f"  from {data['base']}")
+        print_changes(data["changes"])
+    print_fixes(data["fixes"], data["lostFixes"])
 
 
 def _print_published(data: dict[str, Any]) -> None:
     told = "registered" if data["registered"] else "not registered with any service"
     echo(f"published {data['release']}  {data['digest']}  ({told})", bold=True)
+    _print_compared(data)
     if data["registered"]:
         echo(f"next: ums promote {data['release']} --to <channel>")

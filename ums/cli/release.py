@@ -9,11 +9,13 @@ import click
 from ums.cli.client import service_options
 from ums.cli.output import (
     ago,
+    at,
     echo,
     emit,
     output_option,
     planes_text,
     print_changes,
+    print_fixes,
     print_table,
     short_digest,
 )
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def release() -> None:
-    """List, show and compare releases."""
+    """List, show and compare releases; list floors."""
 
 
 @release.command("list")
@@ -74,6 +76,7 @@ def show(client: Client, name: str, output: str) -> None:
             ("digest", data["digest"]),
             ("signed by", ", ".join(data["signedBy"])),
             ("published", f"{data['registeredAt']} by {data['registeredBy']}"),
+            ("base", f"{data['bundle']}@{data['base']}" if data["base"] else "–"),
             ("fixes", ", ".join(data["fixes"]) or "–"),
             ("image lock", data["imageLock"]),
             ("head of", ", ".join(data["channels"]) or "–"),
@@ -87,6 +90,11 @@ def show(client: Client, name: str, output: str) -> None:
         for each in data["skipped"]:
             text = f"  skipped     {', '.join(each['gates'])} into {each['channel']}, by {each['by']}: {each['reason']}"
             echo(text, fg="yellow")
+        _print_floors(data)
+        for regression in data["regressions"]:
+            echo(f"  ↓ for {regression['channel']}, which has {regression['release']}:", fg="red")
+            print_changes(regression["components"])
+            print_fixes((), regression["lostFixes"])
         rows = [
             (
                 each["name"],
@@ -95,10 +103,12 @@ def show(client: Client, name: str, output: str) -> None:
                 short_digest(each["digest"]),
                 each["namespace"],
                 ", ".join(each["needs"]) or "–",
+                ", ".join(each["fixes"]) or "–",
             )
             for each in data["components"]
         ]
-        print_table(("component", "kind", "version", "digest", "namespace", "needs"), rows, empty="No components.")
+        headings = ("component", "kind", "version", "digest", "namespace", "needs", "fixes")
+        print_table(headings, rows, empty="No components.")
 
     emit(data, output, table)
 
@@ -115,8 +125,42 @@ def diff(client: Client, before: str, after: str, output: str) -> None:
     def table() -> None:
         echo(f"{data['from']} -> {data['to']}", bold=True)
         print_changes(data["components"])
+        print_fixes(data["fixes"], data["lostFixes"])
 
     emit(data, output, table)
+
+
+@release.command()
+@click.argument("bundle", required=False)
+@output_option
+@service_options
+def floors(client: Client, bundle: str | None, output: str) -> None:
+    """List floors: versions of components below which no later release of BUNDLE, or of any bundle, may go."""
+    data = client.get_floors(bundle=bundle)
+
+    def table() -> None:
+        rows = [
+            (
+                f"{each['bundle']}/{each['component']}",
+                each["versions"],
+                f"{each['bundle']}@{each['release']}",
+                (at(each["until"]) if each["until"] else "no end") if each["inForce"] else "✗ ended",
+                each["reason"],
+            )
+            for each in data["items"]
+        ]
+        headings = ("component", "versions", "declared by", "until", "reason")
+        print_table(headings, rows, empty="No floors: releases declare them in bundle.yaml.")
+
+    emit(data, output, table)
+
+
+def _print_floors(data: shapes.ReleaseInFull) -> None:
+    for floor in data["floors"]:
+        until = f" until {at(floor['until'])}" if floor["until"] else ""
+        echo(f"  floor       {floor['component']} {floor['versions']}{until}: {floor['reason']}")
+    for each in data["belowFloors"]:
+        echo(f"  below floor {each['floor']}, let through by {each['by']}: {each['reason']}", fg="yellow")
 
 
 def _print_withdrawn(data: shapes.ReleaseInFull) -> None:

@@ -27,6 +27,7 @@ GROUPS = {
         "gates": ("gates", "gates", "Show what stands between a release and a channel."),
         "approve": ("gates", "approve", "Agree to a promotion."),
         "reject": ("gates", "reject", "Say no to a promotion."),
+        "override": ("override", "override", "Let a release past a gate, for one channel and a reason."),
         "rollout": ("rollout", "rollout", "Show, pause, resume, cancel, retry and advance rollouts."),
         "freeze": ("freeze", "freeze", "Stop promotions and moves, now: everything, or a scope."),
         "thaw": ("freeze", "thaw", "Lift a freeze."),

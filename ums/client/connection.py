@@ -80,9 +80,10 @@ class Connection:
         answer = self._send("POST", path("/pdps/{org}/{pdp}/report", pdp.org, pdp.pdp), data=content, headers=headers)
         return bool(answer["recorded"])
 
-    def register(self, name: ReleaseName, digest: Digest) -> None:
+    def register(self, name: ReleaseName, digest: Digest, *, override_floors: str = "") -> None:
         """Tell the service of a release."""
-        self.post("/releases", {"release": str(name), "digest": str(digest)})
+        reason = {"overrideFloors": override_floors} if override_floors else {}
+        self.post("/releases", {"release": str(name), "digest": str(digest), **reason})
 
     def follow(self, after: str = "") -> Iterator[tuple[str, Any]]:
         """Yield what the stream tells, as it does: ``status``, ``happened`` or ``problem``, and the data.

@@ -61,6 +61,11 @@ class Client(Connection):
         answer: shapes.Diff = self.get(path("/releases/{bundle}/{version}/diff", bundle, version), dict(query))
         return answer
 
+    def get_floors(self, **query: Unpack[shapes.GetFloorsQuery]) -> shapes.Floors:
+        """List the floors that releases declare for those after them."""
+        answer: shapes.Floors = self.get("/floors", dict(query))
+        return answer
+
     def get_exposed(self, bundle: str, version: str) -> shapes.Exposed:
         """Count the data planes that have a release, or may have it."""
         answer: shapes.Exposed = self.get(path("/releases/{bundle}/{version}/exposed", bundle, version))
@@ -136,6 +141,11 @@ class Client(Connection):
     def approve(self, channel: str, **body: Unpack[shapes.ApprovalBody]) -> shapes.Approved:
         """Say yes, or no, to a promotion."""
         answer: shapes.Approved = self.post(path("/channels/{channel}/approvals", channel), dict(body))
+        return answer
+
+    def override_gate(self, channel: str, **body: Unpack[shapes.OverrideBody]) -> shapes.Overridden:
+        """Override what a gate finds against a promotion."""
+        answer: shapes.Overridden = self.post(path("/channels/{channel}/overrides", channel), dict(body))
         return answer
 
     def get_rollouts(self, channel: str, **query: Unpack[shapes.GetRolloutsQuery]) -> shapes.Rollouts:

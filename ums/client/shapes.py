@@ -221,7 +221,33 @@ class Approval(TypedDict):
     rejects: bool
 
 
+class BelowFloor(TypedDict):
+    """A floor that a release was let through below."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    floor: str
+
+
 ComponentKind: TypeAlias = Literal["chart", "manifests"]
+
+
+class ComponentVersion(TypedDict):
+    """A component in one release."""
+
+    version: str
+    digest: str
+
+
+class Floor(TypedDict):
+    """Versions of a component below which no later release may go."""
+
+    component: str
+    versions: str
+    reason: str
+    until: str | None
 
 
 GateName: TypeAlias = Literal[
@@ -229,6 +255,7 @@ GateName: TypeAlias = Literal[
     "class",
     "yanked",
     "order",
+    "regression",
     "freeze",
     "signatures",
     "evidence",
@@ -246,6 +273,19 @@ GateName: TypeAlias = Literal[
 OnFailure: TypeAlias = Literal["retry", "rollback"]
 
 
+class Override(TypedDict):
+    """A decision that a gate does not stop a promotion."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    gate: str
+    findings: list[str]
+    policy: str
+    release: str
+
+
 class Requires(TypedDict):
     """What must be there before a release may be installed."""
 
@@ -255,7 +295,7 @@ class Requires(TypedDict):
 
 
 class Skipped(TypedDict):
-    """Gates that an expedited promotion went past."""
+    """Gates that a promotion went past: by the fast path, or overridden."""
 
     by: str
     reason: str
@@ -292,13 +332,19 @@ class RegisterBody(TypedDict):
 
     release: str
     digest: str
+    overrideFloors: NotRequired[str | None]
 
 
-class ComponentVersion(TypedDict):
-    """A component in one release."""
+class DeclaredFloor(TypedDict):
+    """A floor, and the release that declares it."""
 
-    version: str
-    digest: str
+    component: str
+    versions: str
+    reason: str
+    until: str | None
+    bundle: str
+    release: str
+    inForce: bool
 
 
 class Exposed(TypedDict):
@@ -517,6 +563,16 @@ class ApprovalBody(TypedDict):
     dryRun: NotRequired[bool | None]
     release: str
     rejects: NotRequired[bool | None]
+
+
+class OverrideBody(TypedDict):
+    """A decision that a gate does not stop a promotion, or the end of one."""
+
+    reason: NotRequired[str | None]
+    dryRun: NotRequired[bool | None]
+    release: str
+    gate: Literal["regression"]
+    cancels: NotRequired[bool | None]
 
 
 class InstructBody(TypedDict):
@@ -1182,6 +1238,12 @@ GetDiffQuery = TypedDict(
 )
 
 
+class GetFloorsQuery(TypedDict):
+    """Parameters of ``getFloors``."""
+
+    bundle: NotRequired[str | None]
+
+
 class GetKeysQuery(TypedDict):
     """Parameters of ``getKeys``."""
 
@@ -1361,7 +1423,17 @@ class Component(TypedDict):
     images: list[str]
     workloads: list[Workload]
     timeoutSeconds: int
+    fixes: list[str]
     onFailure: OnFailure
+
+
+class ComponentChange(TypedDict):
+    """How a component differs between two releases."""
+
+    component: str
+    change: Literal["added", "removed", "changed", "downgraded", "same"]
+    before: ComponentVersion | None
+    after: ComponentVersion | None
 
 
 class Gate(TypedDict):
@@ -1374,13 +1446,31 @@ class Gate(TypedDict):
     who_can_override: str | None
 
 
-class ComponentChange(TypedDict):
-    """How a component differs between two releases."""
+class Regression(TypedDict):
+    """What a release takes back of what a channel has."""
 
-    component: str
-    change: Literal["added", "removed", "changed", "same"]
-    before: ComponentVersion | None
-    after: ComponentVersion | None
+    channel: str
+    release: str
+    lostFixes: list[str]
+    components: list[ComponentChange]
+
+
+Diff = TypedDict(
+    "Diff",
+    {
+        "from": str | None,
+        "to": str,
+        "fixes": list[str],
+        "lostFixes": list[str],
+        "components": list[ComponentChange],
+    },
+)
+
+
+class Floors(TypedDict):
+    """All floors."""
+
+    items: list[DeclaredFloor]
 
 
 class Keys(TypedDict):
@@ -1434,6 +1524,7 @@ class Request(TypedDict):
     wanted: Given | None
     expedite: bool
     approvals: list[Approval]
+    overrides: list[Override]
     executed: Executed | None
     waitsFor: list[Gate]
 
@@ -1465,6 +1556,7 @@ Promotion = TypedDict(
         "promoted": bool,
         "class": ReleaseClass,
         "fixes": list[str],
+        "lostFixes": list[str],
         "components": list[ComponentChange],
         "gates": list[Gate],
         "dataPlanes": int,
@@ -1486,6 +1578,20 @@ class Gates(TypedDict):
 
 class Approved(TypedDict):
     """What the gates say after a yes or a no."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    channel: str
+    release: str
+    open: bool
+    gates: list[Gate]
+
+
+class Overridden(TypedDict):
+    """What the gates say after an override."""
 
     moves: list[Move]
     withheld: list[Withheld]
@@ -1709,16 +1815,7 @@ class ExecutedIn(TypedDict):
     gates: list[Gate]
     channel: str
     approvals: list[Approval]
-
-
-Diff = TypedDict(
-    "Diff",
-    {
-        "from": str | None,
-        "to": str,
-        "components": list[ComponentChange],
-    },
-)
+    overrides: list[Override]
 
 
 class Policy(TypedDict):
@@ -1769,6 +1866,10 @@ ReleaseInFull = TypedDict(
         "recall": Recall | None,
         "channels": list[str],
         "components": list[Component],
+        "base": str | None,
+        "floors": list[Floor],
+        "belowFloors": list[BelowFloor],
+        "regressions": list[Regression],
         "removes": list[str],
         "requires": Requires,
         "upgrade": UpgradeRules,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
+from ums.domain.floors import Floor
 from ums.domain.names import MAX_NAME_LENGTH, ComponentName, check_name
 from ums.domain.oci import Reference
 from ums.domain.version import Version, VersionRange
@@ -20,6 +21,8 @@ MAX_OBJECT_NAME = 55
 """Longest ``<bundle>-<component>``: with our suffix it must still fit a label value (63)."""
 DEFAULT_TIMEOUT = timedelta(minutes=2)
 """Short on purpose: a running health check holds back the fix behind it."""
+FIX = re.compile(r"[A-Z]+-[A-Za-z0-9-]{1,80}", re.ASCII)
+"""The name of what a component fixes: CVE-2026-1234, GHSA-…"""
 
 
 _OBJECT = {
@@ -121,6 +124,7 @@ class ComponentSpec:
         images: the image lock: every image the component runs, with digest.
         workloads: objects to watch; for manifests they are found by reading them.
         on_failure: only Helm, and so only a chart, keeps in the cluster what was there before.
+        fixes: CVEs and the like that are fixed in it.
 
     """
 
@@ -136,6 +140,7 @@ class ComponentSpec:
     workloads: tuple[Workload, ...] = ()
     timeout: timedelta = DEFAULT_TIMEOUT
     on_failure: OnFailure = OnFailure.RETRY
+    fixes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "component name")
@@ -165,10 +170,10 @@ class BundleSpec:
     removes: tuple[str, ...] = ()
     requires: Requires = field(default_factory=Requires)
     upgrade: UpgradeRules = field(default_factory=UpgradeRules)
-    release_class: ReleaseClass = ReleaseClass.FEATURE
-    fixes: tuple[str, ...] = ()
+    release_class: ReleaseClass | None = None
     notes: str = ""
     image_lock: bool = True
+    floors: tuple[Floor, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name, "bundle name")
@@ -179,6 +184,29 @@ class BundleSpec:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidInputError(f"bundle {self.name} lists {', '.join(twice)} twice")
+        for floor in self.floors:
+            if floor.component not in names:
+                raise InvalidInputError(
+                    f"bundle {self.name} has a floor for component {floor.component}, which it does not have",
+                    hint=f"it has {', '.join(names)}",
+                )
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """Return what any of its components fixes, each once."""
+        return tuple(dict.fromkeys(fix for component in self.components for fix in component.fixes))
+
+
+def check_fix(text: str) -> str:
+    """Return the name of a fix.
+
+    Raises:
+        InvalidInputError: it is none.
+
+    """
+    if not FIX.fullmatch(text):
+        raise InvalidInputError(f"{text!r:.90} names no fix", hint="write for instance CVE-2026-1234 or GHSA-xxxx")
+    return text
 
 
 def check_components(bundle: str, needs: Mapping[str, Iterable[str]], removes: Iterable[str]) -> None:

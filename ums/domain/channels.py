@@ -115,6 +115,40 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """One person's decision that a gate does not stop a promotion, for one release under one policy.
+
+    Attributes:
+        gate: its name.
+        findings: what the gate said, part by part: it counts for these alone.
+        policy: digest of the policy that it was given under.
+        release: digest of the release that it was given for.
+
+    """
+
+    given: Given
+    gate: str
+    findings: tuple[str, ...]
+    policy: str
+    release: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {
+            **self.given.to_dict(),
+            "gate": self.gate,
+            "findings": list(self.findings),
+            "policy": self.policy,
+            "release": self.release,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(Given.from_dict(data), data["gate"], tuple(data["findings"]), data["policy"], data["release"])
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """A promotion that was executed: by whom, and what each gate said then, in its wire form."""
 
@@ -147,11 +181,17 @@ class Request:
     expedite: bool = False
     approvals: tuple[Approval, ...] = ()
     executed: Executed | None = None
+    overrides: tuple[Override, ...] = ()
 
     @property
     def id(self) -> str:
         """Return the name of its file."""
         return f"{self.bundle}-{self.release}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is known of it."""
+        return not (self.wanted or self.approvals or self.overrides or self.executed)
 
     def with_approval(self, approval: Approval) -> Self:
         """Return the request with one person's answer, in place of the same person's earlier one."""
@@ -166,6 +206,7 @@ class Request:
             "wanted": self.wanted.to_dict() if self.wanted else None,
             "expedite": self.expedite,
             "approvals": [each.to_dict() for each in self.approvals],
+            "overrides": [each.to_dict() for each in self.overrides],
             "executed": self.executed.to_dict() if self.executed else None,
         }
 
@@ -179,6 +220,7 @@ class Request:
             bool(data.get("expedite")),
             tuple(Approval.from_dict(each) for each in data.get("approvals", ())),
             Executed.from_dict(data["executed"]) if data.get("executed") else None,
+            tuple(Override.from_dict(each) for each in data.get("overrides", ())),
         )
 
 

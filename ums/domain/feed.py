@@ -5,7 +5,7 @@ Who asks again from the same commit is told the same, with the same ids. The for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -136,6 +136,7 @@ def _of_release(release: str, before: Fields | None, after: Fields) -> Iterator[
 def _of_promotion(channel: str, before: Fields, after: Fields | None, either: Fields) -> Iterator[_Told]:
     release = f"{either.get('bundle')}@{either.get('release')}"
     data = {"channel": channel, "release": release}
+    yield from _of_overrides(release, data, before.get("overrides", ()), (after or {}).get("overrides", ()))
     if after is None or (before.get("wanted") and not after.get("wanted")):
         if before.get("wanted"):
             yield _Told("promotion.cancelled", release, data)
@@ -151,6 +152,16 @@ def _of_promotion(channel: str, before: Fields, after: Fields | None, either: Fi
         gates = after["executed"].get("gates", ())
         skipped = [gate.get("gate") for gate in gates if gate.get("verdict") == "skipped"]
         yield _Told("promotion.done", release, {**data, "by": after["executed"].get("by"), "skipped": skipped})
+
+
+def _of_overrides(release: str, data: Fields, before: Sequence[Fields], after: Sequence[Fields]) -> Iterator[_Told]:
+    known = [_essence(each) for each in before]
+    for each in after:
+        if _essence(each) not in known:
+            yield _Told("promotion.overridden", release, {**data, "by": each.get("by"), "gate": each.get("gate")})
+    for gate in {str(each.get("gate")): None for each in before}:
+        if gate not in [each.get("gate") for each in after]:
+            yield _Told("promotion.override-ended", release, {**data, "gate": gate})
 
 
 def _of_rollout(channel: str, bundle: str, before: Fields | None, after: Fields | None) -> Iterator[_Told]:

@@ -15,6 +15,7 @@ from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
 from ums.domain.lanes import unknown_keys, unmet_by
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
+from ums.domain.regressions import override_in_force, regression
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import WITHDRAWN, offered_at
 from ums.domain.subjects import is_plain, person_key, same_person
@@ -194,6 +195,39 @@ def _order(q: _Question) -> _Answer | None:
         text = f"{q.channel.name} has {q.name.bundle}@{track.head.release}; going back is a rollback"
         return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums rollback)")
     return _Answer(Verdict.PASSED, "newer than what the channel has")
+
+
+def _regression(q: _Question) -> _Answer | None:
+    track = q.channel.tracks.get(q.name.bundle)
+    if track is not None and q.name.version < track.head.release:
+        return None  # another gate says so
+    findings, text = regression_findings(q.world, q.channel, q.name)
+    if not findings:
+        return _Answer(Verdict.PASSED, "it takes back neither a fix nor a version that the channel has")
+    override = override_in_force(q.channel, q.entry, findings)
+    if override is not None:
+        return _Answer(Verdict.SKIPPED, f"overridden by {override.given.by}: {override.given.reason} ({text})")
+    who = f"{_ENGINEER} (ums override regression {q.name} --to {q.channel.name} --reason …)"
+    return _Answer(Verdict.FAILED, text, None, who)
+
+
+def regression_findings(world: World, channel: Channel, name: ReleaseName) -> tuple[tuple[str, ...], str]:
+    """Return what a release takes back of what a channel has: the findings, for an override to name, and a sentence.
+
+    Raises:
+        NotFoundError: there is no such release.
+
+    """
+    release = world.entry(name.bundle, name.version).release
+    track, catalog = channel.tracks.get(name.bundle), world.catalog[name.bundle]
+    if track is None or name.version <= track.head.release:
+        return (), ""
+    head = ReleaseName(name.bundle, track.head.release)
+    if head.version not in catalog:
+        text = f"{head}, which {channel.name} has, cannot be read, so what {name} takes back is not known"
+        return (f"{head} cannot be read",), text
+    found = regression(catalog, catalog[head.version].release, release)
+    return found.findings, f"{name} takes back what {channel.name} has with {head}: {found}"
 
 
 def _freeze(q: _Question) -> _Answer | None:
@@ -465,6 +499,7 @@ _GATES: dict[GateName, Callable[[_Question], _Answer | None]] = {
     GateName.CLASS: _class,
     GateName.YANKED: _yanked,
     GateName.ORDER: _order,
+    GateName.REGRESSION: _regression,
     GateName.FREEZE: _freeze,
     GateName.SIGNATURES: _signatures,
     GateName.EVIDENCE: _evidence,

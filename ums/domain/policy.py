@@ -64,6 +64,7 @@ class GateName(StrEnum):
     CLASS = "class"
     YANKED = "yanked"
     ORDER = "order"
+    REGRESSION = "regression"
     FREEZE = "freeze"
     SIGNATURES = "signatures"
     EVIDENCE = "evidence"
@@ -79,6 +80,8 @@ class GateName(StrEnum):
 
 SKIPPABLE = frozenset({GateName.SOAK, GateName.ADOPTION, GateName.WINDOW, GateName.APPROVALS, GateName.RISK})
 """What an expedited promotion may skip, where the policy says so; the others protect, they do not delay."""
+OVERRIDABLE = frozenset({GateName.REGRESSION})
+"""What a person may override, for one release in one channel."""
 
 
 @dataclass(frozen=True, slots=True)

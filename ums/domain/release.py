@@ -23,6 +23,7 @@ from ums.domain.bundle import (
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
+from ums.domain.floors import DeclaredFloor, Floor
 from ums.domain.names import check_name
 from ums.domain.oci import (
     ANNOTATION_CREATED,
@@ -49,6 +50,7 @@ class Component:
     Attributes:
         digest: of the OCI manifest, in repository ``<prefix>/<bundle>/<name>``.
         content_digest: of the uncompressed layer, which does not depend on the zlib that packed it.
+        fixes: CVEs and the like that are fixed in it, as the release declares.
 
     """
 
@@ -65,6 +67,7 @@ class Component:
     workloads: tuple[Workload, ...]
     timeout: timedelta
     on_failure: OnFailure = OnFailure.RETRY
+    fixes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
@@ -81,6 +84,7 @@ class Component:
             "images": list(self.images),
             "workloads": [workload.to_dict() for workload in self.workloads],
             "timeoutSeconds": int(self.timeout.total_seconds()),
+            "fixes": list(self.fixes),
         }
         # Left out by default, as releases from before there was a choice are: their bytes stay what was signed.
         return data if self.on_failure is OnFailure.RETRY else {**data, "onFailure": self.on_failure.value}
@@ -113,12 +117,23 @@ class Component:
                 seconds=strict_json.integer(data["timeoutSeconds"], _TIMEOUT, minimum=1, maximum=_MAX_TIMEOUT)
             ),
             on_failure=OnFailure(_text(data, "onFailure") if "onFailure" in data else OnFailure.RETRY),
+            fixes=_texts(data, "fixes", pattern=_FIX),
         )
+
+    def goes_on_from(self, before: Component) -> bool:
+        """Return whether it keeps what an earlier build of it fixed, once a release declares that it comes from it."""
+        return self.digest == before.digest or not self.version.is_older_than(before.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One published version of a bundle."""
+    """One published version of a bundle.
+
+    Attributes:
+        base: the version that it was published from, which is its declared ancestor; ``None`` where there is none.
+        floors: what it demands of releases after it.
+
+    """
 
     bundle: str
     version: Version
@@ -127,13 +142,16 @@ class Release:
     requires: Requires = field(default_factory=Requires)
     upgrade: UpgradeRules = field(default_factory=UpgradeRules)
     release_class: ReleaseClass = ReleaseClass.FEATURE
-    fixes: tuple[str, ...] = ()
     image_lock: bool = True
     notes_digest: Digest | None = None
+    base: Version | None = None
+    floors: tuple[Floor, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.bundle, "bundle name")
         check_components(self.bundle, {each.name: each.needs for each in self.components}, self.removes)
+        if self.base is not None and not self.base < self.version:
+            raise InvalidInputError(f"version {self.version} is not after {self.base}, which it is published from")
         if self.image_lock:
             for each in self.components:
                 check_image_lock(each.name, each.images)
@@ -142,6 +160,21 @@ class Release:
     def name(self) -> str:
         """Return ``bundle@version``, as people write it."""
         return f"{self.bundle}@{self.version}"
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """Return what any of its components fixes, as it declares, each once."""
+        return tuple(dict.fromkeys(fix for component in self.components for fix in component.fixes))
+
+    @property
+    def declared_floors(self) -> tuple[DeclaredFloor, ...]:
+        """Return its floors, each with its name."""
+        return tuple(DeclaredFloor(self.bundle, self.version, floor) for floor in self.floors)
+
+    @property
+    def component_versions(self) -> dict[str, Version]:
+        """Return the own version of each component."""
+        return {each.name: each.version for each in self.components}
 
     def component(self, name: str) -> Component | None:
         """Return the component of that name, or ``None``."""
@@ -155,12 +188,13 @@ class Release:
                 "bundle": self.bundle,
                 "version": str(self.version),
                 "class": self.release_class.value,
-                "fixes": list(self.fixes),
+                "base": str(self.base) if self.base else None,
                 "imageLock": "required" if self.image_lock else "relaxed",
                 "notesDigest": str(self.notes_digest) if self.notes_digest else None,
                 "requires": self.requires.to_dict(),
                 "upgrade": self.upgrade.to_dict(),
                 "removes": list(self.removes),
+                "floors": [floor.to_dict() for floor in self.floors],
                 "components": [component.to_dict() for component in self.components],
             }
         )
@@ -215,7 +249,8 @@ class Release:
                 strict_json.boolean(upgrade["irreversible"], "member 'irreversible'"),
             ),
             release_class=ReleaseClass(_text(data, "class")),
-            fixes=_texts(data, "fixes", pattern=_FIX),
+            base=None if data["base"] is None else Version(_text(data, "base")),
+            floors=tuple(map(Floor.from_dict, strict_json.array(data["floors"], "member 'floors'"))),
             image_lock={"required": True, "relaxed": False}[_text(data, "imageLock", pattern=_IMAGE_LOCK)],
             notes_digest=None if notes is None else Digest.parse(_text(data, "notesDigest")),
         )
@@ -271,12 +306,12 @@ def check_release_parts(manifest: bytes, content: bytes, notes: bytes = b"") -> 
 
 
 _RELEASE = (
-    *("schema", "bundle", "version", "class", "fixes", "imageLock", "notesDigest"),
-    *("requires", "upgrade", "removes", "components"),
+    *("schema", "bundle", "version", "class", "base", "imageLock", "notesDigest"),
+    *("requires", "upgrade", "removes", "floors", "components"),
 )
 _COMPONENT = (
     *("name", "kind", "version", "digest", "contentDigest", "namespace", "releaseName", "storageNamespace"),
-    *("needs", "images", "workloads", "timeoutSeconds"),
+    *("needs", "images", "workloads", "timeoutSeconds", "fixes"),
 )
 _WORKLOAD = ("apiVersion", "kind", "namespace", "name")
 _IMAGE = re.compile(r"[\x21-\x7e]{1,512}")
@@ -345,12 +380,19 @@ class ComponentChange:
 
     @property
     def kind(self) -> str:
-        """Return ``added``, ``removed``, ``changed`` or ``same``."""
+        """Return ``added``, ``removed``, ``changed``, ``downgraded`` or ``same``."""
         if self.before is None:
             return "added"
         if self.after is None:
             return "removed"
-        return "same" if self.before.digest == self.after.digest else "changed"
+        if self.before.digest == self.after.digest:
+            return "same"
+        return "downgraded" if self.after.version.is_older_than(self.before.version) else "changed"
+
+    @property
+    def versions(self) -> str:
+        """Return the component's versions before and after, for people."""
+        return " -> ".join(str(each.version) if each else "–" for each in (self.before, self.after))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form used in API answers."""

@@ -90,6 +90,10 @@ class Version:
     def __lt__(self, other: Version) -> bool:
         return _order(self.text) < _order(other.text)
 
+    def is_older_than(self, other: Version) -> bool:
+        """Return whether SemVer's precedence puts it before another: build metadata makes nothing older."""
+        return _bare(self) < _bare(other)
+
     def __str__(self) -> str:
         return self.text
 
@@ -128,6 +132,15 @@ class VersionRange:
             return version.text == self.text
         candidate = _bare(version)
         return any(_accepts(alternative, candidate) for alternative in _parse_range(self.text))
+
+    def spans(self, version: Version) -> bool:
+        """Return whether a version is between the bounds by order alone: a pre-release too, such as 1.16.5-vendor.1."""
+        if self.is_exact:
+            return version.text == self.text
+        candidate = _bare(version)
+        return any(
+            all(compare(candidate, bound) for compare, bound in alternative) for alternative in _parse_range(self.text)
+        )
 
     def __str__(self) -> str:
         return self.text

@@ -15,6 +15,7 @@ from ums.domain.channels import Channel
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
 from ums.domain.fleet import DataPlane, Facts, Given, Report, Retired
+from ums.domain.floors import DeclaredFloor
 from ums.domain.freezes import Freeze
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
@@ -101,6 +102,23 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class BelowFloor:
+    """A floor that a release was let through below, for ever to be seen."""
+
+    floor: str
+    given: Given
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form."""
+        return {"floor": self.floor, **self.given.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read the wire form."""
+        return cls(text(data["floor"], "member 'floor'"), Given.from_dict(data))
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A release that the service accepted.
 
@@ -123,6 +141,7 @@ class CatalogEntry:
     skipped: tuple[Skipped, ...] = ()
     evidence: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trusted: Trusted | None = None
+    below_floors: tuple[BelowFloor, ...] = ()
 
     def status_document(self) -> dict[str, Any]:
         """Return what ``status.yaml`` says of the release."""
@@ -137,6 +156,7 @@ class CatalogEntry:
             "skipped": [each.to_dict() for each in self.skipped],
             "evidence": {kind: list(who) for kind, who in sorted(self.evidence.items())},
             **({"trusted": self.trusted.to_dict()} if self.trusted else {}),
+            **({"belowFloors": [each.to_dict() for each in self.below_floors]} if self.below_floors else {}),
         }
 
 
@@ -323,17 +343,16 @@ class World:
         """Return each set of keys that a data plane may know: those from before, and what each release brings."""
         return tuple(self.trusted_by(version) for version in (None, *self.catalog.get(TRUST, {})))
 
+    def floors(self, bundle: str | None = None) -> Iterator[DeclaredFloor]:
+        """Yield the floors that releases declare, of one bundle or of all; those of yanked ones count too."""
+        for name, versions in self.catalog.items():
+            for entry in versions.values() if bundle in {None, name} else ():
+                yield from entry.release.declared_floors
+
     def bundles_of(self, plane: DataPlane) -> tuple[str, ...]:
         """Return the bundles a data plane subscribes to: those it names, and ``trust`` where its channel has it."""
         named, channel = plane.registration.bundles, self.channels.get(plane.registration.channel)
         return (*named, TRUST) if channel is not None and TRUST in channel.tracks and TRUST not in named else named
-
-    def fixes(self, name: ReleaseName, *, since: Version | None) -> tuple[str, ...]:
-        """Return what a release fixes for whoever has ``since``: itself, and those in between that nobody yanked."""
-        known = self.catalog.get(name.bundle, {})
-        between = sorted(each for each in known if (since or name.version) < each <= name.version)
-        passed = [known[each] for each in between or [name.version] if each in known]
-        return tuple(dict.fromkeys(fix for entry in passed if not entry.yanked for fix in entry.release.fixes))
 
 
 def _is_for(problem: SpecError, orgs: Collection[str]) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ums.domain import layout
-from ums.domain.channels import Channel
 from ums.domain.errors import ConflictError
 from ums.domain.identity import ALL, Permission
 from ums.domain.release import ReleaseName
@@ -45,8 +43,7 @@ class CancelPromotion:
                 )
             if known.wanted is None:
                 return Change(world)
-            left = replace(known, wanted=None, expedite=False)
-            return requested(world, channel, left) if left.approvals else _forgotten(world, channel, known.id)
+            return requested(world, channel, replace(known, wanted=None, expedite=False))
 
         return self.record(
             change,
@@ -57,9 +54,3 @@ class CancelPromotion:
             dry_run=dry_run,
             settle=False,
         )
-
-
-def _forgotten(world: World, channel: Channel, request: str) -> Change:
-    left = {each: other for each, other in channel.requests.items() if each != request}
-    world = world.with_channel(replace(channel, requests=left))
-    return Change(world, {layout.channel_request(channel.name, request): None})

@@ -12,6 +12,7 @@ from ums.domain.fleet import Given
 from ums.domain.gates import Gate, Verdict, ask_gates
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.linting import check_waves
+from ums.domain.policy import OVERRIDABLE
 from ums.domain.release import ReleaseName
 from ums.domain.world import Content, Document, Skipped, World
 from ums.usecases.record import Change, Outcome, Record
@@ -120,20 +121,28 @@ def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, g
     for overtaken in channel.requests.keys() - moved.requests.keys():
         files[layout.channel_request(channel.name, overtaken)] = None
     world = world.with_channel(moved)
-    skipped = tuple(gate.name.value for gate in gates if gate.verdict is Verdict.SKIPPED)
+    skipped = [gate.name for gate in gates if gate.verdict is Verdict.SKIPPED]
     if skipped:
+        fast = tuple(gate.value for gate in skipped if gate not in OVERRIDABLE)
+        by_fast_path = [Skipped(channel.name, fast, given)] if fast else []
+        overridden = [
+            Skipped(channel.name, (each.gate,), each.given) for each in request.overrides if each.gate in skipped
+        ]
         entry = world.entry(name.bundle, name.version)
-        entry = replace(entry, skipped=(*entry.skipped, Skipped(channel.name, skipped, given)))
+        entry = replace(entry, skipped=(*entry.skipped, *by_fast_path, *overridden))
         world = world.with_entry(entry)
         files[layout.catalog_status(name.bundle, name.version)] = Document(entry.status_document())
     return Change(world, files, gates)
 
 
 def requested(world: World, channel: Channel, request: Request) -> Change:
-    """Return a request recorded, unless it stands like that already."""
-    if channel.requests.get(request.id) == request:
+    """Return a request recorded, unless it stands like that already; one of which nothing is left is forgotten."""
+    if channel.request(request.bundle, request.release) == request:
         return Change(world)
     path = layout.channel_request(channel.name, request.id)
+    if request.is_empty:
+        left = {each: other for each, other in channel.requests.items() if each != request.id}
+        return Change(world.with_channel(replace(channel, requests=left)), {path: None})
     return Change(world.with_channel(channel.with_request(request)), {path: Document(request.to_dict())})
 
 

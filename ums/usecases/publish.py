@@ -50,9 +50,15 @@ class Publish:
     registrar: Registrar | None
 
     def __call__(
-        self, built: Built, prefix: Repository, *, progress: Progress | None = None, step: Step = _ignore
+        self,
+        built: Built,
+        prefix: Repository,
+        *,
+        progress: Progress | None = None,
+        step: Step = _ignore,
+        override_floors: str = "",
     ) -> Published:
-        """Publish a release.
+        """Publish a release. ``override_floors`` says why it may be below floors that earlier releases declare.
 
         Raises:
             ConflictError: the version is there already with other content.
@@ -92,7 +98,7 @@ class Publish:
         step(release.name, "signed")
         name_of_release = ReleaseName(release.bundle, release.version)
         if self.registrar is not None:
-            self.registrar.register(name_of_release, built.artifact.descriptor.digest)
+            self.registrar.register(name_of_release, built.artifact.descriptor.digest, override_floors=override_floors)
             step(release.name, "registered")
         return Published(
             name_of_release, repository, built.artifact.descriptor.digest, registered=self.registrar is not None
@@ -125,8 +131,8 @@ class ReadBase:
     registry: Registry
     verify: Verify
 
-    def __call__(self, prefix: Repository, name: ReleaseName, signatory: Signatory) -> Release:
-        """Return the base release.
+    def __call__(self, prefix: Repository, name: ReleaseName, signatory: Signatory) -> tuple[Release, str]:
+        """Return the base release and its notes.
 
         Raises:
             NotFoundError: it is not in the registry.
@@ -140,7 +146,7 @@ class ReadBase:
                 f"{name} is not signed by {signatory.name}",
                 hint="sign the patch with the key that signed its base",
             )
-        release, _ = read_release(self.registry, repository, manifest)
+        release, notes = read_release(self.registry, repository, manifest)
         if (release.bundle, release.version) != (name.bundle, name.version):
             raise UnverifiedError(f"{repository}:{name.version.tag} holds {release.name}, not {name}")
-        return release
+        return release, notes

@@ -10,12 +10,14 @@ from ums.domain import layout
 from ums.domain.bundle import ComponentKind
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, InvalidInputError, NotFoundError
-from ums.domain.identity import Identity, Permission
+from ums.domain.fleet import Given
+from ums.domain.floors import below, refusal
+from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.names import ComponentName
 from ums.domain.release import Component, Release, ReleaseName
 from ums.domain.rendering import RENDERER, ROOT, render_objects
 from ums.domain.trust import TRUST
-from ums.domain.world import CatalogEntry, Content, Document, Objects, Raw, World
+from ums.domain.world import BelowFloor, CatalogEntry, Content, Document, Objects, Raw, World
 from ums.usecases.check_trust import CheckTrust
 from ums.usecases.record import Change, Record
 from ums.usecases.verify import Verified, Verify
@@ -29,11 +31,18 @@ class RegisterRelease:
     verify: Verify
     check_trust: CheckTrust
 
-    def __call__(self, name: ReleaseName, digest: Digest, *, by: Identity) -> CatalogEntry:
+    def __call__(self, name: ReleaseName, digest: Digest, *, by: Identity, override_floors: str = "") -> CatalogEntry:
         """Register a release; the same one again changes nothing.
 
+        Args:
+            name: the release.
+            digest: of its manifest.
+            by: who publishes it.
+            override_floors: why it may be below floors that earlier releases declare.
+
         Raises:
-            ForbiddenError: the identity may not publish this bundle.
+            ForbiddenError: the identity may not publish this bundle, or not override floors.
+            RefusedError: it is below a floor, and no reason is given why it may be.
             ConflictError: the version is known with another digest, a name is taken, or a chart moves.
             UnverifiedError: signatures are missing.
             RefusedError: it is of bundle ``trust``, and would leave somebody without a key.
@@ -55,20 +64,24 @@ class RegisterRelease:
                 return Change(current)
             _check_names(current, release)
             _check_places(current, release)
+            below_floors = _below_floors(current, release, Given(by.subject, override_floors.strip(), now), by)
             trusted = self.check_trust(current, release, signed_by) if name.bundle == TRUST else None
-            entry = CatalogEntry(release, digest, signed_by, now, by.subject, trusted=trusted)
+            entry = CatalogEntry(
+                release, digest, signed_by, now, by.subject, trusted=trusted, below_floors=below_floors
+            )
             catalog = {**current.catalog.get(name.bundle, {}), name.version: entry}
             return Change(
                 replace(current, catalog={**current.catalog, name.bundle: catalog}),
                 _files(entry, notes, current),
             )
 
+        given = f"; below a floor, because: {override_floors.strip()}" if override_floors.strip() else ""
         outcome = self.record(
             change,
             subject=f"catalog: Add {name}",
             action="register-release",
             by=by,
-            reason=f"published by {by.subject}, signed by {', '.join(signed_by)}",
+            reason=f"published by {by.subject}, signed by {', '.join(signed_by)}{given}",
         )
         entry = outcome.world.catalog.get(name.bundle, {}).get(name.version)
         if entry is None:
@@ -129,6 +142,19 @@ def _known(world: World, name: ReleaseName, digest: Digest) -> CatalogEntry | No
             hint="publish the new content under a new version",
         )
     return entry
+
+
+def _below_floors(world: World, release: Release, given: Given, by: Identity) -> tuple[BelowFloor, ...]:
+    """Return the floors that a release is below with a reason, and by whoever may decide that."""
+    components = release.component_versions
+    missed = below(world.floors(release.bundle), release.bundle, release.version, components, given.since)
+    if missed and not given.reason:
+        raise refusal(release.name, missed, components)
+    if missed:
+        by.require(Permission.PROMOTE, bundle=release.bundle, channel=ALL, org=ALL)
+    if given.reason and not missed:
+        raise InvalidInputError(f"{release.name} is below no floor", hint="publish it without --override-floors")
+    return tuple(BelowFloor(str(each), given) for each in missed)
 
 
 def _check_names(world: World, release: Release) -> None:

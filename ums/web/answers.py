@@ -444,6 +444,7 @@ class Component(Answer):
     images: list[str]
     workloads: list[Workload]
     timeout_seconds: int
+    fixes: list[str]
     on_failure: OnFailure
 
 
@@ -488,6 +489,15 @@ class Approval(Given):
     rejects: bool
 
 
+class Override(Given):
+    """A decision that a gate does not stop a promotion."""
+
+    gate: str
+    findings: Annotated[list[str], Field(description="What the gate said: it counts for these alone.")]
+    policy: str
+    release: str
+
+
 class Executed(Given):
     """A promotion that was executed, and what each gate said then."""
 
@@ -499,10 +509,11 @@ class ExecutedIn(Executed):
 
     channel: str
     approvals: list[Approval]
+    overrides: list[Override]
 
 
 class Skipped(Given):
-    """Gates that an expedited promotion went past."""
+    """Gates that a promotion went past: by the fast path, or overridden."""
 
     channel: str
     gates: list[str]
@@ -526,10 +537,66 @@ class Release(Answer):
     channels: Annotated[list[str], Field(description="Where it is the newest.")]
 
 
+class ComponentVersion(Answer):
+    """A component in one release."""
+
+    version: str
+    digest: str
+
+
+class ComponentChange(Answer):
+    """How a component differs between two releases."""
+
+    component: str
+    change: Literal["added", "removed", "changed", "downgraded", "same"]
+    before: ComponentVersion | None
+    after: ComponentVersion | None
+
+
+class Regression(Answer):
+    """What a release takes back of what a channel has."""
+
+    channel: str
+    release: str
+    lost_fixes: list[str]
+    components: Annotated[list[ComponentChange], Field(description="The older ones.")]
+
+
+class Floor(Answer):
+    """Versions of a component below which no later release may go."""
+
+    component: str
+    versions: str
+    reason: str
+    until: Instant | None
+
+
+class DeclaredFloor(Floor):
+    """A floor, and the release that declares it."""
+
+    bundle: str
+    release: str
+    in_force: bool
+
+
+class Floors(Items[DeclaredFloor]):
+    """All floors."""
+
+
+class BelowFloor(Given):
+    """A floor that a release was let through below."""
+
+    floor: str
+
+
 class ReleaseInFull(Release):
     """A registered release, and what is in it."""
 
     components: list[Component]
+    base: Annotated[str | None, Field(description="The version that it was published from.")]
+    floors: list[Floor]
+    below_floors: list[BelowFloor]
+    regressions: Annotated[list[Regression], Field(description="What it takes back of channels' older heads.")]
     removes: list[str]
     requires: Requires
     upgrade: UpgradeRules
@@ -543,27 +610,13 @@ class Releases(Page[Release]):
     """Releases, by bundle, newest first."""
 
 
-class ComponentVersion(Answer):
-    """A component in one release."""
-
-    version: str
-    digest: str
-
-
-class ComponentChange(Answer):
-    """How a component differs between two releases."""
-
-    component: str
-    change: Literal["added", "removed", "changed", "same"]
-    before: ComponentVersion | None
-    after: ComponentVersion | None
-
-
 class Diff(Answer):
     """What differs between two releases."""
 
     from_: Annotated[str | None, Field(alias="from")]
     to: str
+    fixes: Annotated[list[str], Field(description="Fixed after, and not before.")]
+    lost_fixes: Annotated[list[str], Field(description="Fixed before, and not after.")]
     components: list[ComponentChange]
 
 
@@ -762,6 +815,7 @@ class Request(Answer):
     wanted: Given | None
     expedite: bool
     approvals: list[Approval]
+    overrides: list[Override]
     executed: Executed | None
     waits_for: list[Gate]
 
@@ -881,6 +935,10 @@ class Approved(Gates, Recorded):
     """What the gates say after a yes or a no."""
 
 
+class Overridden(Gates, Recorded):
+    """What the gates say after an override."""
+
+
 class Promotion(Recorded):
     """A promotion, or the wish for one: what changes, which gates were asked, and who gets it when."""
 
@@ -889,7 +947,8 @@ class Promotion(Recorded):
     to: str
     promoted: bool
     class_: Annotated[ReleaseClass, Field(alias="class")]
-    fixes: list[str]
+    fixes: Annotated[list[str], Field(description="Fixed by it, and not by what the channel has.")]
+    lost_fixes: Annotated[list[str], Field(description="Fixed by what the channel has, and not by it.")]
     components: list[ComponentChange]
     gates: list[Gate]
     data_planes: int

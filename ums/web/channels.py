@@ -25,6 +25,7 @@ from ums.web.requests import (
     ChannelPath,
     GatesQuery,
     InstructBody,
+    OverrideBody,
     PolicyBody,
     PromoteBody,
     ReasonBody,
@@ -136,6 +137,16 @@ def _promotion_routes(api: Area, services: Services) -> None:
         name = ReleaseName.parse(body.release)
         outcome = services.approve(
             name, to=path.channel, by=by, reason=body.reason, rejects=body.rejects, dry_run=body.dry_run
+        )
+        return jsonify({**_gates_view(path.channel, name, outcome.gates), **outcome_view(outcome)})
+
+    @api.post("/channels/<channel>/overrides", responses=changes(answers.Overridden))
+    def override_gate(path: ChannelPath, body: OverrideBody) -> Response:
+        """Override what a gate finds against a promotion."""
+        by = asker()
+        name = ReleaseName.parse(body.release)
+        outcome = services.override_gate(
+            body.gate, name, to=path.channel, why=why_of(by, body), cancels=body.cancels, dry_run=body.dry_run
         )
         return jsonify({**_gates_view(path.channel, name, outcome.gates), **outcome_view(outcome)})
 

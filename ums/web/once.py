@@ -25,8 +25,8 @@ NEEDED = {
     for permission, names in {
         Permission.APPROVE: "approve",
         Permission.PUBLISH: "register_release look_again",
-        Permission.PROMOTE: "promote cancel_promotion steer_rollout roll_back_channel unhold_channel yank unyank "
-        "recall declare_risk retract_risk",
+        Permission.PROMOTE: "promote cancel_promotion override_gate steer_rollout roll_back_channel unhold_channel "
+        "yank unyank recall declare_risk retract_risk",
         Permission.OPERATE: "freeze thaw pin unpin hold unhold roll_back consent accept_risk",
         Permission.REGISTER: "add_plane change_plane remove_plane rotate finish_rotation",
         Permission.ADMIN: "set_policy rotate_keys grant_role revoke_role issue_token revoke_token add_webhook "

@@ -6,6 +6,7 @@ from typing import Any
 
 from ums.domain.fleet import Given
 from ums.domain.instants import parse_instant, to_text
+from ums.domain.regressions import newly_fixed, regression
 from ums.domain.release import ReleaseName, diff_releases
 from ums.usecases.record import Outcome
 from ums.web.rollouts import earliest_end, waves_view
@@ -20,6 +21,7 @@ def promotion_view(outcome: Outcome, channel: str, name: ReleaseName, given: Giv
     before, gates = outcome.before, outcome.gates
     was, there = before.channel(channel), outcome.world.channel(channel)
     track, release = was.tracks.get(name.bundle), outcome.world.entry(name.bundle, name.version).release
+    catalog = outcome.world.catalog[name.bundle]
     head = before.entry(name.bundle, track.head.release).release if track else None
     promoted = name.bundle in there.tracks and there.tracks[name.bundle].head.release == name.version
     planned = there if promoted else there.with_promoted(name.bundle, name.version, given)
@@ -36,7 +38,8 @@ def promotion_view(outcome: Outcome, channel: str, name: ReleaseName, given: Giv
         "to": release.name,
         "promoted": promoted,
         "class": release.release_class.value,
-        "fixes": outcome.world.fixes(name, since=track.head.release if track else None),
+        "fixes": newly_fixed(catalog, head, release),
+        "lostFixes": regression(catalog, head, release).lost_fixes if head else (),
         "components": [change.to_dict() for change in diff_releases(head, release)],
         "gates": [gate.to_dict() for gate in gates],
         "dataPlanes": sum(1 for _ in outcome.world.followers(channel, name.bundle)),

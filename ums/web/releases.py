@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, jsonify
 
 from ums.domain.digest import Digest
+from ums.domain.regressions import newly_fixed, regression
 from ums.domain.release import ReleaseName, diff_releases
 from ums.domain.version import Version
 from ums.services import Services
@@ -12,7 +13,16 @@ from ums.usecases.record import Outcome
 from ums.web import answers
 from ums.web.openapi import Area, asker, changes, reads, sight
 from ums.web.paging import page, start_of
-from ums.web.requests import DiffQuery, ReasonBody, RecallBody, RegisterBody, ReleasePath, ReleasesQuery, why_of
+from ums.web.requests import (
+    BundleQuery,
+    DiffQuery,
+    ReasonBody,
+    RecallBody,
+    RegisterBody,
+    ReleasePath,
+    ReleasesQuery,
+    why_of,
+)
 from ums.web.views import exposed_view, outcome_view, release_view
 
 
@@ -42,7 +52,9 @@ def _catalog_routes(api: Area, services: Services) -> None:
     def register_release(body: RegisterBody) -> tuple[Response, int]:
         """Register a published release."""
         by = asker()
-        entry = services.register_release(ReleaseName.parse(body.release), Digest.parse(body.digest), by=by)
+        entry = services.register_release(
+            ReleaseName.parse(body.release), Digest.parse(body.digest), by=by, override_floors=body.override_floors
+        )
         return jsonify(release_view(entry, sight(services).world, full=True)), 201
 
     @api.get("/releases/<bundle>/<version>", responses=reads(answers.ReleaseInFull))
@@ -57,11 +69,32 @@ def _catalog_routes(api: Area, services: Services) -> None:
         world = sight(services).world
         after = world.entry(path.bundle, path.name.version).release
         before = world.entry(path.bundle, Version(query.start)).release if query.start else None
+        catalog = world.catalog[path.bundle]
         return jsonify(
             {
                 "from": before.name if before else None,
                 "to": after.name,
+                "fixes": newly_fixed(catalog, before, after),
+                "lostFixes": regression(catalog, before, after).lost_fixes if before else (),
                 "components": [change.to_dict() for change in diff_releases(before, after)],
+            }
+        )
+
+    @api.get("/floors", responses=reads(answers.Floors))
+    def floors(query: BundleQuery) -> Response:
+        """List the floors that releases declare for those after them."""
+        seen = sight(services)
+        return jsonify(
+            {
+                "items": [
+                    {
+                        "bundle": each.bundle,
+                        "release": str(each.release),
+                        **each.floor.to_dict(),
+                        "inForce": each.floor.in_force(seen.now),
+                    }
+                    for each in seen.world.floors(query.bundle)
+                ]
             }
         )
 

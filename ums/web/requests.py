@@ -17,7 +17,7 @@ from ums.domain.fleet import Facts, Health, Management, Registration
 from ums.domain.identity import ROLES, Identity
 from ums.domain.instants import parse_duration, parse_instant
 from ums.domain.names import PDPName
-from ums.domain.policy import MAX_POLICY_BYTES
+from ums.domain.policy import MAX_POLICY_BYTES, OVERRIDABLE
 from ums.domain.release import ReleaseName
 from ums.domain.security_log import SecurityKind
 from ums.domain.text import FOR_PROGRAMS, MULTI_LINE, check_plain
@@ -85,6 +85,9 @@ class RegisterBody(Body):
 
     release: Name
     digest: Name
+    override_floors: Annotated[
+        Text, Field(description="Why it may be below floors; it needs the right to promote.")
+    ] = ""
 
 
 class PromoteBody(ReasonBody):
@@ -99,6 +102,14 @@ class CancelBody(ReasonBody):
     """The end of a wish for a promotion."""
 
     release: Name
+
+
+class OverrideBody(ReasonBody):
+    """A decision that a gate does not stop a promotion, or the end of one."""
+
+    release: Name
+    gate: Annotated[Name, Field(json_schema_extra={"enum": sorted(OVERRIDABLE)})]
+    cancels: bool = False
 
 
 class ApprovalBody(ReasonBody):

@@ -14,6 +14,7 @@ from ums.domain.fleet import Cluster, DataPlane, Facts
 from ums.domain.instants import duration_text, to_text
 from ums.domain.names import PDPName
 from ums.domain.policy import Approvals, Policy
+from ums.domain.regressions import regressions_in
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
@@ -52,11 +53,28 @@ def release_view(entry: CatalogEntry, world: World, *, full: bool = False) -> di
         view["components"] = [
             {**component.to_dict(), "onFailure": component.on_failure} for component in release.components
         ]
+        view["base"] = str(release.base) if release.base else None
+        view["floors"] = [floor.to_dict() for floor in release.floors]
+        view["belowFloors"] = [each.to_dict() for each in entry.below_floors]
+        view["regressions"] = [
+            {
+                "channel": channel.name,
+                "release": str(head),
+                "lostFixes": found.lost_fixes,
+                "components": [change.to_dict() for change in found.downgrades],
+            }
+            for channel, head, found in regressions_in(world.channels.values(), world.catalog[release.bundle], release)
+        ]
         view["removes"] = list(release.removes)
         view["requires"] = release.requires.to_dict()
         view["upgrade"] = release.upgrade.to_dict()
         view["promotions"] = [
-            {"channel": channel.name, "approvals": [each.to_dict() for each in known.approvals], **done.to_dict()}
+            {
+                "channel": channel.name,
+                "approvals": [each.to_dict() for each in known.approvals],
+                "overrides": [each.to_dict() for each in known.overrides],
+                **done.to_dict(),
+            }
             for channel in world.channels.values()
             if (done := (known := channel.request(release.bundle, release.version)).executed) is not None
         ]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ums.domain.artifact import EMPTY_BLOB, Artifact, Blob
 from ums.domain.bundle import BundleSpec, ComponentKind, OnFailure, ReleaseClass, Workload
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError, NotFoundError, SpecError
+from ums.domain.floors import Floor
 from ums.domain.oci import FLUX_CONFIG, FLUX_CONTENT, HELM_CHART, HELM_CONFIG, Reference, Repository
 from ums.domain.packaging import PackagedComponent
 from ums.domain.version import VersionRange
@@ -149,6 +151,7 @@ def test_the_security_release_says_what_it_fixes() -> None:
     """Class and fixes of a release stand in its bundle."""
     spec = packager().read(EXAMPLES / "platform" / "1.2.0")
     assert (spec.release_class, spec.fixes) == (ReleaseClass.SECURITY, ("CVE-2026-0001",))
+    assert [each.name for each in spec.components if each.fixes] == ["cilium"]
 
 
 @needs_helm
@@ -181,7 +184,7 @@ def test_a_bundle_is_read_with_its_defaults(tmp_path: Path) -> None:
     """What is not said has the meaning that is documented."""
     spec = packager().read(bundle(tmp_path))
     component = spec.components[0]
-    assert (spec.release_class, spec.image_lock, spec.removes, str(spec.notes)) == (ReleaseClass.FEATURE, True, (), "")
+    assert (spec.release_class, spec.image_lock, spec.removes, str(spec.notes)) == (None, True, (), "")
     assert (component.kind, component.source, component.timeout.total_seconds()) == (ComponentKind.CHART, "chart", 120)
 
 
@@ -199,6 +202,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
             {"apiVersion": "b/v1", "kind": "J", "name": "z", "namespace": "o"},
         ],
         "timeout": "5m",
+        "fixes": ["CVE-2026-0002"],
     }
     second = {"name": "second", "manifests": "m", "version": "1.0.0", "namespace": "o", "needs": ["app"]}
     folder = bundle(
@@ -212,14 +216,22 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
         requires={"kubernetes": ">=1.30", "flux": "~2.9", "bundles": {"flux": ">=2.9"}},
         upgrade={"from": ">=1.0", "barrier": "new CRDs", "irreversible": True},
         removes=["old"],
+        floors=[
+            {"component": "app", "versions": ">=1.2", "reason": "CVE-2026-0001", "until": "2027-01-01T00:00:00Z"},
+            {"component": "second", "versions": "1.x", "reason": "2.x is another product"},
+        ],
         **{"class": "bugfix"},
     )
     spec = packager().read(folder)
+    assert spec.floors == (
+        Floor("app", VersionRange(">=1.2"), "CVE-2026-0001", datetime(2027, 1, 1, tzinfo=UTC)),
+        Floor("second", VersionRange("1.x"), "2.x is another product"),
+    )
     assert spec.requires.to_dict() == {"kubernetes": ">=1.30", "flux": "~2.9", "bundles": {"flux": ">=2.9"}}
     assert spec.upgrade.to_dict() == {"from": ">=1.0", "barrier": "new CRDs", "irreversible": True}
     assert (spec.release_class, spec.fixes, spec.notes, spec.image_lock, spec.removes) == (
         ReleaseClass.BUGFIX,
-        ("CVE-2026-0001",),
+        ("CVE-2026-0002", "CVE-2026-0001"),
         "# Notes",
         False,
         ("old",),
@@ -228,8 +240,12 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     assert app.source == Reference.parse(reference)
     assert (app.release_name, app.values) == ("release", {"a": {"b": None}})
     assert app.on_failure is OnFailure.ROLLBACK
+    assert (app.fixes, other.fixes) == (("CVE-2026-0002", "CVE-2026-0001"), ("CVE-2026-0001",))
     assert app.workloads == (Workload("apps/v1", "Deployment", "apps", "x"), Workload("b/v1", "J", "o", "z"))
     assert (other.kind, other.needs, str(other.version)) == (ComponentKind.MANIFESTS, ("app",), "1.0.0")
+
+
+FLOOR = {"component": "app", "versions": ">=1.2", "reason": "CVE-2026-0001"}
 
 
 def changed(**fields: object) -> dict[str, Any]:
@@ -271,6 +287,11 @@ def changed(**fields: object) -> dict[str, Any]:
         ([COMPONENT], {"schema": 2}, "schema", "should be 1"),
         ([COMPONENT], {"class": "urgent"}, "class", "'security'"),
         ([COMPONENT], {"fixes": ["everything"]}, "fixes[0]", "pattern"),
+        ([changed(fixes=["cve-1"])], {}, "components[0].fixes[0]", "pattern"),
+        ([COMPONENT], {"floors": [{**FLOOR, "component": "b"}]}, "", "a floor for component b"),
+        ([COMPONENT], {"floors": [{**FLOOR, "versions": "new"}]}, "floors[0].versions", "not a version range"),
+        ([COMPONENT], {"floors": [{**FLOOR, "reason": ""}]}, "floors[0].reason", "at least 1 character"),
+        ([COMPONENT], {"floors": [{**FLOOR, "until": "soon"}]}, "floors[0].until", "is not a time"),
         ([COMPONENT], {"requires": {"flux": "new"}}, "requires.flux", "not a version range"),
         ([COMPONENT], {"upgrade": {"from": "old"}}, "upgrade.from", "not a version range"),
         ([COMPONENT], {"imageLock": "off"}, "imageLock", "'required' or 'relaxed'"),

@@ -202,13 +202,55 @@ SECURITY: dict[str, Any] = {"class": "security", "fixes": ["CVE-2026-0001"]}
 
 
 def test_what_a_release_fixes_is_said_before_it_is_promoted(stage: Stage, ums: Run) -> None:
-    """It is why people hurry; what a release that is skipped fixes counts too, what the channel has does not."""
+    """It is why people hurry: what the release has and the channel lacks, whatever its version passes over."""
     stage.publish("1.2.0", **SECURITY)
-    assert "fixes CVE-2026-0001" in ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
-    stage.publish("1.3.0", **{**SECURITY, "fixes": ["CVE-2026-0002"]})
-    assert "fixes CVE-2026-0001, CVE-2026-0002" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
+    assert "fixes CVE-2026-0001\n" in ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
+    stage.publish("1.3.0", patch=stage.patch_of("1.2.0"), **{**SECURITY, "fixes": ["CVE-2026-0002"]})
+    assert "fixes CVE-2026-0001, CVE-2026-0002\n" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
     stage.promote("1.2.0", "edge")
-    assert "fixes CVE-2026-0002" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
+    assert "fixes CVE-2026-0002\n" in ums("promote", "platform@1.3.0", "--to", "edge", "--dry-run").out
+
+
+def test_what_a_release_takes_back_is_said_wherever_it_is_compared(stage: Stage, ums: Run) -> None:
+    """The fix that its version passes over is not claimed, and a downgrade is marked; until somebody overrides it."""
+    stage.publish("1.1.1", {"cilium": "1.16.4", "gateway": "1.1.0"}, **SECURITY)
+    stage.promote("1.1.1", "edge")
+    stage.publish("1.2.0", {"cilium": "1.16.3", "gateway": "1.2.0"})
+    diff = ums("release", "diff", "platform@1.1.1", "platform@1.2.0").out
+    assert "↓ cilium               1.16.4" in diff
+    assert "(older)" in diff
+    assert "✗ no longer fixes CVE-2026-0001" in diff
+    assert "↓ for edge, which has platform@1.1.1:" in ums("release", "show", "platform@1.2.0").out
+    refused = ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run")
+    assert (refused.code, "gate-regression" in refused.err) == (3, True)
+    assert "lost fixes: CVE-2026-0001 in cilium" in refused.err
+    assert "ums override regression platform@1.2.0 --to edge" in refused.err
+    override = ("override", "regression", "platform@1.2.0", "--to", "edge", "--reason", "1.16.4 loses packets")
+    assert "all gates are open" in ums(*override).out
+    assert "it was so already" in ums(*override).out
+    shown = ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
+    assert "» regression  overridden by ada: 1.16.4 loses packets (" in shown
+    assert "no longer fixes CVE-2026-0001" in shown
+    assert "  fixes" not in shown
+    assert ums("promote", "platform@1.2.0", "--to", "edge").code == 0
+    assert (
+        "skipped     regression into edge, by ada: 1.16.4 loses packets" in ums("release", "show", "platform@1.2.0").out
+    )
+    assert "1.16.4 loses packets" in ums("log").out
+
+
+def test_floors_are_listed(stage: Stage, ums: Run) -> None:
+    """With who declares each, until when and why."""
+    assert "No floors" in ums("release", "floors").out
+    floor = {"component": "cilium", "versions": ">=1.2.0", "reason": "CVE-2026-0001"}
+    ended = {**floor, "versions": ">=1.1.0", "until": "2026-01-01T00:00:00Z"}
+    stage.publish("1.2.0", floors=[floor, ended])
+    (heading, *lines) = ums("release", "floors", "platform").out.splitlines()
+    assert heading.split() == ["COMPONENT", "VERSIONS", "DECLARED", "BY", "UNTIL", "REASON"]
+    assert [line.split("  ")[0] for line in lines] == ["platform/cilium"] * 2
+    assert ("no end" in lines[0], "✗ ended" in lines[1]) == (True, True)
+    assert ums("release", "floors", "other").out.startswith("No floors")
+    assert "floor       cilium >=1.2.0: CVE-2026-0001" in ums("release", "show", "platform@1.2.0").out
 
 
 def set_policy(stage: Stage, channel: str, **fields: object) -> None:

@@ -19,6 +19,7 @@ WISH: dict[str, Any] = {
     "executed": None,
 }
 YES, NO = {"by": "bob", "reason": "", "rejects": False}, {"by": "eve", "reason": "slow", "rejects": True}
+OVERRIDE = {"by": "bob", "reason": "loses packets", "gate": "regression", "findings": ["cilium 1.1.0 -> 1.0.0"]}
 DONE = {"by": "ada", "gates": [{"gate": "soak", "verdict": "skipped"}, {"gate": "feeder", "verdict": "passed"}]}
 RUNNING = {"release": "1.1.0", "started": "s", "status": "running", "wave": 0, "by": "ums", "reason": "x"}
 PIN = {"bundle": "platform", "component": "cilium", "versions": "~1.16", "until": "2026-12-01T00:00:00Z"}
@@ -41,6 +42,15 @@ FREEZE = {"name": "holidays", "scope": {"channel": "stable"}, "until": None}
         (PROMOTION, None, WISH, ["promotion.requested"]),
         (PROMOTION, None, {**WISH, "wanted": None, "approvals": [YES]}, ["promotion.approved"]),
         (PROMOTION, {**WISH, "approvals": [YES]}, {**WISH, "approvals": [YES, NO]}, ["promotion.rejected"]),
+        (PROMOTION, None, {**WISH, "wanted": None, "overrides": [OVERRIDE]}, ["promotion.overridden"]),
+        (PROMOTION, {**WISH, "overrides": [OVERRIDE]}, WISH, ["promotion.override-ended"]),
+        (PROMOTION, {**WISH, "wanted": None, "overrides": [OVERRIDE]}, None, ["promotion.override-ended"]),
+        (
+            PROMOTION,
+            {**WISH, "overrides": [OVERRIDE]},
+            {**WISH, "overrides": [OVERRIDE], "executed": DONE},
+            ["promotion.done"],
+        ),
         (PROMOTION, WISH, {**WISH, "executed": DONE}, ["promotion.done"]),
         (PROMOTION, None, {**WISH, "wanted": None, "executed": DONE}, ["promotion.done"]),
         (PROMOTION, WISH, None, ["promotion.cancelled"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from ums.domain.bundle import ComponentKind, OnFailure, ReleaseClass, Requires, 
 from ums.domain.canonical import canonical_json
 from ums.domain.digest import Digest
 from ums.domain.errors import InvalidInputError
+from ums.domain.floors import Floor
 from ums.domain.names import NAME_PATTERN
 from ums.domain.oci import NOTES, RELEASE, Descriptor
 from ums.domain.release import Component, Release, ReleaseName, diff_releases
@@ -29,6 +30,7 @@ RANGES = st.none() | st.sampled_from(["~1.4", ">=1.2 <2 || 3.x", "*"]).map(Versi
 TEXT = st.text(max_size=20).filter(lambda text: is_plain(text, keep=MULTI_LINE))
 API_VERSIONS, KINDS = st.sampled_from(["v1", "apps/v1", "x.example.com/v1beta1"]), st.sampled_from(["Job", "DaemonSet"])
 FIXES = st.sampled_from(["CVE-2026-1234", "GHSA-aaaa-bbbb-cccc"])
+ENDS = st.none() | st.just(datetime(2027, 1, 1, tzinfo=UTC))
 
 
 @st.composite
@@ -50,12 +52,14 @@ def releases(draw: st.DrawFn) -> Release:
             workloads=tuple(draw(st.lists(st.builds(Workload, API_VERSIONS, KINDS, NAMES, NAMES), max_size=2))),
             timeout=timedelta(seconds=draw(st.integers(1, 10_000))),
             on_failure=draw(st.sampled_from(OnFailure)),
+            fixes=tuple(draw(st.lists(FIXES, max_size=2))),
         )
         for index, name in enumerate(names)
     )
+    base, version = sorted(draw(st.sets(VERSIONS, min_size=2, max_size=2)))
     return Release(
         bundle=draw(NAMES),
-        version=draw(VERSIONS),
+        version=version,
         components=components,
         removes=tuple(draw(st.sets(NAMES.filter(lambda name: name not in names), max_size=2))),
         requires=Requires(
@@ -63,9 +67,10 @@ def releases(draw: st.DrawFn) -> Release:
         ),
         upgrade=UpgradeRules(draw(RANGES), draw(TEXT), draw(st.booleans())),
         release_class=draw(st.sampled_from(ReleaseClass)),
-        fixes=tuple(draw(st.lists(FIXES, max_size=2))),
         image_lock=draw(st.booleans()),
         notes_digest=draw(st.none() | DIGESTS),
+        base=draw(st.sampled_from([None, base])),
+        floors=tuple(draw(st.lists(st.builds(Floor, NAMES, st.just(VersionRange(">=1.2")), TEXT, ENDS), max_size=2))),
     )
 
 
@@ -87,6 +92,9 @@ def test_the_bytes_of_a_release_that_chooses_nothing_stay_as_they_were_signed() 
 
 WORKLOAD = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "n", "name": "app"}
 WIRE: dict[str, Any] = json.loads(make_release("1.0.0", {"cilium": "1.16.0"}).to_bytes())
+
+
+FLOOR = {"component": "cilium", "versions": ">=1.2", "reason": "CVE-2026-0001", "until": None}
 
 
 def wire(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -119,7 +127,13 @@ def of_component(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
         (wire(bundle="../x"), "not a valid bundle name"),
         (wire(removes=["cilium"]), "listed under removes"),
         (wire(removes="cilium"), "member 'removes' is not an array"),
-        (wire(fixes=[None]), "member 'fixes' is not a string"),
+        (of_component(fixes=[None]), "member 'fixes' is not a string"),
+        (wire(base="1.0.0"), "not after 1.0.0, which it is published from"),
+        (wire(base=1), "member 'base' is not a string"),
+        (wire(floors={}), "member 'floors' is not an array"),
+        (wire(floors=[{**FLOOR, "versions": "none"}]), "is not a version range"),
+        (wire(floors=[{**FLOOR, "until": "2027"}]), "names no time zone|is not a time"),
+        (wire(floors=[{**FLOOR, "until": "2027-01-01T01:00:00+01:00"}]), "UMS writes other bytes"),
         (wire(imageLock=True), "member 'imageLock' is not a string"),
         (wire(imageLock="none"), "member 'imageLock' is not acceptable"),
         (wire(notesDigest=""), "not a digest"),
@@ -131,7 +145,7 @@ def of_component(**changes: Any) -> bytes:  # noqa: ANN401 - any JSON value
         (wire(upgrade={**WIRE["upgrade"], "barrier": None}), "member 'barrier' is not a string"),
         (wire(upgrade={**WIRE["upgrade"], "new": 1}), "unknown member 'new'"),
         (wire(upgrade={**WIRE["upgrade"], "barrier": "why\x1b[2J"}), "not shown"),
-        (wire(fixes=["CVE-1\u202e"]), "member 'fixes' is not acceptable"),
+        (of_component(fixes=["CVE-1\u202e"]), "member 'fixes' is not acceptable"),
         (wire(new=1), "unknown member 'new'"),
         (wire(Bundle="other"), "which Go reads as 'bundle'|the same to Go"),
         (of_component(images=[1, None]), "member 'images' is not a string"),
@@ -176,17 +190,19 @@ def test_notes_are_a_layer_of_the_artifact() -> None:
 
 
 def test_a_difference_names_every_component() -> None:
-    """What was added, removed, changed or left is listed, the new release's components first."""
-    before = make_release("1.0.0", {"cilium": "1.16.0", "gateway": "2.0.0", "old": "1.0.0"})
-    after = make_release("1.1.0", {"cilium": "1.16.0", "gateway": "2.1.0", "new": "1.0.0"}, removes=("old",))
+    """What was added, removed, changed, taken back or left is listed, the new release's components first."""
+    before = make_release("1.0.0", {"agent": "1.2.0", "cilium": "1.16.0", "gateway": "2.0.0", "old": "1.0.0"})
+    parts = {"agent": "1.2.0-rc.1", "cilium": "1.16.0", "gateway": "2.1.0", "new": "1.0.0"}
+    after = make_release("1.1.0", parts, removes=("old",))
     changes = diff_releases(before, after)
     assert {each.name: each.kind for each in changes} == {
+        "agent": "downgraded",
         "cilium": "same",
         "gateway": "changed",
         "new": "added",
         "old": "removed",
     }
-    assert [each.kind for each in diff_releases(None, before)] == ["added"] * 3
+    assert [each.kind for each in diff_releases(None, before)] == ["added"] * 4
     assert changes[-1].to_dict()["after"] is None
 
 

@@ -41,7 +41,7 @@ from ums.domain.version import Version
 from ums.domain.world import Base, Content, Decision, Document, Raw, World
 from ums.ports import IdentityProvider, ReleaseRepo
 from ums.services import Services
-from ums.usecases.build import Build, PatchOf
+from ums.usecases.build import Build, PatchOf, Replacement, Stated
 from ums.usecases.check_trust import Keys
 from ums.usecases.instruct import Why
 from ums.usecases.publish import Publish, Published, ReadBase
@@ -83,9 +83,9 @@ class Registrar:
     by: Identity = ADMIN
     told: list[ReleaseName] = field(default_factory=list)
 
-    def register(self, name: ReleaseName, digest: Digest) -> None:
+    def register(self, name: ReleaseName, digest: Digest, *, override_floors: str = "") -> None:
         """Register a release."""
-        self.register_release(name, digest, by=self.by)
+        self.register_release(name, digest, by=self.by, override_floors=override_floors)
         self.told.append(name)
 
 
@@ -149,7 +149,7 @@ class Stage:
             disk=LocalDisk(folder),
         )
         self.registrar = Registrar(self.services.register_release)
-        self.build = Build(BundleFolder(registry=self.registry, helm=None))
+        self.build = Build(BundleFolder(registry=self.registry, helm=None), self.clock)
         self.read_base = ReadBase(self.registry, self.verify)
 
     def make_key(self, name: str) -> CosignBundleSigner:
@@ -210,14 +210,23 @@ class Stage:
         *,
         signer: str = "release",
         patch: PatchOf | None = None,
+        stated: Stated | None = None,
+        override_floors: str = "",
         charts: Collection[str] = (),
         **fields: object,
     ) -> Published:
         """Build and publish a release."""
         bundle = self.write_bundle(versions or {"cilium": version, "gateway": version}, charts, **fields)
-        built = self.build(bundle, Version(version), patch=patch)
+        built = self.build(bundle, Version(version), patch=patch, stated=stated, override_floors=bool(override_floors))
         key = self.keys.get(signer) or self.make_key(signer)
-        return Publish(self.registry, key, self.verify, self.registrar)(built, PREFIX)
+        publish = Publish(self.registry, key, self.verify, self.registrar)
+        return publish(built, PREFIX, override_floors=override_floors)
+
+    def patch_of(self, version: str, *replaced: str) -> PatchOf:
+        """Return what is published from a release; without components, all of it is built anew."""
+        name = ReleaseName("platform", Version(version))
+        base, notes = self.read_base(PREFIX, name, self.keys["release"].signatory())
+        return PatchOf(base, tuple(map(Replacement, replaced)), notes)
 
     def promote(self, version: str, *channels: str) -> None:
         """Promote a release."""

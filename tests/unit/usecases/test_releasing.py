@@ -12,7 +12,6 @@ from ums.domain.identity import Holder, Identity
 from ums.domain.oci import SIGSTORE_BUNDLE
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version
-from ums.usecases.build import PatchOf, Replacement
 
 V1 = ReleaseName("platform", Version("1.0.0"))
 
@@ -96,14 +95,13 @@ def test_two_signatures_are_two_where_two_are_demanded(tmp_path: Path) -> None:
 def test_a_patch_reuses_every_other_component_by_digest(stage: Stage) -> None:
     """One is replaced; the others are neither built nor signed again."""
     stage.publish("1.0.0")
-    base = stage.read_base(PREFIX, V1, stage.keys["release"].signatory())
     versions = {"cilium": "1.0.1", "gateway": "9.9.9"}
-    stage.publish("1.0.1", versions, patch=PatchOf(base, (Replacement("cilium"),), ("CVE-2026-1",)))
+    stage.publish("1.0.1", versions, patch=stage.patch_of("1.0.0", "cilium"))
     old = stage.repo.read().entry("platform", V1.version).release
     new = stage.repo.read().entry("platform", Version("1.0.1")).release
     assert new.component("gateway") == old.component("gateway")
     assert new.component("cilium") != old.component("cilium")
-    assert new.fixes == ("CVE-2026-1",)
+    assert new.base == V1.version
 
 
 def test_a_base_that_another_key_signed_is_not_believed(stage: Stage) -> None:
