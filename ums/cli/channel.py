@@ -226,5 +226,7 @@ def _print_request(data: shapes.Request) -> None:
     for each in data["approvals"]:
         word = "rejected" if each["rejects"] else "approved"
         echo(f"  {word} by {each['by']} {ago(each['since'])}: {each['reason'] or 'no reason given'}")
+    for override in data["overrides"]:
+        echo(f"  {override['gate']} overridden by {override['by']} {ago(override['since'])}: {override['reason']}")
     for gate in data["waitsFor"]:
         echo(f"  … {gate['gate']}: {gate['message']}")

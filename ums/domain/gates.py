@@ -15,7 +15,7 @@ from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
 from ums.domain.lanes import unknown_keys, unmet_by
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
-from ums.domain.regressions import override_in_force, regression
+from ums.domain.regressions import override_in_force, taken_back
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import WITHDRAWN, offered_at
 from ums.domain.subjects import is_plain, person_key, same_person
@@ -208,7 +208,8 @@ def _regression(q: _Question) -> _Answer | None:
     if override is not None:
         return _Answer(Verdict.SKIPPED, f"overridden by {override.given.by}: {override.given.reason} ({text})")
     who = f"{_ENGINEER} (ums override regression {q.name} --to {q.channel.name} --reason …)"
-    return _Answer(Verdict.FAILED, text, None, who)
+    known = track is not None and track.head.release in q.world.catalog[q.name.bundle]
+    return _Answer(Verdict.FAILED if known else Verdict.UNKNOWN, text, None, who)
 
 
 def regression_findings(world: World, channel: Channel, name: ReleaseName) -> tuple[tuple[str, ...], str]:
@@ -226,7 +227,7 @@ def regression_findings(world: World, channel: Channel, name: ReleaseName) -> tu
     if head.version not in catalog:
         text = f"{head}, which {channel.name} has, cannot be read, so what {name} takes back is not known"
         return (f"{head} cannot be read",), text
-    found = regression(catalog, catalog[head.version].release, release)
+    found = taken_back(catalog, track, release)
     return found.findings, f"{name} takes back what {channel.name} has with {head}: {found}"
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ums.domain.channels import Channel, Override
+from ums.domain.channels import Channel, Override, Track
 from ums.domain.policy import GateName
 from ums.domain.release import ComponentChange, Release, ReleaseName, diff_releases
 from ums.domain.version import Version
@@ -105,6 +105,37 @@ def regression(catalog: Versions, before: Release, after: Release) -> Regression
     return Regression(lost, tuple(each for each in diff_releases(before, after) if each.kind == "downgraded"))
 
 
+def taken_back(catalog: Versions, track: Track, release: Release) -> Regression:
+    """Return what a release takes back of what a channel has.
+
+    That is its head, which must be in the catalog, and each component that the head merely lacks: data planes keep it.
+    """
+    head = catalog[track.head.release].release
+    found = regression(catalog, head, release)
+    lost, downgrades = dict(found.lost), list(found.downgrades)
+    for name, provider in _left_over(catalog, track, head).items():
+        kept = regression(catalog, provider, release)
+        lost |= {component: fixes for component, fixes in kept.lost.items() if component == name}
+        downgrades += [each for each in kept.downgrades if each.name == name]
+    return Regression(lost, tuple(downgrades))
+
+
+def _left_over(catalog: Versions, track: Track, head: Release) -> dict[str, Release]:
+    """Return the components that the head lacks, and no release says it removes, with the one that gave each last."""
+    promoted = [entry.release for step in track.history if (entry := catalog.get(step.release))]
+    last = {each.name: release for release in promoted for each in release.components}
+    return {
+        name: release
+        for name, release in last.items()
+        if head.component(name) is None
+        and not any(
+            name in entry.release.removes
+            for version, entry in catalog.items()
+            if release.version < version <= head.version
+        )
+    }
+
+
 def regressions_in(
     channels: Iterable[Channel], catalog: Versions, release: Release
 ) -> Iterator[tuple[Channel, ReleaseName, Regression]]:
@@ -112,8 +143,8 @@ def regressions_in(
     for channel in channels:
         track = channel.tracks.get(release.bundle)
         entry = catalog.get(track.head.release) if track else None
-        if entry is not None and entry.release.version < release.version:
-            found = regression(catalog, entry.release, release)
+        if track is not None and entry is not None and entry.release.version < release.version:
+            found = taken_back(catalog, track, release)
             if found.findings:
                 yield channel, ReleaseName(release.bundle, entry.release.version), found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -228,6 +229,8 @@ def test_what_a_release_takes_back_is_said_wherever_it_is_compared(stage: Stage,
     override = ("override", "regression", "platform@1.2.0", "--to", "edge", "--reason", "1.16.4 loses packets")
     assert "all gates are open" in ums(*override).out
     assert "it was so already" in ums(*override).out
+    waiting = ums("channel", "show", "edge").out
+    assert re.search(r"regression overridden by ada \w+ ago: 1\.16\.4 loses packets\n", waiting)
     shown = ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
     assert "» regression  overridden by ada: 1.16.4 loses packets (" in shown
     assert "no longer fixes CVE-2026-0001" in shown

@@ -14,7 +14,7 @@ from tests.unit.domain.worlds import NOW, make_component, make_release
 from tests.unit.domain.worlds import given as given_by
 from ums.domain.channels import Channel
 from ums.domain.digest import Digest
-from ums.domain.regressions import fixed_by, newly_fixed, regression, regressions_in
+from ums.domain.regressions import fixed_by, newly_fixed, regression, regressions_in, taken_back
 from ums.domain.release import Component, Release
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry
@@ -121,6 +121,23 @@ def test_a_channel_with_an_older_head_that_has_more_is_named() -> None:
     found = list(regressions_in([*channels, Channel("new")], catalog(FIRST, PATCH, back), back))
     assert [(channel.name, str(head)) for channel, head, _ in found] == [("stable", "platform@1.0.1")]
     assert found[0][2].lost_fixes == (CVE,)
+
+
+@pytest.mark.parametrize(
+    ("between", "findings"),
+    [
+        (make_release("1.1.0", {"gateway": "3.2.0"}), ("cilium 1.16.4 -> 1.16.3", f"{CVE} in cilium")),
+        (make_release("1.1.0", {"gateway": "3.2.0"}, removes=("cilium",)), ()),
+    ],
+)
+def test_a_component_that_the_head_merely_lacks_still_runs(between: Release, findings: tuple[str, ...]) -> None:
+    """A later release must not bring it back older without a word; what was removed comes anew."""
+    back = release("1.2.0", {"cilium": "1.16.3", "gateway": "3.2.0"})
+    channel = Channel("stable")
+    for version in ("1.0.1", "1.1.0"):
+        channel = channel.with_promoted("platform", Version(version), given_by())
+    known = catalog(FIRST, PATCH, between, back)
+    assert taken_back(known, channel.tracks["platform"], back).findings == findings
 
 
 FIXES = st.lists(st.sampled_from([CVE, OTHER, "GHSA-1"]), max_size=2, unique=True).map(tuple)

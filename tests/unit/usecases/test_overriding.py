@@ -11,9 +11,10 @@ import pytest
 from tests.contract.test_release_repo import git_repo
 from tests.unit.usecases.stage import ADMIN, AT_ONCE, Stage
 from ums.domain import layout
+from ums.domain.channels import Override
 from ums.domain.digest import Digest
 from ums.domain.errors import ConflictError, ForbiddenError, InvalidInputError, RefusedError
-from ums.domain.gates import Gate, Verdict, ask_gates
+from ums.domain.gates import Gate, Verdict, ask_gates, regression_findings
 from ums.domain.identity import Grant, Holder, Identity
 from ums.domain.policy import GateName
 from ums.domain.release import ReleaseName
@@ -63,6 +64,33 @@ def test_a_lost_fix_closes_the_gate_and_says_what_is_lost(stage: Stage) -> None:
     assert reason.who_can_override == "a release engineer (ums override regression platform@1.1.0 --to edge --reason …)"
     with pytest.raises(RefusedError):
         stage.services.promote(BACK, to="edge", by=ADMIN, when_ready=True)
+
+
+def test_what_the_channel_keeps_without_its_head_counts_too(stage: Stage) -> None:
+    """A release that merely lacks a component leaves it running, with its fix."""
+    stage.publish("1.0.2", {"gateway": "3.1.0"})
+    stage.promote("1.0.2", "edge")
+    assert "older components: cilium 1.16.4 -> 1.16.3; lost fixes: " in gate(stage).message
+    assert "CVE-2026-0001 in cilium" in gate(stage).message
+
+
+def test_what_cannot_be_read_is_unknown_and_can_be_overridden(stage: Stage) -> None:
+    """A head that is lost from the catalog stops the channel no longer than until a person looked."""
+    world = stage.world()
+    versions = {version: each for version, each in world.catalog["platform"].items() if str(version) != "1.0.1"}
+    damaged = replace(world, catalog={"platform": versions})
+
+    def asked() -> Verdict:
+        gates = ask_gates(damaged, damaged.channel("edge"), BACK, stage.clock.now())
+        return next(each.verdict for each in gates if each.name is GateName.REGRESSION)
+
+    assert asked() is Verdict.UNKNOWN
+    findings, _ = regression_findings(damaged, damaged.channel("edge"), BACK)
+    digests = (world.channel("edge").policy.digest, str(world.entry("platform", BACK.version).digest))
+    override = Override(WHY.given(stage.clock.now()), "regression", findings, *digests)
+    request = replace(damaged.channel("edge").request("platform", BACK.version), overrides=(override,))
+    damaged = damaged.with_channel(damaged.channel("edge").with_request(request))
+    assert asked() is Verdict.SKIPPED
 
 
 def test_no_fast_path_goes_past_it(stage: Stage) -> None:
