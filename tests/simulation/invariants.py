@@ -50,6 +50,7 @@ def check_step(
                 # A freeze of this very step may have come after the move, and a thaw before it.
                 throughout = frozen_by(before, was, bundle, now) & frozen_by(after, plane, bundle, now)
                 assert not throughout, f"{name} moved though frozen"
+    check_kept(before, after)
     for cluster in clusters.values():
         check_visited(after, cluster)
     if outcome is not None and outcome.recorded:
@@ -63,6 +64,23 @@ def check_explained(world: World, now: datetime, plan: Plan) -> None:
     moves = {each.bundle: each for each in plan.moves if each.pdp == name}
     reasons = {each.bundle: each.reasons for each in plan.withheld if each.pdp == name}
     assert decide_about(world, now, name) == (moves, reasons), f"{name} is told something else than what is decided"
+
+
+def check_kept(before: World, after: World) -> None:
+    """Check that no channel went to an older component, or lost a fix of one, without a person who said so."""
+    for channel in after.channels.values():
+        for bundle, track in channel.tracks.items():
+            old = before.channels[channel.name].tracks.get(bundle)
+            if old is None or old.head == track.head:
+                continue
+            was, now = (after.entry(bundle, each.head.release).release for each in (old, track))
+            pairs = [(each, there) for each in was.components if (there := now.component(each.name))]
+            lost = [
+                each.name for each, there in pairs if there.version < each.version or set(each.fixes) - {*there.fixes}
+            ]
+            request = channel.request(bundle, now.version)
+            people = {each.given.by for each in request.overrides if each.gate == "regression"}
+            assert not lost or people, f"{channel.name} lost {lost} with {now.name}, and nobody said so"
 
 
 def check_serial(last: int | None, was: DataPlane | None, plane: DataPlane) -> None:

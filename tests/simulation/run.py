@@ -10,7 +10,7 @@ from datetime import timedelta
 from tests.doubles.memory_views import MemoryViews
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_arrived, check_step
-from tests.simulation.stage import PLANES, VERSIONS, published
+from tests.simulation.stage import PLANES, TAKES_BACK, VERSIONS, published
 from tests.unit.usecases.stage import ADMIN, KEYS, Outbox, SettableClock
 from ums.adapters._release_files import parse_policy
 from ums.adapters.derived_credentials import DerivedCredentials
@@ -93,6 +93,7 @@ _KINDS: dict[str, float] = {
     "weather": 3,
     "promote": 10,
     "expedite": 1,
+    "override": 1,
     "pin": 1,
     "unpin": 1,
     "hold": 1,
@@ -257,6 +258,11 @@ class Simulation:
         name = ReleaseName("platform", rng.choice(VERSIONS))
         self.services.approve(name, to="stable", by=SECURITY, reason="it is urgent")
         return self.services.promote(name, to="stable", by=ADMIN, reason="CVE", expedite=True)
+
+    def _override(self, rng: random.Random) -> Outcome:
+        name, cancels = ReleaseName("platform", TAKES_BACK), rng.random() < 0.3
+        why, to = Why(ADMIN, "it loses packets"), rng.choice(CHANNELS)
+        return self.services.override_gate("regression", name, to=to, why=why, cancels=cancels)
 
     def _jump(self, rng: random.Random) -> None:
         """Do what is due, or what people ask, while the clock of the machine is wrong for a moment."""

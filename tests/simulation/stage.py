@@ -22,11 +22,15 @@ RELEASES: dict[str, dict[str, object]] = {
     "1.1.0": {},
     "1.2.0": {"upgrade": {"barrier": "migrates the database"}},
     "1.3.0": {"class": "security", **_FIXED},
+    "1.3.1": {},
     "1.4.0": {"class": "feature", "removes": ["legacy"], **_FIXED},
     "1.5.0": {"class": "feature", "upgrade": {"irreversible": True}, **_FIXED},
     "1.6.0": {"class": "feature", "upgrade": {"from": ">=1.4.0"}, **_FIXED},
     "1.7.0": {"class": "security", **_FIXED},
 }
+_TAKEN_BACK = {"1.3.1": {"cilium": "1.2.0"}}
+"""Older components, whose fixes are lost."""
+TAKES_BACK = Version("1.3.1")
 VERSIONS = tuple(Version(text) for text in RELEASES)
 _ROLLOUT = {
     "waves": [
@@ -58,6 +62,7 @@ def make_stage(folder: Path) -> Stage:
     stage = Stage(folder)
     for version, fields in RELEASES.items():
         components = {name: version for name in COMPONENTS if name != "legacy" or version < "1.4.0"}
+        components |= _TAKEN_BACK.get(version, {})
         stage.publish(version, components, **fields)  # type: ignore[arg-type]
     for number, name in enumerate(PLANES):
         channel = "edge" if number % 3 == 0 else "stable"
