@@ -127,7 +127,7 @@ class Demo:
         self._title("One data plane did not get well with it, so the rollout halted: the others wait, and know why")
         waiting = next(each["pdp"] for each in self._get("/plan")["withheld"] if each["pdp"].startswith("globex/"))
         self._ums("explain", waiting)
-        self._ums("rollout", "resume", "stable", "platform", "--reason", f"{FRAGILE} has a broken disk")
+        self._ums("rollout", "resume", "stable", "platform", "--yes", "--reason", f"{FRAGILE} has a broken disk")
         self._wait_for_rollout("stable", "1.1.0")
         self._wait_for_rollout("lts", "1.1.0")
         self._title("1.2.0, a security fix, as far as candidate; the rest is yours")

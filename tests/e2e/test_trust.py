@@ -69,7 +69,7 @@ def publish_small(service: RunningService, cluster: Cluster, version: str, *, ke
 
 def test_a_release_key_is_added(service: RunningService, cluster: Cluster, tmp_path: Path) -> None:
     """What it alone signed waits until the cluster knows it, and runs then."""
-    service.ums("keys", "rotate", "--add", "second=second.pub", *WHY)
+    service.ums("keys", "rotate", "--add", "second=second.pub", *WHY, "--yes")
     assert keys(cluster, "ums-release-keys") == {"release.pub"}
     publish_trust(service, cluster, "release", "second")
     assert keys(cluster, "ums-release-keys") == {"release.pub", "second.pub"}
@@ -80,7 +80,7 @@ def test_a_release_key_is_added(service: RunningService, cluster: Cluster, tmp_p
 
 def test_the_old_release_key_is_dropped(service: RunningService, cluster: Cluster, tmp_path: Path) -> None:
     """It is gone from the cluster, and what it signs is not let in any more; what runs survives a new start of Flux."""
-    service.ums("keys", "rotate", "--drop", "release", *WHY)
+    service.ums("keys", "rotate", "--drop", "release", *WHY, "--yes")
     publish_trust(service, cluster, "second")
     assert keys(cluster, "ums-release-keys") == {"second.pub"}
     refused = service.run("publish", str(small_bundle(tmp_path)), "--version", "1.8.0")
@@ -95,17 +95,17 @@ def test_the_old_release_key_is_dropped(service: RunningService, cluster: Cluste
 def test_the_state_key_is_rotated(service: RunningService, cluster: Cluster, tmp_path: Path) -> None:
     """The next takes over once the cluster knows it; the old one is gone afterwards."""
     old = (service.data / "state.key").read_bytes()
-    service.ums("keys", "rotate-state", str(service.data), *WHY)
+    service.ums("keys", "rotate-state", str(service.data), *WHY, "--yes")
     before = state_keys(cluster)
-    refused = service.run("keys", "rotate-state", str(service.data), *WHY)
+    refused = service.run("keys", "rotate-state", str(service.data), *WHY, "--yes")
     assert (refused.returncode, NAME in refused.stderr) == (3, True)
     publish_trust(service, cluster, "second")
     assert len(state_keys(cluster) - before) == 1
-    service.ums("keys", "rotate-state", str(service.data), *WHY)
+    service.ums("keys", "rotate-state", str(service.data), *WHY, "--yes")
     assert (service.data / "state.key").read_bytes() != old
     service.stop()
     service.start()
-    service.ums("keys", "rotate", "--drop-state-key", str(service.data / "old-state.pub"), *WHY)
+    service.ums("keys", "rotate", "--drop-state-key", str(service.data / "old-state.pub"), *WHY, "--yes")
     publish_trust(service, cluster, "second")
     assert len(before - state_keys(cluster)) == 1
     publish_small(service, cluster, "1.10.0", key="second", folder=tmp_path)

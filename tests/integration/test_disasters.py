@@ -111,11 +111,11 @@ def ready(service: RunningService) -> dict[str, str]:
 def test_a_full_disk_refuses_what_is_new_and_keeps_what_was_said(disk: Path) -> None:
     """Decisions end with what to do, reports are told to come again, reading goes on; with room, all goes on."""
     with served(disk / "site") as service:
-        service.ums("freeze", "--reason", "before")
+        service.ums("freeze", "--reason", "before", "--yes")
         before, secret = decisions(service), secret_of(service)
         filler = fill(disk)
         assert "disk" in ready(service)
-        refused = service.run("thaw", "everything", "--reason", "meanwhile")
+        refused = service.run("thaw", "everything", "--reason", "meanwhile", "--yes")
         assert (refused.returncode, refused.stdout) == (STORAGE, ""), refused.stderr
         assert "full" in refused.stderr
         assert report(service, secret) == 507
@@ -123,7 +123,7 @@ def test_a_full_disk_refuses_what_is_new_and_keeps_what_was_said(disk: Path) -> 
         filler.unlink()
         assert is_whole(service)
         assert report(service, secret) == 202
-        service.ums("thaw", "everything", "--reason", "after")
+        service.ums("thaw", "everything", "--reason", "after", "--yes")
         assert decisions(service) == ["after", *before]
         assert ready(service) == {}
         assert is_whole(service)
@@ -159,17 +159,17 @@ def test_a_full_disk_takes_no_push_and_serves_what_is_there(disk: Path) -> None:
 def test_without_its_release_repo_a_service_says_so_until_it_is_back(tmp_path: Path) -> None:
     """A mount that is gone must not look like a fleet of nobody."""
     with served(tmp_path / "site") as service:
-        service.ums("freeze", "--reason", "before")
+        service.ums("freeze", "--reason", "before", "--yes")
         repo = service.data / "release-repo.git"
         repo.rename(away := service.data / "away.git")
         eventually(lambda: "release-repo" in ready(service), timeout=10, what="it is missed")
-        for command in (("status",), ("freeze", "b", "--reason", "meanwhile"), ("pdp", "list")):
+        for command in (("status",), ("freeze", "b", "--reason", "meanwhile", "--yes"), ("pdp", "list")):
             done = service.run(*command)
             assert (done.returncode, done.stdout) == (UNAVAILABLE, ""), done.stderr
             assert str(tmp_path) not in done.stderr
         away.rename(repo)
         eventually(lambda: ready(service) == {}, timeout=10, what="ready again")
-        service.ums("thaw", "everything", "--reason", "after")
+        service.ums("thaw", "everything", "--reason", "after", "--yes")
         assert decisions(service)[:2] == ["after", "before"]
         assert is_whole(service)
         assert "Traceback" not in service.log_text()

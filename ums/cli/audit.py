@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.client import service_options
 from ums.cli.data import settings_of
 from ums.cli.output import ago, echo, emit, output_option, print_table
+from ums.cli.types import MOMENT, SECURITY_KIND
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ums.client import Client
     from ums.client.shapes import SecurityEvent, SecurityKind
     from ums.domain.auditing import Audited
@@ -26,7 +30,7 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("repo", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("repo", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--state-key",
     "keys",
@@ -78,13 +82,15 @@ def verify(repo: Path, keys: tuple[Path, ...], data: Path | None, export: Path |
 
 @audit.command("log")
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
-@click.option("--kind", default=None, help="Only one, e.g. token.issued, authentication.failed.")
+@click.option("--kind", type=SECURITY_KIND, default=None, help="Only one, e.g. token.issued, authentication.failed.")
 @click.option("--subject", default=None, help="Only what somebody did, or tried to.")
-@click.option("--since", default=None, metavar="TIME", help="Only from then on: 24h, or 2026-12-01T06:00:00Z.")
+@click.option(
+    "--since", type=MOMENT, default=None, metavar="TIME", help="Only from then on: 24h, or 2026-12-01T06:00:00Z."
+)
 @output_option
 @service_options
 def show_log(
-    client: Client, limit: int, kind: SecurityKind | None, subject: str | None, since: str | None, output: str
+    client: Client, limit: int, kind: SecurityKind | None, subject: str | None, since: datetime | None, output: str
 ) -> None:
     """Show security events, newest first: tokens, logins, refusals, secrets shown. Admins only.
 
@@ -93,7 +99,10 @@ def show_log(
       ums audit log --kind authentication.failed --since 24h
       ums audit log --subject ada -o json
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get_audit(limit=limit, kind=kind, subject=subject, since=_since(since))
+    from ums.domain.instants import to_text
+
+    start = to_text(since) if since is not None else None
+    data = client.get_audit(limit=limit, kind=kind, subject=subject, since=start)
 
     def table() -> None:
         rows = [
@@ -107,6 +116,7 @@ def show_log(
 
 @audit.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@does_not_ask("writes a file alone")
 @output_option
 @service_options
 def export(client: Client, file: Path, output: str) -> None:
@@ -121,20 +131,6 @@ def export(client: Client, file: Path, output: str) -> None:
 
     count = write_export(file, items_of(client.get_audit_export))
     emit({"file": str(file), "records": count}, output, lambda: echo(f"wrote {file}: {count} records"))
-
-
-def _since(text: str | None) -> str | None:
-    if text is None:
-        return None
-    from datetime import UTC, datetime
-
-    from ums.domain.errors import InvalidInputError
-    from ums.domain.instants import parse_duration, parse_instant, to_text
-
-    try:
-        return to_text(datetime.now(UTC) - parse_duration(text))
-    except InvalidInputError:
-        return to_text(parse_instant(text))
 
 
 def _words(event: SecurityEvent) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.data import settings_of
 from ums.cli.output import echo, emit, output_option
 
@@ -14,6 +15,7 @@ from ums.cli.output import echo, emit, output_option
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--without-registry", is_flag=True, help="Leave the embedded registry out, which is most of it.")
+@does_not_ask("writes a file alone")
 @output_option
 def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
     """Write all that the service in DATA needs into FILE, also while it runs. It contains secrets.
@@ -42,6 +44,7 @@ def backup(data: Path, file: Path, without_registry: bool, output: str) -> None:
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("data", type=click.Path(file_okay=False, path_type=Path))
+@does_not_ask("writes into a folder in which there is no service, and is refused elsewhere")
 @output_option
 def restore(file: Path, data: Path, output: str) -> None:
     """Bring the backup FILE back into DATA, a folder in which there is no service yet.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import asks, carry_out
 from ums.cli.client import service_options
 from ums.cli.output import ago, at, echo, emit, output_option, planes_text, print_outcome, print_table
 from ums.cli.rollout import status_text
+from ums.cli.types import CHANNEL
 from ums.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def list_channels(client: Client, output: str) -> None:
 
 
 @channel.command()
-@click.argument("name", metavar="CHANNEL")
+@click.argument("name", type=CHANNEL, metavar="CHANNEL")
 @click.option("--policy", "policy_text", is_flag=True, help="Print policy.yaml as it is in force, and nothing else.")
 @output_option
 @service_options
@@ -67,7 +69,7 @@ def show(client: Client, name: str, policy_text: bool, output: str) -> None:
 
 
 @channel.command()
-@click.argument("name", metavar="CHANNEL")
+@click.argument("name", type=CHANNEL, metavar="CHANNEL")
 @click.argument("file", required=False, type=_FILE)
 @output_option
 @service_options
@@ -99,7 +101,7 @@ def lint(client: Client, name: str, file: Path | None, output: str) -> int:
 
 
 @channel.command()
-@click.argument("name", metavar="CHANNEL")
+@click.argument("name", type=CHANNEL, metavar="CHANNEL")
 @click.argument("file", type=_FILE)
 @output_option
 @service_options
@@ -127,14 +129,15 @@ def diff(client: Client, name: str, file: Path, output: str) -> None:
 
 
 @channel.command("set")
-@click.argument("name", metavar="CHANNEL")
+@click.argument("name", type=CHANNEL, metavar="CHANNEL")
 @click.argument("file", type=_FILE)
 @click.option("--reason", required=True, help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Check it, and show who would move; record nothing.")
+@asks("changes the rules for all data planes of a channel")
 @output_option
 @service_options
-def set_policy(client: Client, name: str, file: Path, reason: str, dry_run: bool, output: str) -> None:
-    """Make FILE the policy of a channel, which need not exist yet.
+def set_policy(client: Client, name: str, file: Path, reason: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
+    """Make FILE the policy of a channel, which need not exist yet. It shows its impact and asks first.
 
     A rollout that runs goes on as it started; approvals given under the old policy count no longer.
 
@@ -142,8 +145,11 @@ def set_policy(client: Client, name: str, file: Path, reason: str, dry_run: bool
     Example:
       ums channel set stable policy.yaml --reason "soak for two days"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.set_policy(name, policy=_read(file), reason=reason, dryRun=dry_run)
-    emit(data, output, lambda: print_outcome(data, f"{name}: policy set", dry_run=dry_run))
+    policy = _read(file)
+    carry_out(
+        lambda dry_run: client.set_policy(name, policy=policy, reason=reason, dryRun=dry_run),
+        lambda data, dry_run: print_outcome(data, f"{name}: policy set", dry_run=dry_run),
+    )
 
 
 def _read(file: Path) -> str:

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from ums.cli.types import DURATION, INSTANT, LINK
+
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from ums.client import Client
     from ums.domain.oci import Repository
 
@@ -54,7 +58,7 @@ def registry_of(client: Client) -> tuple[Repository, Access]:
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--server`` and ``--token-file``; the command receives ``client``."""
 
-    @click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+    @click.option("--server", type=LINK, envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
     @click.option(
         "--token-file",
         envvar="UMS_TOKEN_FILE",
@@ -71,32 +75,30 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def until_text(until: str | None, duration: str | None) -> str | None:
+def ending_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--until`` and ``--for``, for ``until_text``."""
+    until = click.option("--until", type=INSTANT, default=None, metavar="TIME", help="Ends then: 2026-12-01T06:00:00Z.")
+    duration = click.option(
+        "--for", "duration", type=DURATION, default=None, metavar="DURATION", help="Ends after: 36h, 14d."
+    )
+    return until(duration(command))
+
+
+def until_text(until: datetime | None, duration: timedelta | None) -> str | None:
     """Return the end that ``--until`` or ``--for`` mean, as RFC 3339.
 
     Raises:
-        UsageError: both were given.
+        UsageError: both were given, or it is further away than times reach.
 
     """
     from datetime import UTC, datetime
 
-    from ums.domain.instants import parse_duration, parse_instant, to_text
+    from ums.domain.instants import to_text
 
-    if until and duration:
+    if until is not None and duration is not None:
         raise click.UsageError("give --until or --for, not both")
-    if duration:
-        return to_text(datetime.now(UTC) + parse_duration(duration))
-    return to_text(parse_instant(until)) if until else None
-
-
-def pairs(items: tuple[str, ...]) -> dict[str, str]:
-    """Return what options of the form ``KEY=VALUE`` say.
-
-    Raises:
-        UsageError: one has no ``=``.
-
-    """
-    for item in items:
-        if "=" not in item:
-            raise click.UsageError(f"{item!r} is not of the form KEY=VALUE")
-    return dict(item.partition("=")[::2] for item in items)
+    try:
+        end = until if duration is None else datetime.now(UTC) + duration
+    except OverflowError as error:
+        raise click.UsageError("--for reaches past the end of time") from error
+    return to_text(end) if end is not None else None

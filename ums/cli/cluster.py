@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
+from ums.cli.types import LINK
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _OPTIONS = (
-    click.option("--kube-url", metavar="URL", help="The cluster's API.  [default: that of the pod]"),
+    click.option("--kube-url", type=LINK, metavar="URL", help="The cluster's API.  [default: that of the pod]"),
     click.option(
         "--kube-ca",
         type=FILE,

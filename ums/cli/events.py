@@ -9,6 +9,7 @@ import click
 
 from ums.cli.client import service_options
 from ums.cli.output import echo, echo_json, output_option
+from ums.cli.types import COMMIT
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -19,7 +20,9 @@ _COLOURS |= {"finished": "green", "done": "green", "approved": "green", "publish
 
 
 @click.command()
-@click.option("--after", default="", metavar="COMMIT", help="A commit of the release repo.  [default: the newest]")
+@click.option(
+    "--after", type=COMMIT, default="", metavar="COMMIT", help="A commit of the release repo.  [default: the newest]"
+)
 @click.option("--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("--kind", "kinds", multiple=True, help="Only these: rollout, rollout.halted; may be repeated.")
 @output_option

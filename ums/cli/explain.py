@@ -8,27 +8,26 @@ import click
 
 from ums.cli.client import service_options
 from ums.cli.output import echo, emit, output_option, print_reason
+from ums.cli.types import PLANE
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
+    from ums.domain.names import PDPName
 
 _MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "magenta")}
 
 
 @click.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @output_option
 @service_options
-def explain(client: Client, name: str, output: str) -> None:
+def explain(client: Client, plane: PDPName, output: str) -> None:
     """Say why a data plane is where it is: every check, and one sentence for each of its bundles.
 
     \b
     Example:
       ums explain acme/prod
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    from ums.domain.names import PDPName
-
-    plane = PDPName.parse(name)
     data = client.get_explanation(plane.org, plane.pdp)
 
     def table() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.cluster import cluster_of, cluster_options
 from ums.cli.output import echo, emit, output_option
 
@@ -21,6 +22,7 @@ def flux() -> None:
 @flux.command()
 @cluster_options
 @click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
+@does_not_ask("writes what is there once more, unchanged")
 @output_option
 def migrate(*, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Store every object of Flux's APIs in the version of today, so that an update may drop older ones.

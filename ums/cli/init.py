@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.data import settings_of
 from ums.cli.output import echo, emit, output_option
+from ums.cli.types import DURATION, REPOSITORY, SERVICE_URL
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from ums.domain.oci import Repository
 
 
 @click.command()
 @click.argument("data", type=click.Path(file_okay=False, path_type=Path), default=Path("ums-data"))
-@click.option("--url", required=True, help="Where data planes reach the service, e.g. https://ums.example.com.")
+@click.option(
+    "--url", type=SERVICE_URL, required=True, help="Where data planes reach the service, e.g. https://ums.example.com."
+)
 @click.option(
     "--release-key",
     "release_keys",
@@ -21,7 +31,12 @@ from ums.cli.output import echo, emit, output_option
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public half of a release key; its file name (without .pub) becomes the signer's name. May be repeated.",
 )
-@click.option("--registry", default=None, help="Prefix of all repositories.  [default: the embedded one, at --url]")
+@click.option(
+    "--registry",
+    type=REPOSITORY,
+    default=None,
+    help="Prefix of all repositories.  [default: the embedded one, at --url]",
+)
 @click.option("--plain-http", is_flag=True, help="The registry speaks HTTP. Only for tests and loopback.")
 @click.option(
     "--channels",
@@ -35,21 +50,28 @@ from ums.cli.output import echo, emit, output_option
     show_default=True,
     help="What data planes follow: each its own view, or all the release repo, which they can read then.",
 )
-@click.option("--interval", default="1m", show_default=True, help="How often Flux polls.")
-@click.option("--root-timeout", default="5m", show_default=True, help="How long a data plane may take to be healthy.")
-@click.option("--validity", default="7d", show_default=True, help="How long an offer may be taken.")
+@click.option("--interval", type=DURATION, default="1m", show_default=True, help="How often Flux polls.")
+@click.option(
+    "--root-timeout",
+    type=DURATION,
+    default="5m",
+    show_default=True,
+    help="How long a data plane may take to be healthy.",
+)
+@click.option("--validity", type=DURATION, default="7d", show_default=True, help="How long an offer may be taken.")
+@does_not_ask("makes what is not there, and is refused where it is")
 @output_option
 def init(
     data: Path,
     url: str,
     release_keys: tuple[Path, ...],
-    registry: str | None,
+    registry: Repository | None,
     plain_http: bool,
     channels: Path | None,
     topology: str,
-    interval: str,
-    root_timeout: str,
-    validity: str,
+    interval: timedelta,
+    root_timeout: timedelta,
+    validity: timedelta,
     output: str,
 ) -> None:
     """Make a service's data in DATA: state keys, master secret, release repo with four channels, first token.
@@ -62,26 +84,22 @@ def init(
     from urllib.parse import urlsplit
 
     from ums.bootstrap import initialize
-    from ums.domain.errors import InvalidInputError
-    from ums.domain.instants import parse_duration
     from ums.domain.oci import Repository
     from ums.domain.world import Topology
     from ums.usecases.initialize import Seed
 
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
-        raise InvalidInputError(f"{url!r} is not the URL of a service", hint="write https://host[:port]")
     seed = Seed(
-        url=url.rstrip("/"),
-        registry=Repository.parse(registry or f"{parts.netloc}/ums"),
+        url=url,
+        registry=registry or Repository.parse(f"{parts.netloc}/ums"),
         signers={path.name.removesuffix(".pub"): path.read_text() for path in release_keys},
         state_keys=(),
         plain_http=plain_http or (registry is None and parts.scheme == "http"),
         registry_login=registry is None,
         topology=Topology(topology),
-        interval=parse_duration(interval),
-        root_timeout=parse_duration(root_timeout),
-        validity=parse_duration(validity),
+        interval=interval,
+        root_timeout=root_timeout,
+        validity=validity,
     )
     made = initialize(settings_of(data), seed, channels)
     report = {"data": str(data), "token": made.token, "offlineStateKey": str(made.offline_state_key)}

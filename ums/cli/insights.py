@@ -8,16 +8,19 @@ import click
 
 from ums.cli.client import service_options
 from ums.cli.output import emit, output_option, print_table
+from ums.cli.types import CHANNEL, DURATION
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from ums.client import Client, shapes
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 @click.command()
-@click.option("--channel", default=None, help="Only this channel.")
-@click.option("--since", default="90d", show_default=True, help="How far to look back: 90d, 12w, P90D.")
+@click.option("--channel", type=CHANNEL, default=None, help="Only this channel.")
+@click.option("--since", type=DURATION, default="90d", show_default=True, help="How far to look back: 90d, 12w, P90D.")
 @click.option(
     "--share",
     type=click.IntRange(1, 100),
@@ -27,7 +30,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 )
 @output_option
 @service_options
-def insights(client: Client, channel: str | None, since: str, share: int, output: str) -> None:
+def insights(client: Client, channel: str | None, since: timedelta, share: int, output: str) -> None:
     """Show how well delivery goes, by channel: how often, how fast, how safely, and how soon mended.
 
     These are the four figures of DORA, from what the release repo records; -o json also says what is approximate.
@@ -36,7 +39,9 @@ def insights(client: Client, channel: str | None, since: str, share: int, output
     Example:
       ums insights --channel stable --since 30d
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get_insights(channel=channel, since=since, share=share)
+    from ums.domain.instants import duration_text
+
+    data = client.get_insights(channel=channel, since=duration_text(since), share=share)
 
     def table() -> None:
         rows = [_row(each) for each in data["items"]]

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.client import pairs, registry_of, service_options
-from ums.cli.output import ask_password, echo, emit, output_option, print_table, some
+from ums.cli.asking import asks, carry_out, does_not_ask
+from ums.cli.client import registry_of, service_options
+from ums.cli.output import ask_password, echo, emit, output_option, planes_text, print_table, some
+from ums.cli.types import KEY_FILE, NAME, RELEASE, TEXT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ums.bootstrap import StateKeyRotated
     from ums.client import Client, shapes
+    from ums.domain.release import ReleaseName
     from ums.ports import Signer
 
 
@@ -50,6 +53,7 @@ def keys() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the password.  [env: UMS_KEY_PASSWORD; else asked]",
 )
+@does_not_ask("writes new files alone")
 def generate(path: Path, password_file: Path | None) -> None:
     """Make a release key at PATH, and its public half beside it, at PATH's name with .pub.
 
@@ -120,24 +124,47 @@ def _unknown(key: shapes.KnownKey | shapes.KnownReleaseKey) -> str:
 
 
 @keys.command()
-@click.option("--add", multiple=True, metavar="NAME=FILE", help="A new signer, and its public release key. Repeatable.")
+@click.option(
+    "--add",
+    type=KEY_FILE,
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A new signer, and its public release key. Repeatable.",
+)
 @click.option(
     "--like",
+    type=NAME,
     metavar="NAME",
     help="With --add: it may sign what this one may. Needed where not all bundles have the same signers.",
 )
-@click.option("--drop", multiple=True, metavar="NAME", help="A signer that no longer may. Repeatable.")
-@click.option("--add-state-key", "add_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")
-@click.option("--drop-state-key", "drop_state", multiple=True, metavar="FILE", help="A public state key. Repeatable.")
+@click.option("--drop", type=NAME, multiple=True, metavar="NAME", help="A signer that no longer may. Repeatable.")
+@click.option(
+    "--add-state-key",
+    "add_state",
+    type=TEXT_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="A public state key. Repeatable.",
+)
+@click.option(
+    "--drop-state-key",
+    "drop_state",
+    type=TEXT_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="A public state key. Repeatable.",
+)
 @click.option("--reason", required=True, help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Only check whether it can be done; record nothing.")
+@asks("changes whose signatures count, for all data planes")
 @output_option
 @service_options
-def rotate(client: Client, output: str, dry_run: bool, reason: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def rotate(client: Client, output: str, dry_run: bool, reason: str, **options: Any) -> None:  # noqa: ANN401, ARG001 - click's options
     """Say in trust.yaml who may sign from now on, and who no longer may.
 
     The service heeds it at once. Data planes do so once they took the release of bundle trust that ums keys publish
-    makes next. A key is dropped only when another one signed all that runs or is promoted.
+    makes next. A key is dropped only when another one signed all that runs or is promoted. It shows its impact and asks
+    first.
 
     \b
     Examples:
@@ -145,30 +172,23 @@ def rotate(client: Client, output: str, dry_run: bool, reason: str, **options: A
       ums keys rotate --drop release --reason "stolen, incident 4711"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     body = {
-        "add": {name: _text(path) for name, path in pairs(options["add"]).items()},
+        "add": dict(options["add"]),
         "like": options["like"],
         "drop": list(options["drop"]),
-        "addStateKeys": [_state_key(path) for path in options["add_state"]],
-        "dropStateKeys": [_state_key(path) for path in options["drop_state"]],
+        "addStateKeys": [_state_key(text) for text in options["add_state"]],
+        "dropStateKeys": [_state_key(text) for text in options["drop_state"]],
     }
     if not any(value for name, value in body.items() if name != "like"):
         raise click.UsageError("nothing to do: give --add, --drop, --add-state-key or --drop-state-key")
-    data = client.rotate_keys(**body, reason=reason, dryRun=dry_run)
-    emit(data, output, lambda: _print_rotated(data, dry_run=dry_run))
+    carry_out(
+        lambda dry_run: client.rotate_keys(**body, reason=reason, dryRun=dry_run),
+        lambda data, dry_run: _print_rotated(data, dry_run=dry_run),
+    )
 
 
-def _text(path: str) -> str:
-    from ums.domain.errors import InvalidInputError
-
-    try:
-        return Path(path).read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}") from error
-
-
-def _state_key(path: str) -> str:
+def _state_key(text: str) -> str:
     """Return a key as trust.yaml names it: without the comment that ssh-keygen leaves behind it."""
-    return " ".join(_text(path).split()[:2])
+    return " ".join(text.split()[:2])
 
 
 def _print_rotated(data: shapes.KeysRotated, *, dry_run: bool) -> None:
@@ -178,7 +198,10 @@ def _print_rotated(data: shapes.KeysRotated, *, dry_run: bool) -> None:
     echo("dry run – nothing was recorded" if dry_run else f"recorded ({(data['commit'] or '')[:12]})")
     for change in data["changes"]:
         echo(f"  {change}")
-    if not dry_run:
+    if dry_run:
+        told = f"{planes_text(data['dataPlanes'])} {'goes' if data['dataPlanes'] == 1 else 'go'}"
+        echo(f"  impact: {told} by the keys known there until the next release of bundle trust is taken")
+    else:
         echo("next: ums keys publish, which tells data planes; ums keys status shows who knows what")
 
 
@@ -218,6 +241,7 @@ def _signers(paths: Sequence[Path], password_file: Path | None) -> list[Signer]:
 @keys.command()
 @click.option("--dry-run", is_flag=True, help="Show what it would bring; push nothing.")
 @_signing
+@does_not_ask("moves no data plane: its release is promoted as all others are")
 def publish(client: Client, paths: tuple[Path, ...], password_file: Path | None, dry_run: bool, output: str) -> None:
     """Publish the next release of bundle trust: the keys in trust.yaml, and the guard of this version of UMS.
 
@@ -277,9 +301,10 @@ def _print_published(data: dict[str, Any]) -> None:
 
 
 @keys.command()
-@click.argument("release")
+@click.argument("name", type=RELEASE, metavar="RELEASE")
 @_signing
-def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: Path | None, output: str) -> None:
+@does_not_ask("adds a signature alone")
+def sign(client: Client, name: ReleaseName, paths: tuple[Path, ...], password_file: Path | None, output: str) -> None:
     """Sign RELEASE (bundle@version), which others signed before, and all its components.
 
     It is verified first, with the signatures that the service trusts. What this key signed already is left as it is.
@@ -290,10 +315,8 @@ def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: P
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from ums.cli.verify import trust_of_service
     from ums.domain.digest import Digest
-    from ums.domain.release import ReleaseName
     from ums.publisher import make_sign
 
-    name = ReleaseName.parse(release)
     prefix, access = registry_of(client)
     found = client.get_release(name.bundle, str(name.version))
     for signer in _signers(paths, password_file):
@@ -306,14 +329,16 @@ def sign(client: Client, release: str, paths: tuple[Path, ...], password_file: P
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--reason", required=True, help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+@asks("replaces the key that signs for all data planes")
 @output_option
-def rotate_state(data: Path, reason: str, dry_run: bool, output: str) -> None:
+def rotate_state(data: Path, reason: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
     """Give the service of the data folder DATA another state key, in two steps, also while it runs.
 
     First it makes the key beside the present one, and names it in trust.yaml: publish and promote what ums keys status
     says then. Called again once every data plane knows the key, it puts it in the place of the old one, which is gone;
     before, it is refused (exit code 3), and says who does not know it yet. Then restart the service – with several
     replicas, give each the new state.key first –, drop the old key as it says, and publish and promote once more.
+    It shows its impact and asks first.
 
     \b
     Example:
@@ -322,8 +347,12 @@ def rotate_state(data: Path, reason: str, dry_run: bool, output: str) -> None:
     from ums.bootstrap import rotate_state_key
     from ums.cli.data import settings_of
 
-    done = rotate_state_key(settings_of(data), reason=reason, dry_run=dry_run)
-    emit(done.to_dict(), output, lambda: _print_state_rotated(done, dry_run=dry_run))
+    settings = settings_of(data)
+    carry_out(
+        lambda dry_run: rotate_state_key(settings, reason=reason, dry_run=dry_run),
+        lambda done, dry_run: _print_state_rotated(done, dry_run=dry_run),
+        data=lambda done: done.to_dict(),
+    )
 
 
 def _print_state_rotated(done: StateKeyRotated, *, dry_run: bool) -> None:

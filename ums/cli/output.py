@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, TypeVar
@@ -72,9 +73,14 @@ def echo_json(data: Any, *, indent: int | None = None) -> None:  # noqa: ANN401 
     click.echo(plain_json(json.dumps(data, indent=indent, ensure_ascii=False)))
 
 
+def to_stderr() -> AbstractContextManager[Any]:
+    """Let all that is printed meanwhile go to standard error."""
+    return redirect_stdout(sys.stderr)
+
+
 def confirm(question: str) -> None:
-    """Ask, and stop if the answer is no."""
-    click.confirm(_shown(question), abort=True)
+    """Ask on standard error, and stop if the answer is no."""
+    click.confirm(_shown(question), abort=True, err=True)
 
 
 def ask_password(what: str, *, twice: bool) -> str:
@@ -222,10 +228,38 @@ def print_recorded(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None
     """Print that a decision was recorded, was so already, or was only tried."""
     if dry_run:
         echo(f"dry run: {done} – nothing was recorded")
+        print_impact(data)
     elif data["recorded"]:
         echo(f"{done} ({data['commit'][:12]})")
     else:
         echo(f"{done} – it was so already, nothing changed")
+
+
+def print_impact(data: Mapping[str, Any]) -> None:
+    """Print what a decision would change, where a dry run says it: who would go where, and who no longer."""
+    impact = data.get("impact")
+    if not impact:
+        return
+    echo(f"  impact: {planes_text(impact['dataPlanes'])}", fg="yellow" if impact["dataPlanes"] else None)
+    for course in impact["moves"]:
+        now = f" ({course['now']} at once)" if course["now"] != course["dataPlanes"] else ""
+        echo(f"    {_course_text(course, 'would go')}{now}")
+    for course in impact["stops"]:
+        echo(f"    {_course_text(course, 'would no longer go')}")
+    for course in impact["kept"]:
+        echo(f"    {_course_text(course, 'would go, but are kept for now,')}")
+    if impact["removed"]:
+        echo(f"    removed: {some(impact['removed'])}")
+
+
+def _course_text(course: Mapping[str, Any], verb: str) -> str:
+    bundle, before = course["bundle"], course["from"]
+    after = f"{bundle}@{course['to']}"
+    if course["components"]:
+        after += f" with {', '.join(f'{name} of {version}' for name, version in course['components'].items())}"
+    start = f" from {before}" if before else ""
+    count = course["dataPlanes"]
+    return f"{planes_text(count)} {verb}{start} to {after}: {some(course['examples'], count)}"
 
 
 def planes_text(count: int) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ums.cli.client import pairs, service_options
+from ums.cli.asking import asks, carry_out, does_not_ask
+from ums.cli.client import service_options
 from ums.cli.output import (
     ago,
-    confirm,
     echo,
     emit,
     health_text,
@@ -22,6 +22,7 @@ from ums.cli.output import (
     print_recorded,
     print_table,
 )
+from ums.cli.types import BUNDLE, CHANNEL, DURATION, FACT_VERSION, IMAGE, LABEL, PLANE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +41,22 @@ def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what a registration may say besides channel and bundles."""
     for add_option in reversed(
         (
-            click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label; may be repeated."),
+            click.option(
+                "--label", "labels", type=LABEL, multiple=True, metavar="KEY=VALUE", help="A label; may be repeated."
+            ),
             click.option(
                 "--management",
                 type=click.Choice(["vendor", "vendor-in-customer-cloud", "customer"]),
                 default=None,
                 help="Who runs it, and so who decides.  [default: vendor]",
             ),
-            click.option("--kubernetes", metavar="VERSION", help="Its cluster's version, if known: 1.34.1."),
-            click.option("--flux", metavar="VERSION", help="Its Flux's version, if known: 2.9.2."),
+            click.option(
+                "--kubernetes",
+                type=FACT_VERSION,
+                metavar="VERSION",
+                help="Its cluster's version, if known: 1.34.1.",
+            ),
+            click.option("--flux", type=FACT_VERSION, metavar="VERSION", help="Its Flux's version, if known: 2.9.2."),
             click.option(
                 "--wariness",
                 type=click.FloatRange(0, 1),
@@ -84,6 +92,7 @@ def _registration(command: Callable[..., Any]) -> Callable[..., Any]:
 def _registration_body(options: dict[str, Any], labels: dict[str, str | None]) -> dict[str, Any]:
     names = ("management", "kubernetes", "flux", "wariness", "volunteer", "ask", "sealed")
     given = {name: options[name] for name in names}
+    given |= {name: str(given[name]) if given[name] else None for name in ("kubernetes", "flux")}
     values = _values(options["values_file"]) if options["values_file"] else None
     return {**given, "labels": labels or None, "standingConsent": list(options["standing"]) or None, "values": values}
 
@@ -107,16 +116,24 @@ def _values(file: BinaryIO) -> dict[str, Any]:
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
-@click.option("--channel", required=True, help="The channel to follow.")
-@click.option("--bundle", "bundles", multiple=True, required=True, help="A bundle to subscribe to; may be repeated.")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
+@click.option("--channel", type=CHANNEL, required=True, help="The channel to follow.")
+@click.option(
+    "--bundle",
+    "bundles",
+    type=BUNDLE,
+    multiple=True,
+    required=True,
+    help="A bundle to subscribe to; may be repeated.",
+)
 @_registration
 @click.option("--dry-run", is_flag=True, help="Check only; record nothing.")
+@does_not_ask("concerns one data plane, and ums pdp remove undoes it")
 @output_option
 @service_options
 def add(
     client: Client,
-    name: str,
+    plane: PDPName,
     channel: str,
     dry_run: bool,
     output: str,
@@ -134,40 +151,42 @@ def add(
       ums pdp add acme/plant --channel lts --bundle platform --management customer --ask --standing-consent security
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     body = {
-        "pdp": name,
+        "pdp": str(plane),
         "channel": channel,
         "bundles": list(options["bundles"]),
         "dryRun": dry_run,
-        **_registration_body(options, {**pairs(options["labels"])}),
+        **_registration_body(options, dict(options["labels"])),
     }
     data = client.add_plane(**body)
-    emit(data, output, lambda: print_outcome(data, f"{name} follows {channel}", dry_run=dry_run))
+    emit(data, output, lambda: print_outcome(data, f"{plane} follows {channel}", dry_run=dry_run))
 
 
 @pdp.command("set")
-@click.argument("name", metavar="ORG/PDP")
-@click.option("--channel", help="The channel to follow from now on. It never takes the data plane back.")
-@click.option("--bundle", "bundles", multiple=True, help="All bundles to subscribe to; may be repeated.")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
+@click.option("--channel", type=CHANNEL, help="The channel to follow from now on. It never takes the data plane back.")
+@click.option("--bundle", "bundles", type=BUNDLE, multiple=True, help="All bundles to subscribe to; may be repeated.")
 @_registration
 @click.option("--unlabel", "unlabels", multiple=True, metavar="KEY", help="A label to remove; may be repeated.")
 @click.option("--no-values", is_flag=True, help="Remove all its own values.")
 @click.option("--reason", required=True, help="Why; it stands in the log.")
-@click.option("--yes", is_flag=True, help="Do not ask before the channel is switched.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing.")
+@asks(
+    "cannot be undone where it switches the channel: no switch takes a data plane back",
+    when=lambda options: options["channel"] is not None,
+)
 @output_option
 @service_options
 def set_plane(
     client: Client,
-    name: str,
+    plane: PDPName,
     reason: str,
-    dry_run: bool,
-    yes: bool,
-    output: str,
+    dry_run: bool,  # noqa: ARG001 - carry_out reads it
+    output: str,  # noqa: ARG001 - carry_out reads it
     **options: Any,  # noqa: ANN401 - click's options
 ) -> None:
     """Change a data plane's registration; what is not given stays.
 
-    On a terminal, what a switch of the channel would do is said first, and then asked.
+    A switch of the channel shows its impact and asks first.
 
     --values replaces all values that it had, and applies at once, unless it is frozen. They stand in Git: see
     ums pdp add --help for where secrets belong.
@@ -179,24 +198,19 @@ def set_plane(
       echo '{platform: {cilium: {hubble: {enabled: true}}}}' | ums pdp set acme/prod --values - --reason "wants hubble"
       ums pdp set acme/prod --no-values --reason "hubble is on by default now"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    import sys
-
-    from ums.domain.names import PDPName
-
-    labels = {**pairs(options["labels"]), **dict.fromkeys(options["unlabels"])}
-    plane, channel = PDPName.parse(name), options["channel"]
-    body = {"channel": channel, "bundles": list(options["bundles"]) or None, "reason": reason, "dryRun": dry_run}
+    labels = {**dict(options["labels"]), **dict.fromkeys(options["unlabels"])}
+    channel = options["channel"]
+    body = {"channel": channel, "bundles": list(options["bundles"]) or None, "reason": reason}
     body |= _registration_body(options, labels)
     if options["no_values"]:
         if options["values_file"]:
             raise click.UsageError("give either --values or --no-values")
         body["values"] = {}
-    done = f"{name} follows {channel}" if channel else f"{name} changed"
-    if channel and not yes and not dry_run and output == "table" and sys.stdin.isatty():
-        _print_switch(client.change_plane(plane.org, plane.pdp, **{**body, "dryRun": True}), done, dry_run=True)
-        confirm("do it?")
-    data = client.change_plane(plane.org, plane.pdp, **body)
-    emit(data, output, lambda: _print_switch(data, done, dry_run=dry_run))
+    done = f"{plane} follows {channel}" if channel else f"{plane} changed"
+    carry_out(
+        lambda dry_run: client.change_plane(plane.org, plane.pdp, **body, dryRun=dry_run),
+        lambda data, dry_run: _print_switch(data, done, dry_run=dry_run),
+    )
 
 
 def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
@@ -215,7 +229,7 @@ def _print_switch(data: shapes.Recorded, done: str, *, dry_run: bool) -> None:
 
 
 @pdp.command("list")
-@click.option("--channel", default=None, help="Only those that follow this channel.")
+@click.option("--channel", type=CHANNEL, default=None, help="Only those that follow this channel.")
 @output_option
 @service_options
 def list_planes(client: Client, channel: str | None, output: str) -> None:
@@ -241,24 +255,21 @@ def list_planes(client: Client, channel: str | None, output: str) -> None:
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @output_option
 @service_options
-def show(client: Client, name: str, output: str) -> None:
+def show(client: Client, plane: PDPName, output: str) -> None:
     """Show a data plane: desired and reported state, pins, holds, and why it does not move."""
-    from ums.domain.names import PDPName
-
-    plane = PDPName.parse(name)
     data = client.get_plane(plane.org, plane.pdp)
     emit(data, output, lambda: _print_plane(data))
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many, newest first.")
 @output_option
 @service_options
-def history(client: Client, name: str, limit: int, output: str) -> None:
+def history(client: Client, plane: PDPName, limit: int, output: str) -> None:
     """Show when a data plane became healthy, updating or failed, and with which of Flux's words.
 
     It is what was heard, kept as long as historyRetention says; that nothing was heard is in ums pdp show.
@@ -267,9 +278,6 @@ def history(client: Client, name: str, limit: int, output: str) -> None:
     Example:
       ums pdp history acme/prod --limit 5
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    from ums.domain.names import PDPName
-
-    plane = PDPName.parse(name)
     data = client.get_history(plane.org, plane.pdp, limit=limit)
     emit(data, output, lambda: _print_history(data))
 
@@ -284,7 +292,7 @@ def _print_history(data: shapes.History) -> None:
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @click.option(
     "-f",
     "--file",
@@ -299,12 +307,13 @@ def _print_history(data: shapes.History) -> None:
     help="What its Flux follows: its own view, or the whole release repo.  [default: the fleet's, in ums.yaml]",
 )
 @click.option("--reporter", is_flag=True, help="With the CronJob that runs ums report every quarter of an hour.")
-@click.option("--reporter-image", help="Its image.  [default: <registry of the service>/ums:<its version>]")
+@click.option("--reporter-image", type=IMAGE, help="Its image.  [default: <registry of the service>/ums:<its version>]")
 @click.option("--unsealed", is_flag=True, help="Open the cluster to values from its registration; see --no-sealed.")
+@does_not_ask("writes a file alone")
 @service_options
 def bootstrap(
     client: Client,
-    name: str,
+    plane: PDPName,
     path: Path | None,
     to_stdout: bool,
     topology: Literal["view", "shared"] | None,
@@ -329,9 +338,7 @@ def bootstrap(
     import yaml
 
     from ums.domain.bootstrapping import HOST_LOGIN, how_to_apply, preamble
-    from ums.domain.names import PDPName
 
-    plane = PDPName.parse(name)
     if reporter_image and not reporter:
         raise click.UsageError("--reporter-image is for --reporter")
     answer = client.get_bootstrap(
@@ -360,9 +367,12 @@ def bootstrap(
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @click.option(
-    "--overlap", metavar="DURATION", help="How long the previous ones are accepted, too: 36h, 14d.  [default: 7d]"
+    "--overlap",
+    type=DURATION,
+    metavar="DURATION",
+    help="How long the previous ones are accepted, too: 36h, 14d.  [default: 7d]",
 )
 @click.option("--now", is_flag=True, help="No overlap: all previous ones end at once. For a stolen credential.")
 @click.option("--finish", is_flag=True, help="Make none: end the overlap of the rotation before.")
@@ -376,15 +386,16 @@ def bootstrap(
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print them instead. They are secrets.")
 @click.option("--reason", default="", help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing, and show no secret.")
+@asks("cuts off a cluster in which the new credentials are not applied in time")
 @output_option
 @service_options
 def rotate(
     client: Client,
-    name: str,
+    plane: PDPName,
     path: Path | None,
     to_stdout: bool,
     reason: str,
-    dry_run: bool,
+    dry_run: bool,  # noqa: ARG001 - carry_out reads it
     output: str,
     **options: Any,  # noqa: ANN401 - click's options
 ) -> None:
@@ -392,7 +403,7 @@ def rotate(
 
     It writes the new Secrets, and nothing else: kubectl apply -f them in the cluster. Until the overlap ends the
     previous credentials are accepted, too, so nothing stops meanwhile. -o json and -o yaml print the Secrets with the
-    rest, and write no file.
+    rest, and write no file. It shows what would be cut off, and asks first.
 
     \b
     Examples:
@@ -400,20 +411,30 @@ def rotate(
       ums pdp rotate acme/prod --finish
       ums pdp rotate acme/prod --now --reason "found in a ticket"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    from ums.domain.names import PDPName
+    from ums.domain.instants import duration_text
 
-    plane, overlap, now = PDPName.parse(name), options["overlap"], options["now"]
+    overlap, now = options["overlap"], options["now"]
     if sum((overlap is not None, now, options["finish"])) > 1:
         raise click.UsageError("give one of --overlap, --now and --finish")
     if to_stdout and output != "table":
         raise click.UsageError(f"-o {output} prints the Secrets already; leave --stdout out")
     if options["finish"]:
-        done = client.finish_rotation(plane.org, plane.pdp, reason=reason, dryRun=dry_run)
-        text = f"{name}: the newest credentials alone are accepted"
-        emit(done, output, lambda: print_recorded(done, text, dry_run=dry_run))
+        carry_out(
+            lambda dry_run: client.finish_rotation(plane.org, plane.pdp, reason=reason, dryRun=dry_run),
+            lambda data, dry_run: _print_finished(plane, data, dry_run=dry_run),
+        )
         return
-    data = client.rotate(plane.org, plane.pdp, overlap=overlap, now=now, reason=reason, dryRun=dry_run)
-    emit(data, output, lambda: _write_rotated(plane, data, None if to_stdout else path, to_stdout, dry_run=dry_run))
+    span = duration_text(overlap) if overlap is not None else None
+    carry_out(
+        lambda dry_run: client.rotate(plane.org, plane.pdp, overlap=span, now=now, reason=reason, dryRun=dry_run),
+        lambda data, dry_run: _write_rotated(plane, data, None if to_stdout else path, to_stdout, dry_run=dry_run),
+    )
+
+
+def _print_finished(plane: PDPName, data: shapes.Recorded, *, dry_run: bool) -> None:
+    print_recorded(data, f"{plane}: the newest credentials alone are accepted", dry_run=dry_run)
+    if dry_run:
+        echo(f"  cut off at once, unless the newest are applied there: {plane} from Git, registry and events")
 
 
 def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_stdout: bool, *, dry_run: bool) -> None:
@@ -429,6 +450,8 @@ def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_s
     previous = f"the one before is accepted until {until}" if until else "none before it is accepted"
     print_recorded(data, f"{plane} has generation {data['generation']} of its credentials; {previous}", dry_run=dry_run)
     if dry_run:
+        when = f"at {until}, unless they are applied by then" if until else "at once, until they are applied"
+        echo(f"  cut off {when}: {plane} from Git, registry and events")
         return
     target = path or Path(f"{plane.org}-{plane.pdp}-credentials.yaml")
     try:
@@ -442,37 +465,34 @@ def _write_rotated(plane: PDPName, data: shapes.Rotated, path: Path | None, to_s
 
 
 @pdp.command()
-@click.argument("name", metavar="ORG/PDP")
+@click.argument("plane", type=PLANE, metavar="ORG/PDP")
 @click.option("--reason", required=True, help="Why; it stands in the log.")
-@click.option("--yes", is_flag=True, help="Do not ask before.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; record nothing.")
+@asks("cannot be undone: its credentials end, and it comes back as a new one")
 @output_option
 @service_options
-def remove(client: Client, name: str, reason: str, yes: bool, dry_run: bool, output: str) -> None:
+def remove(client: Client, plane: PDPName, reason: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
     """Remove a data plane: nothing is offered to it any more, and its credentials end.
 
     What runs in its cluster runs on. If it is registered again, it gets new credentials, and counts as a cluster in
-    which nothing runs.
+    which nothing runs. It shows its impact and asks first.
 
     \b
     Example:
       ums pdp remove acme/prod --reason "the site is closed"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    import sys
-
-    from ums.domain.names import PDPName
-
-    plane = PDPName.parse(name)
-    if not yes and not dry_run and output == "table" and sys.stdin.isatty():
-        confirm(f"remove {name}, and end its credentials?")
-    data = client.remove_plane(plane.org, plane.pdp, reason=reason, dryRun=dry_run)
-    emit(data, output, lambda: _print_removed(name, data, dry_run=dry_run))
+    carry_out(
+        lambda dry_run: client.remove_plane(plane.org, plane.pdp, reason=reason, dryRun=dry_run),
+        lambda data, dry_run: _print_removed(plane, data, dry_run=dry_run),
+    )
 
 
-def _print_removed(name: str, data: shapes.Recorded, *, dry_run: bool) -> None:
+def _print_removed(plane: PDPName, data: shapes.Recorded, *, dry_run: bool) -> None:
     from ums.domain.bootstrapping import disconnecting
 
-    print_recorded(data, f"{name} is removed", dry_run=dry_run)
+    print_recorded(data, f"{plane} is removed", dry_run=dry_run)
+    if dry_run and data["impact"] and data["impact"]["removed"]:
+        echo(f"  cut off at once: {plane} from Git, registry and events")
     echo("What runs in its cluster runs on. These end its way here, and touch nothing else; leave the namespace:")
     for command in disconnecting():
         echo(f"  {command}")

@@ -9,6 +9,7 @@ import click
 from ums.cli.client import service_options
 from ums.cli.output import at, echo, emit, output_option, planes_text, print_reason, print_table, some
 from ums.cli.rollout import status_text
+from ums.cli.types import CHANNEL
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -17,7 +18,7 @@ _MANY = 20
 
 
 @click.command()
-@click.option("--channel", default=None, help="Only this channel.")
+@click.option("--channel", type=CHANNEL, default=None, help="Only this channel.")
 @output_option
 @service_options
 def plan(client: Client, channel: str | None, output: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.client import service_options
 from ums.cli.output import (
     OPEN_GATES,
@@ -20,26 +21,29 @@ from ums.cli.output import (
     print_recorded,
     some,
 )
+from ums.cli.types import CHANNEL, RELEASE
 from ums.cli.waiting import rollout_wait_options, wait_for_rollout
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
+    from ums.domain.release import ReleaseName
 
 
 @click.command()
-@click.argument("release")
-@click.option("--to", "channel", required=True, metavar="CHANNEL", help="The channel to move.")
+@click.argument("release", type=RELEASE)
+@click.option("--to", "channel", type=CHANNEL, required=True, metavar="CHANNEL", help="The channel to move.")
 @click.option("--expedite", is_flag=True, help="Take the channel's fast path; it needs --reason.")
 @click.option("--when-ready", is_flag=True, help="If a gate is closed, promote as soon as all are open.")
 @click.option("--cancel", is_flag=True, help="Take a --when-ready back that still waits; it needs --reason.")
 @click.option("--reason", default="", help="Why; it stands in the log.")
 @click.option("--dry-run", is_flag=True, help="Show all of it, and who would move first; record nothing.")
 @rollout_wait_options
+@does_not_ask("goes past gates, and in waves that halt")
 @output_option
 @service_options
 def promote(
     client: Client,
-    release: str,
+    release: ReleaseName,
     channel: str,
     output: str,
     **options: Any,  # noqa: ANN401 - click's options
@@ -60,12 +64,12 @@ def promote(
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     dry_run = options["dry_run"]
     if options["cancel"]:
-        data = client.cancel_promotion(channel, release=release, reason=options["reason"], dryRun=dry_run)
+        data = client.cancel_promotion(channel, release=str(release), reason=options["reason"], dryRun=dry_run)
         emit(data, output, lambda: print_recorded(data, f"{release} no longer waits for {channel}", dry_run=dry_run))
         return 0
     data = client.promote(
         channel,
-        release=release,
+        release=str(release),
         reason=options["reason"],
         expedite=options["expedite"],
         whenReady=options["when_ready"],

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.client import make_client, registry_of
 from ums.cli.keys import read_password
 from ums.cli.output import echo, emit, output_option, print_changes, print_fixes, progress_bar
+from ums.cli.types import LINK, RELEASE, REPOSITORY, VERSION
 
 if TYPE_CHECKING:
     from ums.cli.client import Access
     from ums.client import Client
     from ums.domain.floors import DeclaredFloor
     from ums.domain.oci import Repository
+    from ums.domain.version import Version
     from ums.ports import Progress, Signer
     from ums.publisher import Publisher
     from ums.usecases.build import Built, PatchOf, Stated
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default=Path())
-@click.option("--version", "version_text", required=True, help="The release's version; versions never change.")
+@click.option("--version", type=VERSION, required=True, help="The release's version; versions never change.")
 @click.option(
     "--base",
+    type=RELEASE,
     default=None,
     metavar="RELEASE",
     help="Release (bundle@version) to publish from: its fixes are kept, and every component that --replace omits.",
@@ -92,19 +96,22 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="With --keyless: the client trust configuration of a private sigstore instance.",
 )
-@click.option("--registry", default=None, help="Prefix of all repositories.  [default: what the service says]")
+@click.option(
+    "--registry", type=REPOSITORY, default=None, help="Prefix of all repositories.  [default: what the service says]"
+)
 @click.option("--plain-http", is_flag=True, help="The registry of --registry speaks HTTP.")
 @click.option("--no-register", is_flag=True, help="Push and sign only; tell no service.")
 @click.option("--dry-run", is_flag=True, help="Build and show what would be pushed; push nothing.")
-@click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+@click.option("--server", type=LINK, envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
 @click.option(
     "--token-file",
     envvar="UMS_TOKEN_FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the API token.  [env: UMS_TOKEN_FILE; or the token itself in UMS_TOKEN]",
 )
+@does_not_ask("moves no data plane: a release is promoted")
 @output_option
-def publish(folder: Path, version_text: str, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def publish(folder: Path, version: Version, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Build the bundle in FOLDER, push it, sign it, verify what the registry serves, and register it.
 
     Interrupted at any point, the same command finishes the job: what is there already is not sent again, and a
@@ -116,9 +123,7 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     from concurrent.futures import ThreadPoolExecutor
 
-    from ums.domain.version import Version
-
-    version, stated = Version(version_text), _stated(options)
+    stated = _stated(options)
     client = None
     if not options["no_register"] or options["registry"] is None:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
@@ -170,10 +175,8 @@ def publish(folder: Path, version_text: str, output: str, **options: Any) -> Non
 
 def _registry(client: Client | None, options: dict[str, Any]) -> tuple[Repository, Access]:
     """Return prefix and access: of the registry that is named, else of the service's."""
-    from ums.domain.oci import Repository
-
     if options["registry"] is not None:
-        return Repository.parse(options["registry"]), {"login": None, "plain_http": options["plain_http"]}
+        return options["registry"], {"login": None, "plain_http": options["plain_http"]}
     assert client is not None  # noqa: S101 - made whenever there is no --registry
     return registry_of(client)
 
@@ -198,7 +201,6 @@ def _signer(options: dict[str, Any]) -> Callable[[], Signer]:
 
 
 def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, options: dict[str, Any]) -> PatchOf | None:
-    from ums.domain.release import ReleaseName
     from ums.usecases.build import PatchOf, Replacement
 
     if options["base"] is None:
@@ -206,7 +208,7 @@ def _patch(publisher: Publisher, signer: Signer | None, prefix: Repository, opti
             raise click.UsageError("--replace and --image go with --base")
         return None
     assert signer is not None  # noqa: S101 - a base is believed only by the signer's own signature
-    base, notes = publisher.read_base(prefix, ReleaseName.parse(options["base"]), signer.signatory())
+    base, notes = publisher.read_base(prefix, options["base"], signer.signatory())
     images: dict[str, list[str]] = {}
     for text in options["images"]:
         name, _, image = text.partition("=")

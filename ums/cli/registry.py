@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.data import settings_of
 from ums.cli.output import echo, emit, output_option
 from ums.outcomes import OUTCOMES
@@ -25,6 +26,7 @@ def registry() -> None:
 @registry.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what would go; remove nothing.")
+@does_not_ask("removes what nothing needs, as the service does daily")
 @output_option
 def gc(data: Path, output: str, *, dry_run: bool) -> None:
     """Remove from the registry in DATA what no tag, no index, no referrer of these and no release needs.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.data import settings_of
 from ums.cli.output import echo, emit, output_option, planes_text, some
 
@@ -13,6 +14,7 @@ from ums.cli.output import echo, emit, output_option, planes_text, some
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what differs; change nothing.")
+@does_not_ask("makes anew what follows from the release repo")
 @output_option
 def reindex(data: Path, dry_run: bool, output: str) -> None:
     """Bring the database of the service in DATA in line with its release repo, and say what differed.

@@ -19,9 +19,12 @@ from ums.cli.output import (
     print_table,
     short_digest,
 )
+from ums.cli.types import BUNDLE, RELEASE, RELEASE_OR_VERSION
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
+    from ums.domain.release import ReleaseName
+    from ums.domain.version import Version
 
 
 @click.group()
@@ -30,7 +33,7 @@ def release() -> None:
 
 
 @release.command("list")
-@click.argument("bundle", required=False)
+@click.argument("bundle", type=BUNDLE, required=False)
 @output_option
 @service_options
 def list_releases(client: Client, bundle: str | None, output: str) -> None:
@@ -57,17 +60,17 @@ def list_releases(client: Client, bundle: str | None, output: str) -> None:
 
 
 @release.command()
-@click.argument("name", metavar="RELEASE")
+@click.argument("name", type=RELEASE, metavar="RELEASE")
 @output_option
 @service_options
-def show(client: Client, name: str, output: str) -> None:
+def show(client: Client, name: ReleaseName, output: str) -> None:
     """Show RELEASE (bundle@version): components, digests, signers; whether it was withdrawn, and who has it.
 
     \b
     Example:
       ums release show platform@1.1.0
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    data = client.get_release(*_parse(name))
+    data = client.get_release(name.bundle, str(name.version))
 
     def table() -> None:
         echo(f"{data['release']}  {data['class']}", bold=True)
@@ -114,13 +117,13 @@ def show(client: Client, name: str, output: str) -> None:
 
 
 @release.command()
-@click.argument("before", metavar="FROM")
-@click.argument("after", metavar="TO")
+@click.argument("before", type=RELEASE_OR_VERSION, metavar="FROM")
+@click.argument("after", type=RELEASE, metavar="TO")
 @output_option
 @service_options
-def diff(client: Client, before: str, after: str, output: str) -> None:
+def diff(client: Client, before: Version, after: ReleaseName, output: str) -> None:
     """Compare two releases of a bundle: FROM and TO are bundle@version."""
-    data = client.get_diff(*_parse(after), **{"from": before.partition("@")[2] or before})
+    data = client.get_diff(after.bundle, str(after.version), **{"from": str(before)})
 
     def table() -> None:
         echo(f"{data['from']} -> {data['to']}", bold=True)
@@ -180,10 +183,3 @@ def _gates(promotion: shapes.ExecutedIn) -> str:
 
 def _withdrawn(data: shapes.Release) -> str:
     return "✗ recalled" if data["recall"] else "✗ yanked" if data["yanked"] else ""
-
-
-def _parse(name: str) -> tuple[str, str]:
-    from ums.domain.release import ReleaseName
-
-    parsed = ReleaseName.parse(name)
-    return parsed.bundle, str(parsed.version)

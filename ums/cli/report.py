@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ums.cli.asking import does_not_ask
 from ums.cli.cluster import FILE, cluster_of, cluster_options, read_text
 from ums.cli.output import echo, emit, output_option
+from ums.cli.types import LINK, NAMESPACE, PLANE
+
+if TYPE_CHECKING:
+    from ums.domain.names import PDPName
 
 
 @click.command()
-@click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
-@click.option("--pdp", "name", required=True, metavar="ORG/PDP", help="Whose cluster this is.")
+@click.option("--server", type=LINK, envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+@click.option("--pdp", type=PLANE, required=True, metavar="ORG/PDP", help="Whose cluster this is.")
 @click.option("--key-file", type=FILE, help="The key of its events: what Secret ums-events holds as token.")
-@click.option("--flux-namespace", default="flux-system", show_default=True, help="Where Flux's Deployments are.")
+@click.option(
+    "--flux-namespace", type=NAMESPACE, default="flux-system", show_default=True, help="Where Flux's Deployments are."
+)
 @cluster_options
 @click.option("--dry-run", is_flag=True, help="Print what would be sent; send nothing.")
+@does_not_ask("tells what is there")
 @output_option
-def report(server: str | None, name: str, key_file: Path | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+def report(server: str | None, pdp: PDPName, key_file: Path | None, dry_run: bool, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Tell the service what a cluster has: the versions of Kubernetes and Flux, and the images that run there.
 
     It runs in that cluster, as the CronJob that ums pdp bootstrap --reporter writes, and reads nothing else.
@@ -33,10 +41,8 @@ def report(server: str | None, name: str, key_file: Path | None, dry_run: bool, 
     from ums.adapters.kube_reader import KubeReader
     from ums.adapters.system_clock import SystemClock
     from ums.client import Client
-    from ums.domain.names import PDPName
     from ums.usecases.report_cluster import ReportCluster
 
-    pdp = PDPName.parse(name)
     if not dry_run and (not server or key_file is None):
         raise click.UsageError("where to, and signed with what? Give --server and --key-file, or --dry-run")
     reader = KubeReader(*cluster_of(options))

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ums.cli.client import service_options, until_text
+from ums.cli.asking import asks, carry_out, does_not_ask
+from ums.cli.client import ending_options, service_options, until_text
 from ums.cli.output import ago, echo, emit, output_option, print_recorded, print_table
+from ums.cli.types import BUNDLE, CHANNEL, ORG, ROLE
 
 if TYPE_CHECKING:
-    from ums.client import Client
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -50,9 +52,11 @@ def _about(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--to-subject", "subject", default=None, help="One person or machine, as your login names it."),
         click.option("--to-group", "group", default=None, help="Whoever is in this group of your login."),
-        click.option("--bundle", "bundles", multiple=True, help="Limited to a bundle; may be repeated."),
-        click.option("--channel", "channels", multiple=True, help="Limited to a channel; may be repeated."),
-        click.option("--org", "orgs", multiple=True, help="Limited to an organization; may be repeated."),
+        click.option("--bundle", "bundles", type=BUNDLE, multiple=True, help="Limited to a bundle; may be repeated."),
+        click.option(
+            "--channel", "channels", type=CHANNEL, multiple=True, help="Limited to a channel; may be repeated."
+        ),
+        click.option("--org", "orgs", type=ORG, multiple=True, help="Limited to an organization; may be repeated."),
         click.option("--reason", required=True, help="Why; it stands in the log."),
         click.option("--dry-run", is_flag=True, help="Only check whether it can be done; record nothing."),
         output_option,
@@ -60,14 +64,14 @@ def _about(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     for add in reversed(options):
         command = add(command)
-    return click.argument("name", metavar="ROLE")(command)
+    return click.argument("name", type=ROLE, metavar="ROLE")(command)
 
 
 @role.command()
-@click.option("--until", default=None, metavar="TIME", help="Ends then: 2026-12-01T06:00:00Z.")
-@click.option("--for", "duration", default=None, metavar="DURATION", help="Ends after: 36h, 14d.")
+@ending_options
 @_about
-def grant(client: Client, name: str, output: str, until: str | None, duration: str | None, **options: Any) -> None:  # noqa: ANN401 - click's options
+@does_not_ask("ums role revoke undoes it")
+def grant(client: Client, name: str, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Grant ROLE: viewer, approver, publisher, release-engineer, operator or admin.
 
     It counts from the next request on, and nobody grants more than he has.
@@ -79,29 +83,34 @@ def grant(client: Client, name: str, output: str, until: str | None, duration: s
       ums role grant admin --to-subject sam@example.com --for 8h --reason "incident 4711"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     who, body = _body(name, options)
-    data = client.grant_role(**body, until=until_text(until, duration))
+    data = client.grant_role(**body, until=until_text(options["until"], options["duration"]))
     done = f"{who} is {name}, limited to {_limits(body)}" if _limits(body) else f"{who} is {name}"
     emit(data, output, lambda: print_recorded(data, done, dry_run=options["dry_run"]))
 
 
 @role.command()
 @_about
-def revoke(client: Client, name: str, output: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+@asks("cuts people off at once")
+def revoke(client: Client, name: str, output: str, **options: Any) -> None:  # noqa: ANN401, ARG001 - click's options
     """Take ROLE back, from the next request on: with limits the grant of just these, without any every grant of it.
+
+    It shows which grants end, and asks first.
 
     \b
     Example:
       ums role revoke operator --to-group acme-ops --reason "the contract ended"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     who, body = _body(name, options)
-    data = client.revoke_role(**body)
+    body.pop("dryRun")
 
-    def table() -> None:
-        print_recorded(data, f"{who} is no longer {name}", dry_run=options["dry_run"])
+    def show(data: shapes.RolesChanged, dry_run: bool) -> None:
+        print_recorded(data, f"{who} is no longer {name}", dry_run=dry_run)
+        for grant in data["ends"]:
+            echo(f"  {'would end' if dry_run else 'ended'}: {grant['role']} for {_limits(grant) or 'everything'}")
         for warning in data["warnings"]:
             echo(f"  {warning}", fg="yellow")
 
-    emit(data, output, table)
+    carry_out(lambda dry_run: client.revoke_role(**body, dryRun=dry_run), show)
 
 
 def _body(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

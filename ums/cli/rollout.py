@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from ums.cli.asking import asks, carry_out, does_not_ask
 from ums.cli.client import service_options
 from ums.cli.output import (
     ago,
@@ -21,6 +22,7 @@ from ums.cli.output import (
     some,
     style,
 )
+from ums.cli.types import BUNDLE, CHANNEL
 
 if TYPE_CHECKING:
     from ums.client import Client, shapes
@@ -48,8 +50,8 @@ def rollout() -> None:
 
 
 @rollout.command()
-@click.argument("channel", required=False)
-@click.argument("bundle", required=False)
+@click.argument("channel", type=CHANNEL, required=False)
+@click.argument("bundle", type=BUNDLE, required=False)
 @output_option
 @service_options
 def status(client: Client, channel: str | None, bundle: str | None, output: str) -> None:
@@ -103,27 +105,51 @@ def print_rollout(data: shapes.Rollout) -> None:
     print_table(("wave", *_COUNTS, "state", "soak", "through, at the earliest"), rows, empty="")
 
 
-def _step(name: str, text: str, done: str) -> None:
+def _step(name: str, text: str, done: str, declare: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     @service_options
+    @declare
     @output_option
-    def act(client: Client, channel: str, bundle: str, reason: str, dry_run: bool, output: str) -> None:
-        data = client.steer_rollout(channel, bundle, name, reason=reason, dryRun=dry_run)
-
-        def table() -> None:
+    def act(client: Client, channel: str, bundle: str, reason: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
+        def show(data: shapes.Steered, dry_run: bool) -> None:
             print_outcome(data, f"{data['rollout']['release']} in {channel}: {done}", dry_run=dry_run)
             print_rollout(data["rollout"])
 
-        emit(data, output, table)
+        carry_out(lambda dry_run: client.steer_rollout(channel, bundle, name, reason=reason, dryRun=dry_run), show)
 
     command: Callable[..., Any] = act
     command = click.option("--dry-run", is_flag=True, help="Show whom it touches; record nothing.")(command)
     command = click.option("--reason", required=True, help="Why; it stands in the log.")(command)
-    command = click.argument("channel")(click.argument("bundle")(command))
+    command = click.argument("channel", type=CHANNEL)(click.argument("bundle", type=BUNDLE)(command))
     rollout.command(name, help=text)(command)
 
 
-_step("pause", "Stop moving data planes of CHANNEL to the head of BUNDLE; offers that were made stay.", "paused")
-_step("resume", "Go on, also after a halt: the failures so far do not halt it again.", "goes on")
-_step("cancel", "End it: offers that nobody took yet are withdrawn, who has it keeps it.", "cancelled")
-_step("retry", "Offer it once more to those on which it failed.", "tried again")
-_step("next", "Go on to the next wave, whatever this one still waits for.", "at the next wave")
+_step(
+    "pause",
+    "Stop moving data planes of CHANNEL to the head of BUNDLE; offers that were made stay.",
+    "paused",
+    does_not_ask("moves no data plane, and ums rollout resume undoes it"),
+)
+_step(
+    "resume",
+    "Go on, also after a halt: the failures so far do not halt it again. It asks first.",
+    "goes on",
+    asks("goes past the failures that halted a rollout"),
+)
+_step(
+    "cancel",
+    "End it: offers that nobody took yet are withdrawn, who has it keeps it. It asks first.",
+    "cancelled",
+    asks("cannot be undone: a cancelled rollout does not go on"),
+)
+_step(
+    "retry",
+    "Offer it once more to those on which it failed.",
+    "tried again",
+    does_not_ask("concerns those alone on which it failed already"),
+)
+_step(
+    "next",
+    "Go on to the next wave, whatever this one still waits for. It asks first.",
+    "at the next wave",
+    asks("goes past a wave that is not through"),
+)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from ums.cli.asking import does_not_ask
+
 
 @click.command()
 @click.argument("data", type=click.Path(file_okay=False, path_type=Path), required=False)
 @click.option("--listen", default=None, help="Address, host:port.  [env: UMS_LISTEN; default: 127.0.0.1:8080]")
 @click.option("--threads", type=click.IntRange(1, 256), default=16, show_default=True, help="Requests at a time.")
+@does_not_ask("does what was decided")
 def serve(data: Path | None, listen: str | None, threads: int) -> None:
     """Run the service on the folder DATA that ums init made: API, Git, embedded registry and scheduler.
 

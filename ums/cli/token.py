@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import asks, carry_out, does_not_ask
 from ums.cli.client import service_options, until_text
 from ums.cli.output import ago, echo, emit, output_option, print_table
+from ums.cli.types import BUNDLE, CHANNEL, DURATION, ORG, TOKEN_ID
 
 if TYPE_CHECKING:
-    from ums.client import Client
+    from datetime import timedelta
+
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -28,17 +32,20 @@ def token() -> None:
     help="A role: viewer, approver, publisher, release-engineer, operator, admin; or a group that approves. "
     "May be repeated.",
 )
-@click.option("--bundle", "bundles", multiple=True, help="Limit it to a bundle; may be repeated.")
-@click.option("--channel", "channels", multiple=True, help="Limit it to a channel; may be repeated.")
-@click.option("--org", "orgs", multiple=True, help="Limit it to an organization's data planes; may be repeated.")
-@click.option("--for", "duration", default="90d", show_default=True, help="How long it is valid.")
+@click.option("--bundle", "bundles", type=BUNDLE, multiple=True, help="Limit it to a bundle; may be repeated.")
+@click.option("--channel", "channels", type=CHANNEL, multiple=True, help="Limit it to a channel; may be repeated.")
+@click.option(
+    "--org", "orgs", type=ORG, multiple=True, help="Limit it to an organization's data planes; may be repeated."
+)
+@click.option("--for", "duration", type=DURATION, default="90d", show_default=True, help="How long it is valid.")
+@does_not_ask("ums token revoke undoes it")
 @output_option
 @service_options
 def create(
     client: Client,
     subject: str,
     groups: tuple[str, ...],
-    duration: str,
+    duration: timedelta,
     output: str,
     **limits: tuple[str, ...],
 ) -> None:
@@ -88,10 +95,17 @@ def list_tokens(client: Client, output: str) -> None:
 
 
 @token.command()
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", type=TOKEN_ID, metavar="ID")
+@click.option("--dry-run", is_flag=True, help="Show whose it is; end nothing.")
+@asks("cannot be undone: what uses the token is cut off at once")
 @output_option
 @service_options
-def revoke(client: Client, token_id: str, output: str) -> None:
-    """End the token of an ID, at once; ums token list shows the ids."""
-    data = client.revoke_token(token_id)
-    emit(data, output, lambda: echo(f"{token_id} is revoked"))
+def revoke(client: Client, token_id: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
+    """End the token of an ID, at once; ums token list shows the ids. It shows whose it is, and asks first."""
+
+    def show(data: shapes.Revoked, dry_run: bool) -> None:
+        echo(f"dry run: {token_id} would be revoked" if dry_run else f"{token_id} is revoked")
+        used = f"last used {ago(data['lastUsed'])}" if data["lastUsed"] else "never used"
+        echo(f"  whatever uses it is cut off: it is {data['subject']}'s, {used}")
+
+    carry_out(lambda dry_run: client.revoke_token(token_id, dryRun=dry_run), show)

@@ -10,14 +10,18 @@ import click
 
 from ums.cli.client import make_client, registry_of
 from ums.cli.output import echo, emit, output_option, print_table, short_digest
+from ums.cli.types import LINK, RELEASE, REPOSITORY
 
 if TYPE_CHECKING:
+    from ums.cli.client import Access
     from ums.client import Client
+    from ums.domain.oci import Repository
+    from ums.domain.release import ReleaseName
     from ums.domain.trust import TrustPolicy
 
 
 @click.command()
-@click.argument("release")
+@click.argument("name", type=RELEASE, metavar="RELEASE")
 @click.option(
     "--key",
     "keys",
@@ -25,9 +29,11 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Public release key to trust; every one given must have signed. Without it, the service's trust counts.",
 )
-@click.option("--registry", default=None, help="Prefix of all repositories.  [default: what the service says]")
+@click.option(
+    "--registry", type=REPOSITORY, default=None, help="Prefix of all repositories.  [default: what the service says]"
+)
 @click.option("--plain-http", is_flag=True, help="The registry of --registry speaks HTTP.")
-@click.option("--server", envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
+@click.option("--server", type=LINK, envvar="UMS_SERVER", metavar="URL", help="The service.  [env: UMS_SERVER]")
 @click.option(
     "--token-file",
     envvar="UMS_TOKEN_FILE",
@@ -36,9 +42,9 @@ if TYPE_CHECKING:
 )
 @output_option
 def verify(
-    release: str,
+    name: ReleaseName,
     keys: tuple[Path, ...],
-    registry: str | None,
+    registry: Repository | None,
     output: str,
     **options: Any,  # noqa: ANN401 - click's options
 ) -> None:
@@ -46,18 +52,17 @@ def verify(
 
     With --key and --registry no service is asked. Exit code 7: a signature is missing or wrong.
     """
-    from ums.domain.oci import Repository
-    from ums.domain.release import ReleaseName
     from ums.publisher import make_verify
 
-    name = ReleaseName.parse(release)
     client = None
     if registry is None or not keys:
         client = make_client(options["server"], os.environ.get("UMS_TOKEN"), options["token_file"])
-    if registry is None and client is not None:
-        prefix, access = registry_of(client)
+    if registry is not None:
+        access: Access = {"login": None, "plain_http": options["plain_http"]}
+        prefix = registry
     else:
-        prefix, access = Repository.parse(registry or ""), {"login": None, "plain_http": options["plain_http"]}
+        assert client is not None  # noqa: S101 - made whenever there is no --registry
+        prefix, access = registry_of(client)
     trust = _trust_of_keys(keys) if keys else trust_of_service(client)
     verifying = make_verify(**access)
     descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)

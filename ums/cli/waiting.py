@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ums.cli.output import echo, health_text, some
+from ums.cli.types import DURATION
 from ums.outcomes import NOT_HEALTHY, TIMED_OUT
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from ums.client import Client
 
 _POLL_SECONDS = 1.0
@@ -30,7 +33,7 @@ def rollout_wait_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _options(command: Callable[..., Any], timeout: str, text: str) -> Callable[..., Any]:
     command = click.option(
-        "--timeout", default=timeout, show_default=True, help="How long --wait waits: 90s, 10m, PT1H."
+        "--timeout", type=DURATION, default=timeout, show_default=True, help="How long --wait waits: 90s, 10m, PT1H."
     )(command)
     return click.option("--wait", is_flag=True, help=text)(command)
 
@@ -40,9 +43,9 @@ def pause() -> None:
     time.sleep(_POLL_SECONDS)
 
 
-def wait_for(client: Client, serials: Mapping[str, int], timeout: str) -> int:
+def wait_for(client: Client, serials: Mapping[str, int], timeout: timedelta) -> int:
     """Wait until each data plane reported on its serial; return the exit code."""
-    deadline = _deadline(timeout)
+    deadline = time.monotonic() + timeout.total_seconds()
     waiting, failed = dict(serials), 0
     while waiting:
         for plane in client.get_planes()["items"]:
@@ -58,16 +61,16 @@ def wait_for(client: Client, serials: Mapping[str, int], timeout: str) -> int:
         if not waiting:
             break
         if time.monotonic() > deadline:
-            text = f"{len(waiting)} of {len(serials)} did not report in {timeout}: {some(sorted(waiting))}"
+            text = f"{len(waiting)} of {len(serials)} did not report in {_text(timeout)}: {some(sorted(waiting))}"
             echo(text, err=True)
             return TIMED_OUT
         pause()
     return NOT_HEALTHY if failed else 0
 
 
-def wait_for_rollout(client: Client, channel: str, release: str, timeout: str) -> int:
+def wait_for_rollout(client: Client, channel: str, release: str, timeout: timedelta) -> int:
     """Wait until the rollout of a release in a channel has ended, and say how it goes; return the exit code."""
-    deadline, bundle = _deadline(timeout), release.partition("@")[0]
+    deadline, bundle = time.monotonic() + timeout.total_seconds(), release.partition("@")[0]
     said, begun = "", False
     while True:
         items = client.get_rollouts(channel, bundle=bundle)["items"]
@@ -84,7 +87,7 @@ def wait_for_rollout(client: Client, channel: str, release: str, timeout: str) -
             return _ENDED[rollout["status"]]
         if time.monotonic() > deadline:
             hint = f"ums rollout status {channel} {bundle}" if begun else f"ums gates {release} --to {channel}"
-            echo(f"not finished after {timeout}; it goes on without you: {hint}", err=True)
+            echo(f"not finished after {_text(timeout)}; it goes on without you: {hint}", err=True)
             return TIMED_OUT
         pause()
 
@@ -104,7 +107,7 @@ def _progress(rollout: Mapping[str, Any]) -> str:
     return text
 
 
-def _deadline(timeout: str) -> float:
-    from ums.domain.instants import parse_duration
+def _text(timeout: timedelta) -> str:
+    from ums.domain.instants import duration_text
 
-    return time.monotonic() + parse_duration(timeout).total_seconds()
+    return duration_text(timeout)

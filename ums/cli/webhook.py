@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ums.cli.asking import asks, carry_out, does_not_ask
 from ums.cli.client import service_options
 from ums.cli.output import echo, emit, output_option, print_table
+from ums.cli.types import CHANNEL, NAME, URL
 
 if TYPE_CHECKING:
-    from ums.client import Client
+    from ums.client import Client, shapes
 
 
 @click.group()
@@ -19,12 +21,15 @@ def webhook() -> None:
 
 
 @webhook.command()
-@click.argument("name")
-@click.option("--url", envvar="UMS_WEBHOOK_URL", required=True, help="Where to post.  [env: UMS_WEBHOOK_URL]")
+@click.argument("name", type=NAME)
+@click.option("--url", type=URL, envvar="UMS_WEBHOOK_URL", required=True, help="Where to post.  [env: UMS_WEBHOOK_URL]")
 @click.option("--kind", "kinds", multiple=True, help="Only these: rollout, rollout.halted; may be repeated.")
-@click.option("--channel", "channels", multiple=True, help="Only what concerns these channels; may be repeated.")
+@click.option(
+    "--channel", "channels", type=CHANNEL, multiple=True, help="Only what concerns these channels; may be repeated."
+)
 @click.option("--slack", is_flag=True, help="In words, as Slack's incoming webhooks want it, instead of CloudEvents.")
 @click.option("--private", is_flag=True, help="The receiver may be at an address that is not public, and speak HTTP.")
+@does_not_ask("ums webhook remove undoes it")
 @output_option
 @service_options
 def add(
@@ -76,17 +81,23 @@ def list_webhooks(client: Client, output: str) -> None:
 
 
 @webhook.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
+@click.option("--dry-run", is_flag=True, help="Show what would happen; remove nothing.")
+@asks("cannot be undone: its URL and secret are shown to nobody")
 @output_option
 @service_options
-def remove(client: Client, name: str, output: str) -> None:
-    """Remove a webhook, and drop what is on its way."""
-    data = client.remove_webhook(name)
-    emit(data, output, lambda: echo(f"{name} is removed"))
+def remove(client: Client, name: str, dry_run: bool, output: str) -> None:  # noqa: ARG001 - carry_out reads them
+    """Remove a webhook, and drop what is on its way. It asks first."""
+
+    def show(_data: shapes.Removed, dry_run: bool) -> None:
+        echo(f"dry run: {name} would be removed" if dry_run else f"{name} is removed")
+        echo("  its receiver is cut off, and what is on its way to it is dropped")
+
+    carry_out(lambda dry_run: client.remove_webhook(name, dryRun=dry_run), show)
 
 
 @webhook.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many.")
 @output_option
 @service_options
@@ -113,7 +124,8 @@ def deliveries(client: Client, name: str, limit: int, output: str) -> None:
 
 
 @webhook.command()
-@click.argument("delivery", type=int)
+@click.argument("delivery", type=click.IntRange(min=0))
+@does_not_ask("sends what was sent before")
 @output_option
 @service_options
 def replay(client: Client, delivery: int, output: str) -> None:

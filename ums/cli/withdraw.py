@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ums.cli.asking import asks, carry_out
 from ums.cli.client import service_options
-from ums.cli.output import echo, emit, output_option, planes_text, print_outcome, some
+from ums.cli.output import echo, output_option, planes_text, print_outcome, some
+from ums.cli.types import RELEASE, VERSION
 
 if TYPE_CHECKING:
     from ums.client import Client
+    from ums.domain.release import ReleaseName
+    from ums.domain.version import Version
 
 
 def _withdrawal(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,10 +31,13 @@ def _withdrawal(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("release")
+@click.argument("release", type=RELEASE)
 @_withdrawal
-def yank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
+@asks("stops a release in every channel")
+def yank(client: Client, release: ReleaseName, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Give RELEASE (bundle@version) to nobody new. Who has it keeps it; ums unyank takes it back.
+
+    It shows its impact and asks first.
 
     \b
     Example:
@@ -39,10 +47,11 @@ def yank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN401 
 
 
 @click.command()
-@click.argument("release")
+@click.argument("release", type=RELEASE)
 @_withdrawal
-def unyank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN401 - click's options
-    """Take the yank, or the recall, of RELEASE (bundle@version) back.
+@asks("lets data planes of every channel move to a release")
+def unyank(client: Client, release: ReleaseName, **options: Any) -> None:  # noqa: ANN401 - click's options
+    """Take the yank, or the recall, of RELEASE (bundle@version) back. It shows its impact and asks first.
 
     \b
     Example:
@@ -52,38 +61,39 @@ def unyank(client: Client, release: str, **options: Any) -> None:  # noqa: ANN40
 
 
 @click.command()
-@click.argument("release")
+@click.argument("release", type=RELEASE)
 @click.option(
-    "--to", default=None, metavar="VERSION", help="Where to move them.  [default: the newest release after it]"
+    "--to",
+    type=VERSION,
+    default=None,
+    metavar="VERSION",
+    help="Where to move them.  [default: the newest release after it]",
 )
 @_withdrawal
-def recall(client: Client, release: str, to: str | None, **options: Any) -> None:  # noqa: ANN401 - click's options
+@asks("moves all data planes that have a release, without waves")
+def recall(client: Client, release: ReleaseName, to: Version | None, **options: Any) -> None:  # noqa: ANN401 - click's options
     """Yank RELEASE (bundle@version), and move everybody who has it to another release.
 
     Forward to a fixed one unless --to says otherwise; back only where no irreversible release lies between.
-    Holds, pins and freezes keep a data plane on it, and it says so.
+    Holds, pins and freezes keep a data plane on it, and it says so. It shows its impact and asks first.
 
     \b
     Example:
       ums recall platform@1.1.0 --to 1.0.0 --reason "gateway loses requests"
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
-    _send(client, release, "recall", {"to": to}, options)
+    _send(client, release, "recall", {"to": str(to) if to else None}, options)
 
 
-def _send(client: Client, release: str, verb: str, body: dict[str, Any], options: dict[str, Any]) -> None:
-    from ums.domain.release import ReleaseName
+def _send(client: Client, name: ReleaseName, verb: str, body: dict[str, Any], options: dict[str, Any]) -> None:
+    send = partial(getattr(client, verb), name.bundle, str(name.version), reason=options["reason"], **body)
 
-    name, dry_run = ReleaseName.parse(release), options["dry_run"]
-    send = getattr(client, verb)
-    data = send(name.bundle, str(name.version), reason=options["reason"], dryRun=dry_run, **body)
-    to = f" to {data['recalledTo']}" if verb == "recall" else ""
-
-    def table() -> None:
+    def show(data: dict[str, Any], dry_run: bool) -> None:
+        to = f" to {data['recalledTo']}" if verb == "recall" else ""
         print_outcome(data, f"{name}: {verb}ed{to}", dry_run=dry_run)
         if verb != "unyank":
             print_exposed(data)
 
-    emit(data, options["output"], table)
+    carry_out(lambda dry_run: send(dryRun=dry_run), show)
 
 
 def print_exposed(data: dict[str, Any]) -> None:

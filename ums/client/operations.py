@@ -315,7 +315,7 @@ class Client(Connection):
         answer: shapes.Deliveries = self.get(path("/webhooks/{name}/deliveries", name), dict(query))
         return answer
 
-    def replay_delivery(self, delivery: str, **body: Unpack[shapes.RevokeBody]) -> shapes.Replayed:
+    def replay_delivery(self, delivery: str, **body: Unpack[shapes.ReplayBody]) -> shapes.Replayed:
         """Deliver again."""
         answer: shapes.Replayed = self.post(path("/deliveries/{delivery}/replay", delivery), dict(body))
         return answer

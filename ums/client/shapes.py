@@ -355,19 +355,28 @@ class Exposed(TypedDict):
     examples: list[str]
 
 
-class Withdrawn(TypedDict):
-    """What withdrawing a release did."""
+Course = TypedDict(
+    "Course",
+    {
+        "bundle": str,
+        "from": str | None,
+        "to": str,
+        "components": dict[str, str],
+        "dataPlanes": int,
+        "now": int,
+        "examples": list[str],
+    },
+)
 
-    moves: list[Move]
-    withheld: list[Withheld]
-    recorded: bool
-    commit: str | None
-    serials: dict[str, int]
-    release: str
-    exposed: int
-    examples: list[str]
-    yanked: str
-    recalledTo: str | None
+
+class Impact(TypedDict):
+    """What a decision would change, by the plans without it and with it."""
+
+    dataPlanes: int
+    moves: list[Course]
+    stops: list[Course]
+    kept: list[Course]
+    removed: list[str]
 
 
 class ReasonBody(TypedDict):
@@ -428,6 +437,7 @@ class KeysRotated(TypedDict):
     recorded: bool
     commit: str | None
     changes: list[str]
+    dataPlanes: int
 
 
 DropItem: TypeAlias = str
@@ -518,6 +528,7 @@ class Recorded(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -770,6 +781,7 @@ class Rotated(TypedDict):
     objects: list[dict[str, Any]]
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -807,6 +819,7 @@ class Frozen(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -838,6 +851,7 @@ class Named(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -956,14 +970,16 @@ class WebhookBody(TypedDict):
 
 
 class Removed(TypedDict):
-    """A webhook that is gone."""
+    """A webhook that is gone, or would be."""
 
     name: str
-    removed: Literal[True]
+    removed: bool
 
 
 class RevokeBody(TypedDict):
-    """Nothing: the path says it all."""
+    """Nothing but that it is only tried: the path says the rest."""
+
+    dryRun: NotRequired[bool | None]
 
 
 class Delivery(TypedDict):
@@ -983,6 +999,10 @@ class Replayed(TypedDict):
 
     id: str
     replayed: Literal[True]
+
+
+class ReplayBody(TypedDict):
+    """Nothing: the path says it all."""
 
 
 class SecurityEvent(TypedDict):
@@ -1073,10 +1093,12 @@ class Token(TypedDict):
 
 
 class Revoked(TypedDict):
-    """A token that counts no more."""
+    """A token that counts no more, or would not."""
 
     id: str
-    revoked: Literal[True]
+    subject: str
+    lastUsed: str | None
+    revoked: bool
 
 
 class IssuedToken(TypedDict):
@@ -1123,12 +1145,14 @@ class Role(TypedDict):
     counts: bool
 
 
-class RolesChanged(TypedDict):
-    """What granting or revoking a role did."""
+class Ended(TypedDict):
+    """A grant that counts no more."""
 
-    recorded: bool
-    commit: str | None
-    warnings: list[str]
+    role: str
+    bundles: list[str]
+    channels: list[str]
+    orgs: list[str]
+    to: Grantee
 
 
 Org: TypeAlias = str
@@ -1473,6 +1497,22 @@ class Floors(TypedDict):
     items: list[DeclaredFloor]
 
 
+class Withdrawn(TypedDict):
+    """What withdrawing a release did."""
+
+    moves: list[Move]
+    withheld: list[Withheld]
+    impact: Impact | None
+    recorded: bool
+    commit: str | None
+    serials: dict[str, int]
+    release: str
+    exposed: int
+    examples: list[str]
+    yanked: str
+    recalledTo: str | None
+
+
 class Keys(TypedDict):
     """Release keys and state keys, and who knows them."""
 
@@ -1547,6 +1587,7 @@ Promotion = TypedDict(
     {
         "moves": list[Move],
         "withheld": list[Withheld],
+        "impact": Impact | None,
         "recorded": bool,
         "commit": str | None,
         "serials": dict[str, int],
@@ -1581,6 +1622,7 @@ class Approved(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -1615,6 +1657,7 @@ class Steered(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
     commit: str | None
     serials: dict[str, int]
@@ -1756,6 +1799,15 @@ class Roles(TypedDict):
 
     items: list[Role]
     readable: bool
+
+
+class RolesChanged(TypedDict):
+    """What granting or revoking a role did."""
+
+    recorded: bool
+    commit: str | None
+    ends: list[Ended]
+    warnings: list[str]
 
 
 class WhoAmI(TypedDict):

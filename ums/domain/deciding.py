@@ -7,7 +7,7 @@ changes something call it; nothing else decides. Its unit is (data plane, bundle
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -62,11 +62,19 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A data plane does not get what its channel has, wholly or in part, and why."""
+    """A data plane does not get what its channel has, wholly or in part, and why.
+
+    Attributes:
+        goal: the state that it goes to once the reasons have ended; ``None`` to stay.
+        in_turn: nothing but its turn keeps it from there.
+
+    """
 
     pdp: PDPName
     bundle: str
     reasons: tuple[Reason, ...]
+    goal: BundleState | None = field(default=None, compare=False)
+    in_turn: bool = field(default=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form used in API answers."""
@@ -371,8 +379,10 @@ class _Turn:
 
     def _withhold(self, each: _Candidate, against: tuple[Reason, ...]) -> None:
         """Say why it does not get all that its channel has, if so."""
-        if reasons := each.wish.reasons + against:
-            self.withheld.append(Withheld(each.plane.name, each.lane.bundle, reasons))
+        wish = each.wish
+        if reasons := wish.reasons + against:
+            in_turn = wish.open and all(reason.code in _TURN for reason in against)
+            self.withheld.append(Withheld(each.plane.name, each.lane.bundle, reasons, wish.after, in_turn))
 
     def _withhold_values(self) -> None:
         """Say whose own values wait, and for what."""
@@ -449,6 +459,8 @@ class _Turn:
 _ENGINEER = "a release engineer"
 _ADMINISTRATOR = "an administrator of the service"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
+_TURN = frozenset({"max-updating", "wave", "ramp"})
+"""Codes of the reasons that only say that others come first."""
 
 
 def _frozen(each: _Candidate) -> tuple[Reason, ...]:

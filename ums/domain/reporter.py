@@ -21,6 +21,18 @@ _KEY_FOLDER = "/var/run/ums"
 _IMAGE = re.compile(r"[a-z0-9][\w.:/@-]{0,511}", re.ASCII)
 
 
+def check_image(image: str) -> str:
+    """Return the name of an image.
+
+    Raises:
+        InvalidInputError: it is none.
+
+    """
+    if not _IMAGE.fullmatch(image):
+        raise InvalidInputError(f"{image!r:.100} is no image", hint="as in registry.example.com/ums:1.0.0")
+    return image
+
+
 def render_reporter(pdp: PDPName, settings: FleetSettings, *, image: str, secret: str) -> list[dict[str, Any]]:
     """Return the reporter's objects; the key of its data plane's events is ``token`` in ``secret``.
 
@@ -28,8 +40,7 @@ def render_reporter(pdp: PDPName, settings: FleetSettings, *, image: str, secret
         InvalidInputError: ``image`` is none.
 
     """
-    if not _IMAGE.fullmatch(image):
-        raise InvalidInputError(f"{image!r:.100} is no image", hint="as in registry.example.com/ums:1.0.0")
+    check_image(image)
     own = {"name": REPORTER, "namespace": NAMESPACE}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own, "automountServiceAccountToken": False},

@@ -17,6 +17,7 @@ from ums.domain.errors import ConflictError, UnavailableError
 from ums.domain.fleet import Desired, Facts, Report, next_serial
 from ums.domain.gates import Gate
 from ums.domain.identity import Identity
+from ums.domain.impact import Impact, impact
 from ums.domain.names import PDPName
 from ums.domain.rendering import offer, render_planes
 from ums.domain.world import Base, Content, Decision, Document, Observed, World
@@ -47,6 +48,7 @@ class Outcome:
         serials: the new serial of each data plane whose state was issued.
         base: the heads afterwards.
         gates: those that were asked, and what they said.
+        was: of what was only tried, the plan without it.
 
     """
 
@@ -57,6 +59,12 @@ class Outcome:
     base: Base
     recorded: bool
     gates: tuple[Gate, ...] = ()
+    was: Plan | None = None
+
+    @property
+    def impact(self) -> Impact | None:
+        """Return what it would change, where it was only tried."""
+        return impact(self.before, self.world, self.was, self.plan) if self.was is not None else None
 
     def for_orgs(self, orgs: Collection[str] | None) -> Outcome:
         """Return it without other organizations' data planes; ``None`` leaves it whole."""
@@ -68,6 +76,7 @@ class Outcome:
             world=self.world.for_orgs(orgs),
             plan=self.plan.for_orgs(orgs),
             serials={name: serial for name, serial in self.serials.items() if name.org in orgs},
+            was=self.was.for_orgs(orgs) if self.was is not None else None,
         )
 
 
@@ -140,7 +149,8 @@ class Record:
             serials = {pdp: each.serial for pdp, each in issued.items()}
             decision = Decision(subject, action, by.subject, reason, now, files, delivery)
             if dry_run or decision.is_empty:
-                found = Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates)
+                was = decide(before, now) if dry_run else None
+                found = Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates, was=was)
                 return found.for_orgs(by.orgs)
             try:
                 base = self.release_repo.commit(decision, base=before.base)

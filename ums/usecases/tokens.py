@@ -88,8 +88,8 @@ class ManageTokens:
         by.require_admin()
         return self.store.tokens()
 
-    def revoke(self, token_id: str, *, by: Identity) -> None:
-        """End a token at once.
+    def revoke(self, token_id: str, *, by: Identity, dry_run: bool = False) -> Token:
+        """End a token at once, and return it.
 
         Raises:
             ForbiddenError: only admins do.
@@ -97,9 +97,15 @@ class ManageTokens:
 
         """
         by.require_admin()
-        with self.security.recording(SecurityKind.TOKEN_REVOKED, subject=by.subject, token=token_id):
-            if not self.store.revoke_token(token_id):
-                raise NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
+        unknown = NotFoundError(f"there is no token {token_id:.40}", hint="ums token list shows their ids")
+        token = next((each for each in self.store.tokens() if each.id == token_id), None)
+        if token is None:
+            raise unknown
+        if not dry_run:
+            with self.security.recording(SecurityKind.TOKEN_REVOKED, subject=by.subject, token=token_id):
+                if not self.store.revoke_token(token_id):
+                    raise unknown
+        return token
 
 
 @dataclass(frozen=True, slots=True)

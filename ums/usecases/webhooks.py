@@ -76,7 +76,7 @@ class ManageWebhooks:
         by.require_admin()
         return [webhook for webhook, _ in self.queue.webhooks()]
 
-    def remove(self, name: str, *, by: Identity) -> None:
+    def remove(self, name: str, *, by: Identity, dry_run: bool = False) -> None:
         """Remove a webhook, and drop what is on its way.
 
         Raises:
@@ -85,9 +85,14 @@ class ManageWebhooks:
 
         """
         by.require_admin()
+        unknown = NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
+        if dry_run:
+            if name not in {webhook.name for webhook, _ in self.queue.webhooks()}:
+                raise unknown
+            return
         with self.security.recording(SecurityKind.WEBHOOK_REMOVED, subject=by.subject, webhook=name):
             if not self.queue.remove(name):
-                raise NotFoundError(f"there is no webhook {name:.40}", hint="ums webhook list shows all")
+                raise unknown
 
     def deliveries(self, name: str, *, limit: int, by: Identity) -> Sequence[Delivery]:
         """Return the newest deliveries to a webhook.

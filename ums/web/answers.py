@@ -176,6 +176,9 @@ class KeysRotated(Answer):
     recorded: bool
     commit: str | None
     changes: list[str]
+    data_planes: Annotated[
+        int, Field(description="How many go by the keys that they know, until they took the next release of `trust`.")
+    ]
 
 
 class LogEntry(Answer):
@@ -301,10 +304,12 @@ class IssuedToken(Answer):
 
 
 class Revoked(Answer):
-    """A token that counts no more."""
+    """A token that counts no more, or would not."""
 
     id: str
-    revoked: Literal[True]
+    subject: str
+    last_used: Instant | None
+    revoked: Annotated[bool, Field(description="False where it was only tried.")]
 
 
 class Grantee(Answer):
@@ -340,11 +345,18 @@ class Roles(Items[Role]):
     readable: Annotated[bool, Field(description="Where not, the file is wrong, and nobody has a role by it.")]
 
 
+class Ended(Reach):
+    """A grant that counts no more."""
+
+    to: Grantee
+
+
 class RolesChanged(Answer):
     """What granting or revoking a role did."""
 
     recorded: bool
     commit: str | None
+    ends: Annotated[list[Ended], Field(description="The grants that count no more.")]
     warnings: list[str]
 
 
@@ -388,10 +400,10 @@ class AddedWebhook(Webhook):
 
 
 class Removed(Answer):
-    """A webhook that is gone."""
+    """A webhook that is gone, or would be."""
 
     name: str
-    removed: Literal[True]
+    removed: Annotated[bool, Field(description="False where it was only tried.")]
 
 
 class Delivery(Answer):
@@ -666,9 +678,32 @@ class Moves(Answer):
     withheld: list[Withheld]
 
 
+class Course(Answer):
+    """Data planes that go, or would have gone, the same way."""
+
+    bundle: str
+    from_: Annotated[str | None, Field(alias="from", description="The release that they were offered last.")]
+    to: str
+    components: Annotated[dict[str, str], Field(description="Those that come from another release than `to`.")]
+    data_planes: int
+    now: Annotated[int, Field(description="How many are offered it at once; the others when their turn comes.")]
+    examples: list[str]
+
+
+class Impact(Answer):
+    """What a decision would change, by the plans without it and with it."""
+
+    data_planes: Annotated[int, Field(description="How many data planes it concerns.")]
+    moves: Annotated[list[Course], Field(description="The ways that they go because of it.")]
+    stops: Annotated[list[Course], Field(description="The ways that they would have gone without it.")]
+    kept: Annotated[list[Course], Field(description="The ways they would go because of it, were they not kept.")]
+    removed: Annotated[list[str], Field(description="Data planes that are no longer part of the fleet.")]
+
+
 class Recorded(Moves):
     """What a decision did, or would do."""
 
+    impact: Annotated[Impact | None, Field(description="Of a dry run; else null.")]
     recorded: Annotated[bool, Field(description="False where nothing changed, or it was only tried.")]
     commit: str | None
     serials: Annotated[dict[str, int], Field(description="The new serial of each data plane whose state changed.")]

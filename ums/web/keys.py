@@ -47,7 +47,8 @@ def add_key_routes(api: Area, services: Services) -> None:
         outcome = services.rotate_keys(change, why_of(by, body), dry_run=body.dry_run)
         words = key_changes(outcome.before.trust.trusted, outcome.world.trust.trusted)
         commit = outcome.base.main if outcome.recorded else None
-        return jsonify({"recorded": outcome.recorded, "commit": commit, "changes": list(words)})
+        told = len(outcome.world.planes)
+        return jsonify({"recorded": outcome.recorded, "commit": commit, "changes": list(words), "dataPlanes": told})
 
     @api.post("/releases/<bundle>/<version>/signatures", responses=changes(answers.ReleaseInFull))
     def look_again(path: ReleasePath, body: LookAgainBody) -> Response:  # noqa: ARG001 - it must be empty

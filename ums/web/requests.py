@@ -348,6 +348,12 @@ class GrantBody(RoleBody, EndingBody):
 
 
 class RevokeBody(Body):
+    """Nothing but that it is only tried: the path says the rest."""
+
+    dry_run: bool = False
+
+
+class ReplayBody(Body):
     """Nothing: the path says it all."""
 
 

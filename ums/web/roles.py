@@ -53,13 +53,29 @@ def _grantee(body: RoleBody) -> Grantee:
 def _answer(services: Services, outcome: Outcome) -> Response:
     now = services.clock.now()
     lost = outcome.before.access.has_admin(now) and not outcome.world.access.has_admin(now)
+    ended = [
+        each
+        for each in outcome.before.access.granted
+        if each.counts(now) and each.grant not in _grants(outcome, each.to)
+    ]
     return jsonify(
         {
             "recorded": outcome.recorded,
             "commit": outcome.base.main if outcome.recorded else None,
+            "ends": [_ended(each) for each in ended],
             "warnings": ["nobody is an admin without limits by a role any more: admins' tokens remain"] if lost else [],
         }
     )
+
+
+def _grants(outcome: Outcome, to: Grantee) -> list[Grant]:
+    return [each.grant for each in outcome.world.access.granted if each.to.is_same(to)]
+
+
+def _ended(granted: Granted) -> dict[str, Any]:
+    reach: dict[str, Any] = {"bundles": [], "channels": [], "orgs": []}
+    data = granted.to_dict()
+    return {**reach, **{name: data[name] for name in ("role", "to", *reach) if name in data}}
 
 
 def _view(granted: Granted, now: datetime) -> dict[str, Any]:

@@ -21,11 +21,12 @@ def add_token_routes(api: Area, services: Services) -> None:
         return jsonify({"items": [each.to_dict() for each in services.manage_tokens.list(by=by)]})
 
     @api.post("/tokens/<token_id>/revoke", responses=changes(answers.Revoked))
-    def revoke_token(path: TokenPath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+    def revoke_token(path: TokenPath, body: RevokeBody) -> Response:
         """Revoke a token."""
         by = asker(Permission.ADMIN)
-        services.manage_tokens.revoke(path.token_id, by=by)
-        return jsonify({"id": path.token_id, "revoked": True})
+        token = services.manage_tokens.revoke(path.token_id, by=by, dry_run=body.dry_run).to_dict()
+        shown = {name: token[name] for name in ("id", "subject", "lastUsed")}
+        return jsonify({**shown, "revoked": not body.dry_run})
 
     @api.post("/tokens", responses=changes(answers.IssuedToken, 201))
     def issue_token(body: TokenBody) -> Response:

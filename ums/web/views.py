@@ -202,8 +202,15 @@ def outcome_view(outcome: Outcome, about: Callable[[PDPName], bool] = lambda _pd
         "recorded": outcome.recorded,
         "commit": outcome.base.main if outcome.recorded else None,
         "serials": {str(pdp): serial for pdp, serial in outcome.serials.items() if about(pdp)},
+        "impact": impact_view(outcome),
         **plan_view(outcome.plan, about),
     }
+
+
+def impact_view(outcome: Outcome) -> dict[str, Any] | None:
+    """Return what a decision that was only tried would change."""
+    found = outcome.impact
+    return found.to_dict() if found is not None else None
 
 
 def exposed_view(world: World, name: ReleaseName) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ums.services import Services
 from ums.usecases.webhooks import make_secret
 from ums.web import answers
 from ums.web.openapi import Area, asker, changes, reads, secret
-from ums.web.requests import DeliveryPath, NamePath, NewestQuery, RevokeBody, WebhookBody
+from ums.web.requests import DeliveryPath, NamePath, NewestQuery, ReplayBody, RevokeBody, WebhookBody
 
 _MAX_DIGITS = 18
 
@@ -38,11 +38,11 @@ def add_webhook_routes(api: Area, services: Services) -> None:
         return secret({**_view(webhook), "secret": webhook.secret}, 201)
 
     @api.post("/webhooks/<name>/remove", responses=changes(answers.Removed))
-    def remove_webhook(path: NamePath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+    def remove_webhook(path: NamePath, body: RevokeBody) -> Response:
         """Remove a webhook and what is on its way to it."""
         by = asker(Permission.ADMIN)
-        manage.remove(path.name, by=by)
-        return jsonify({"name": path.name, "removed": True})
+        manage.remove(path.name, by=by, dry_run=body.dry_run)
+        return jsonify({"name": path.name, "removed": not body.dry_run})
 
     @api.get("/webhooks/<name>/deliveries", responses=reads(answers.Deliveries))
     def deliveries(path: NamePath, query: NewestQuery) -> Response:
@@ -51,7 +51,7 @@ def add_webhook_routes(api: Area, services: Services) -> None:
         return jsonify({"items": [each.to_dict() for each in manage.deliveries(path.name, limit=query.limit, by=by)]})
 
     @api.post("/deliveries/<delivery>/replay", responses=changes(answers.Replayed))
-    def replay_delivery(path: DeliveryPath, body: RevokeBody) -> Response:  # noqa: ARG001 - it must be empty
+    def replay_delivery(path: DeliveryPath, body: ReplayBody) -> Response:  # noqa: ARG001 - it must be empty
         """Deliver again."""
         by = asker(Permission.ADMIN)
         delivery = path.delivery

@@ -28,7 +28,7 @@ def test_an_old_state_at_the_first_install_is_refused(cluster: Cluster, unconnec
     attacker = Attacker(unconnected)
     unconnected.ums("pdp", "bootstrap", NAME, "--file", "bootstrap.yaml")
     new = attacker.git("rev-parse", "delivery")
-    unconnected.ums("freeze", "still", "--reason", "so that the service itself does not offer it anew")
+    unconnected.ums("freeze", "still", "--reason", "so that the service itself does not offer it anew", "--yes")
     offered = int(attacker.read("state.yaml")["data"]["serial"])
     attacker.restore("delivery~1")
     assert int(attacker.read("state.yaml")["data"]["serial"]) < offered

@@ -48,7 +48,7 @@ def test_serials_ahead_are_brought_back_and_the_audit_holds(tmp_path: Path) -> N
     decision = Decision("fleet: Do what is due", "reconcile", "ums", "x", then, {}, render_plane(world, PROD, ahead))
     services.release_repo.commit(decision, base=world.base)
 
-    command = ["clock", "accept", str(settings.data), "--reason", "NTP was wrong", "-o", "json"]
+    command = ["clock", "accept", str(settings.data), "--reason", "NTP was wrong", "--yes", "-o", "json"]
     tried = CliRunner().invoke(root, [*command, "--dry-run"], catch_exceptions=False)
     assert json.loads(tried.output)["renumbered"] == ["acme/prod"]
     assert serial_of(start(settings)) == ahead.serial

@@ -33,6 +33,7 @@ from ums.web.app import create_app
 
 LATER = ("--until", "2999-01-01T00:00:00Z")
 WHY = ("--reason", "a test")
+SURE = (*WHY, "--yes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +117,22 @@ READING = [
 DECIDING = [
     ("promote", "platform@1.1.0", "--to", "edge"),
     ("promote", "platform@1.0.0", "--to", "edge", "--when-ready"),
-    ("freeze", *WHY, *LATER),
-    ("freeze", "mine", "--channel", "stable", "--bundle", "platform", "--org", "acme", *WHY),
-    ("yank", "platform@1.1.0", *WHY),
-    ("unyank", "platform@1.1.0", *WHY),
-    ("recall", "platform@1.0.0", *WHY),
+    ("freeze", *SURE, *LATER),
+    ("freeze", "mine", "--channel", "stable", "--bundle", "platform", "--org", "acme", *SURE),
+    ("yank", "platform@1.1.0", *SURE),
+    ("unyank", "platform@1.1.0", *SURE),
+    ("recall", "platform@1.0.0", *SURE),
     ("consent", "acme/prod", "platform@1.1.0", *WHY),
-    ("risk", "declare", "bad", "--bundle", "platform", "--releases", "1.x", "--message", "it hurts", *WHY),
+    ("risk", "declare", "bad", "--bundle", "platform", "--releases", "1.x", "--message", "it hurts", *SURE),
     ("pin", "acme/prod", "platform/cilium", *WHY, *LATER),
     ("pin", "acme/prod", "platform@~1.0", *WHY),
     ("unpin", "acme/prod", "platform"),
     ("hold", "acme/prod", "platform", *WHY),
     ("hold", "acme/prod", "platform/gateway@1.0.0", *WHY, *LATER),
     ("unhold", "acme/prod", "platform"),
-    ("unhold", "stable", "platform"),
+    ("unhold", "stable", "platform", "--yes"),
     ("rollback", "acme/prod", "platform", "--to", "1.0.0", *WHY),
-    ("rollback", "stable", "platform", "--to", "1.0.0", *WHY),
+    ("rollback", "stable", "platform", "--to", "1.0.0", *SURE),
     ("pdp", "add", "acme/new", "--channel", "edge", "--bundle", "platform", "--label", "region=eu"),
     (
         "pdp",
@@ -385,7 +386,8 @@ def test_a_rollout_is_seen_and_steered_wave_by_wave(stage: Stage, ums: Run) -> N
     assert "lunch (ada" in ums("rollout", "status", "stable", "platform").out
     assert "dry run" in ums("rollout", "resume", "stable", "platform", *WHY, "--dry-run").out
     for step in ("resume", "next", "retry", "cancel"):
-        assert ums("rollout", step, "stable", "platform", *WHY).code == 0, step
+        sure = SURE if step != "retry" else WHY
+        assert ums("rollout", step, "stable", "platform", *sure).code == 0, step
     assert "– cancelled" in ums("rollout", "status").out
     assert [each.action for each in stage.services.log(limit=3)] == ["rollout-cancel", "rollout-retry", "rollout-next"]
 
@@ -411,32 +413,32 @@ def test_a_halt_names_who_failed_and_what_to_do(stage: Stage, ums: Run) -> None:
 
 def test_a_freeze_cannot_be_overlooked(ums: Run) -> None:
     """It stops promotions; *status* begins with it; its name follows from its scope."""
-    done = ums("freeze", "--channel", "edge", "--reason", "incident 1")
+    done = ums("freeze", "--channel", "edge", "--reason", "incident 1", "--yes")
     assert "channel edge: frozen" in done.out
     assert "nobody is within it now" in done.out
     assert "ums thaw channel-edge" in done.out
     assert "gate-freeze" in ums("promote", "platform@1.1.0", "--to", "edge").err
-    assert "it stops 1 data plane\n" in ums("freeze", *WHY).out
+    assert "it stops 1 data plane\n" in ums("freeze", *SURE).out
     shown = ums("status").out
     assert shown.startswith("❄ FROZEN: channel edge by ada")
     assert "❄ FROZEN: everything" in shown
     assert "everything was frozen by ada" in ums("rollout", "status", "stable").out
-    assert ums("thaw", "everything", *WHY).code == 0
-    assert ums("unfreeze", "channel-edge", *WHY).code == 0
+    assert ums("thaw", "everything", *SURE).code == 0
+    assert ums("unfreeze", "channel-edge", *SURE).code == 0
     assert "FROZEN" not in ums("status").out
 
 
 def test_a_withdrawn_release_says_who_still_has_it(stage: Stage, ums: Run) -> None:
     """When it is yanked, when it is recalled, and on the release."""
-    assert "1 data plane still exposed: acme/prod" in ums("yank", "platform@1.0.0", "--reason", "it leaks").out
+    assert "1 data plane still exposed: acme/prod" in ums("yank", "platform@1.0.0", "--reason", "it leaks", "--yes").out
     assert "✗ YANKED: it leaks" in ums("release", "show", "platform@1.0.0").out
     assert "✗ yanked" in ums("release", "list").out
-    done = ums("recall", "platform@1.0.0", "--reason", "it leaks")
+    done = ums("recall", "platform@1.0.0", "--reason", "it leaks", "--yes")
     assert "platform@1.0.0: recalled to platform@1.1.0" in done.out
     assert "✗ RECALLED to platform@1.1.0 by ada: it leaks" in ums("release", "show", "platform@1.0.0").out
     report(stage, PROD, Health.HEALTHY)
-    assert "no data plane is exposed" in ums("yank", "platform@1.0.0", "--reason", "it leaks").out
-    assert ums("unyank", "platform@1.0.0", "--reason", "it was the test").code == 0
+    assert "no data plane is exposed" in ums("yank", "platform@1.0.0", "--reason", "it leaks", "--yes").out
+    assert ums("unyank", "platform@1.0.0", "--reason", "it was the test", "--yes").code == 0
     assert "YANKED" not in ums("release", "show", "platform@1.0.0").out
 
 
@@ -444,7 +446,7 @@ def test_a_risk_is_declared_explained_accepted_and_retracted(stage: Stage, ums: 
     """It is *not recommended*, and never *blocked*."""
     declared = ums(
         *("risk", "declare", "old-kernel", "--bundle", "platform", "--releases", "1.1.x", "--from", "1.0.x"),
-        *("--component", "cilium=1.x", "--url", "https://example.com/1", "--message", "it does not start", *WHY),
+        *("--component", "cilium=1.x", "--url", "https://example.com/1", "--message", "it does not start", *SURE),
     )
     assert "not recommended" in declared.out
     listed = ums("risk", "list").out
@@ -457,7 +459,7 @@ def test_a_risk_is_declared_explained_accepted_and_retracted(stage: Stage, ums: 
     assert ums("risk", "accept", "acme/prod", "old-kernel", "--reason", "we can live with it").code == 0
     assert stage.running()["cilium"] == "1.1.0"
     assert "takes risk old-kernel: we can live with it" in ums("pdp", "show", "acme/prod").out
-    assert ums("risk", "retract", "old-kernel", *WHY).code == 0
+    assert ums("risk", "retract", "old-kernel", *SURE).code == 0
     assert "No risk is declared." in ums("risk", "list").out
 
 
@@ -483,19 +485,19 @@ def test_a_policy_is_linted_compared_and_set(ums: Run, tmp_path: Path) -> None:
     lint = ums("channel", "lint", "stable", str(file))
     assert lint.code == 2
     assert "circle" in lint.out
-    assert ums("channel", "set", "stable", str(file), *WHY).code == 2
+    assert ums("channel", "set", "stable", str(file), *SURE).code == 2
     file.write_text("schema: 1\nfeder: edge\n")
     assert f"✗ {file}:2: feder" in ums("channel", "lint", "stable", str(file)).out
     file.write_text("schema: 1\nfeeder: edge\ndescription: for all\n")
     assert "is fine" in ums("channel", "lint", "stable", str(file)).out
     assert "+description: for all" in ums("channel", "diff", "stable", str(file)).out
-    assert "dry run" in ums("channel", "set", "stable", str(file), *WHY, "--dry-run").out
-    assert ums("channel", "set", "stable", str(file), *WHY).code == 0
+    assert "dry run" in ums("channel", "set", "stable", str(file), *SURE, "--dry-run").out
+    assert ums("channel", "set", "stable", str(file), *SURE).code == 0
     assert "is the policy of stable" in ums("channel", "diff", "stable", str(file)).out
     assert ums("channel", "show", "stable", "--policy").out == file.read_text()
     assert "for all" in ums("channel", "list").out
     file.write_bytes(b"\xff")
-    assert "UTF-8" in ums("channel", "set", "stable", str(file), *WHY).err
+    assert "UTF-8" in ums("channel", "set", "stable", str(file), *SURE).err
 
 
 def test_a_failure_is_shown_with_its_component(stage: Stage, ums: Run) -> None:
@@ -591,7 +593,7 @@ def test_values_that_are_none_are_refused(ums: Run, tmp_path: Path, text: str, s
 def test_new_credentials_are_written_for_their_owner_alone(ums: Run, tmp_path: Path) -> None:
     """The Secrets and nothing else; what there is to do next is said, and until when."""
     path = tmp_path / "new.yaml"
-    rotate = ("pdp", "rotate", "acme/prod", *WHY)
+    rotate = ("pdp", "rotate", "acme/prod", *SURE)
     tried = ums(*rotate, "-f", str(path), "--dry-run")
     assert "dry run: acme/prod has generation 2" in tried.out
     assert not path.exists()
@@ -619,7 +621,7 @@ def test_new_credentials_are_written_for_their_owner_alone(ums: Run, tmp_path: P
 
 def test_new_credentials_that_cannot_be_written_are_not_lost(ums: Run, tmp_path: Path) -> None:
     """It is said how to get them."""
-    done = ums("pdp", "rotate", "acme/prod", *WHY, "-f", str(tmp_path / "no" / "such.yaml"))
+    done = ums("pdp", "rotate", "acme/prod", *SURE, "-f", str(tmp_path / "no" / "such.yaml"))
     assert done.code == 10
     assert "ums pdp bootstrap acme/prod writes the new Secrets" in done.err
     assert "generation 2" in ums("pdp", "show", "acme/prod").out
@@ -627,8 +629,8 @@ def test_new_credentials_that_cannot_be_written_are_not_lost(ums: Run, tmp_path:
 
 def test_a_data_plane_is_removed_and_its_cluster_told_what_to_do(ums: Run) -> None:
     """Once; what runs there is not touched by any of the commands."""
-    assert "dry run: acme/prod is removed" in ums("pdp", "remove", "acme/prod", *WHY, "--dry-run").out
-    done = ums("pdp", "remove", "acme/prod", *WHY)
+    assert "dry run: acme/prod is removed" in ums("pdp", "remove", "acme/prod", *SURE, "--dry-run").out
+    done = ums("pdp", "remove", "acme/prod", *SURE)
     assert "acme/prod is removed (" in done.out
     assert (
         "kubectl -n ums-system delete --ignore-not-found kustomization.kustomize.toolkit.fluxcd.io/ums-root" in done.out
@@ -664,12 +666,12 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("pdp", "show", "acme/none"), 4, "ums pdp list"),
         (("pdp", "show", "nonsense"), 2, "organization"),
         (("pdp", "bootstrap", "../prod"), 2, "not a valid"),
-        (("pdp", "rotate", "acme/none"), 4, "ums pdp list"),
-        (("pdp", "rotate", "acme/prod", "--overlap", "soon"), 2, "soon"),
-        (("pdp", "rotate", "acme/prod", "--overlap", "91d"), 2, "up to 90 days"),
-        (("pdp", "rotate", "acme/prod", "--overlap", "1d", "--now"), 2, "one of"),
-        (("pdp", "rotate", "acme/prod", "--stdout", "-o", "json"), 2, "leave --stdout out"),
-        (("pdp", "remove", "acme/none", *WHY), 4, "ums pdp list"),
+        (("pdp", "rotate", "--yes", "acme/none"), 4, "ums pdp list"),
+        (("pdp", "rotate", "--yes", "acme/prod", "--overlap", "soon"), 2, "soon"),
+        (("pdp", "rotate", "--yes", "acme/prod", "--overlap", "91d"), 2, "up to 90 days"),
+        (("pdp", "rotate", "--yes", "acme/prod", "--overlap", "1d", "--now"), 2, "one of"),
+        (("pdp", "rotate", "--yes", "acme/prod", "--stdout", "-o", "json"), 2, "leave --stdout out"),
+        (("pdp", "remove", "acme/none", *SURE), 4, "ums pdp list"),
         (("release", "show", "platform"), 2, "bundle@version"),
         (("release", "show", "other@1.0.0"), 4, "ums publish"),
         (("token", "create", "ci", "--group", "kings"), 2, "a token needs a role; kings is for approvals alone"),
@@ -678,21 +680,21 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("pin", "acme/prod", "platform", *WHY, *LATER, "--for", "1d"), 2, "not both"),
         (("hold", "acme/prod", "platform", "--reason", " "), 2, "a reason is missing"),
         (("rollback", "acme/prod", "platform", "--to", "1.1.0", *WHY), 2, "not earlier"),
-        (("rollback", "Nonsense!", "platform", "--to", "1.0.0", *WHY), 4, "channels: edge, stable"),
+        (("rollback", "nonsense", "platform", "--to", "1.0.0", *SURE), 4, "channels: edge, stable"),
         (("log", "-n", "501"), 2, "501"),
         (("promote", "platform@1.1.0", "--to", "edge", "--expedite"), 2, "a reason is missing"),
         (("approve", "platform@1.1.0", "--to", "stable"), 2, "asks for no approvals"),
         (("rollout", "pause", "edge", "platform", *WHY), 2, "finished"),
         (("rollout", "pause", "stable", "other", *WHY), 4, "no rollout"),
-        (("freeze", "--org", "acme", "--pdp", "acme/prod", *WHY), 2, "not both"),
-        (("freeze", "Bad Name", *WHY), 2, "freeze name"),
-        (("freeze", "--channel", "none", *WHY), 4, "channels: edge, stable"),
-        (("thaw", "none", *WHY), 4, "nothing is frozen"),
-        (("yank", "platform", *WHY), 2, "bundle@version"),
-        (("recall", "platform@1.1.0", *WHY), 2, "--to"),
+        (("freeze", "--org", "acme", "--pdp", "acme/prod", *SURE), 2, "not both"),
+        (("freeze", "Bad Name", *SURE), 2, "lower-case letters"),
+        (("freeze", "--channel", "none", *SURE), 4, "channels: edge, stable"),
+        (("thaw", "none", *SURE), 4, "nothing is frozen"),
+        (("yank", "platform", *SURE), 2, "bundle@version"),
+        (("recall", "platform@1.1.0", *SURE), 2, "--to"),
         (("explain", "acme/none"), 4, "ums pdp list"),
         (("consent", "acme", "platform@1.1.0", *WHY), 2, "organization"),
-        (("risk", "retract", "none", *WHY), 4, "none is declared"),
+        (("risk", "retract", "none", *SURE), 4, "none is declared"),
         (("pdp", "add", "acme/x", "--channel", "edge", "--bundle", "platform", "--label", "eu"), 2, "KEY=VALUE"),
     ],
     ids=lambda each: name_of(each) if isinstance(each, tuple) else None,
@@ -854,7 +856,7 @@ def test_what_happens_is_told_as_it_was_recorded(stage: Stage, ums: Run) -> None
     """From any commit on, in words or as CloudEvents; the newest commit has nothing after it."""
     start = stage.repo.read().base.main
     ums("promote", "platform@1.1.0", "--to", "edge", "--reason", "patch day")
-    ums("freeze", "holidays", "--channel", "stable", "--reason", "nobody is there")
+    ums("freeze", "holidays", "--channel", "stable", "--reason", "nobody is there", "--yes")
     lines = ums("events", "--after", start).out.splitlines()
     assert [line.split()[2] for line in lines] == ["promotion.done", "rollout.started", "freeze.set"]
     assert lines[0].endswith("platform@1.1.0  edge  (ada: patch day)")
@@ -875,10 +877,10 @@ def test_roles_are_granted_listed_and_revoked(ums: Run) -> None:
     for text in ("group acme-ops", "organization acme", "subject sam", "everything", "no end"):
         assert text in shown
     assert len(json.loads(ums("role", "list", "-o", "json").out)["items"]) == 2
-    done = ums("role", "revoke", "admin", "--to-subject", "sam", *WHY)
+    done = ums("role", "revoke", "admin", "--to-subject", "sam", *SURE)
     assert "subject sam is no longer admin" in done.out
     assert "admins' tokens remain" in done.out
-    assert ums("role", "revoke", "admin", "--to-subject", "sam", *WHY).code == 4
+    assert ums("role", "revoke", "admin", "--to-subject", "sam", *SURE).code == 4
     assert ums("role", "grant", "viewer", *WHY).code == 2
     assert ums("role", "grant", "king", "--to-subject", "sam", *WHY).code == 2
 
@@ -895,8 +897,8 @@ def test_tokens_are_limited_listed_and_revoked(ums: Run, monkeypatch: pytest.Mon
     mine = next(each for each in listed if each["subject"] == "olga")
     assert (mine["orgs"], mine["issuedBy"], bool(mine["lastUsed"])) == (["globex"], "ada", True)
     assert token not in ums("token", "list").out
-    assert "is revoked" in ums("token", "revoke", mine["id"]).out
-    assert ums("token", "revoke", mine["id"]).code == 4
+    assert "is revoked" in ums("token", "revoke", "--yes", mine["id"]).out
+    assert ums("token", "revoke", "--yes", mine["id"]).code == 4
     monkeypatch.setenv("UMS_TOKEN", token)
     assert "the token is unknown or expired" in ums("status").err
 
@@ -905,7 +907,7 @@ def test_a_webhook_is_added_told_and_shown_without_its_secrets(stage: Stage, ums
     """The secret once, the URL never; a delivery is sent again by its number."""
     added = ums("webhook", "add", "chat", "--url", "https://hooks.example.com/s3cret", "--slack", "--kind", "freeze")
     assert "secret  whsec_" in added.out
-    ums("freeze", "all", "--reason", "incident")
+    ums("freeze", "all", "--reason", "incident", "--yes")
     stage.services.deliver_webhooks()
     assert b"freeze.set" in stage.sender.posted[0][1]
     (sent,) = json.loads(ums("webhook", "deliveries", "chat", "-o", "json").out)["items"]
@@ -916,7 +918,7 @@ def test_a_webhook_is_added_told_and_shown_without_its_secrets(stage: Stage, ums
     assert "chat" in shown
     assert "s3cret" not in shown
     assert "whsec_" not in shown
-    assert "is removed" in ums("webhook", "remove", "chat").out
+    assert "is removed" in ums("webhook", "remove", "--yes", "chat").out
     assert ums("webhook", "add", "chat", "--url", "http://10.0.0.1/x").code == 2
 
 

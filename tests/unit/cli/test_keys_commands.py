@@ -17,7 +17,7 @@ from tests.unit.web.role_table import STATE_KEY
 
 __all__ = ["stage", "ums", "url"]
 
-WHY = ("--reason", "a test")
+WHY = ("--reason", "a test", "--yes")
 
 
 def test_status_shows_every_key_and_who_may_not_know_it(ums: Run) -> None:
