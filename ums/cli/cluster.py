@@ -13,19 +13,16 @@ from ums.cli.types import LINK
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _OPTIONS = (
     click.option("--kube-url", type=LINK, metavar="URL", help="The cluster's API.  [default: that of the pod]"),
     click.option(
         "--kube-ca",
         type=FILE,
-        default=_ACCOUNT / "ca.crt",
         help="What its certificate is checked by.  [default: the pod's]",
     ),
-    click.option(
-        "--kube-token-file", type=FILE, default=_ACCOUNT / "token", help="A token for it.  [default: the pod's]"
-    ),
+    click.option("--kube-token-file", type=FILE, help="A token for it.  [default: the pod's]"),
 )
 
 
@@ -44,7 +41,9 @@ def cluster_of(options: dict[str, Any]) -> tuple[str, str, Path]:
         InvalidInputError: the token cannot be read.
 
     """
-    return options["kube_url"] or _own_url(), read_text(options["kube_token_file"]), options["kube_ca"]
+    url = options["kube_url"] or _own_url()
+    token, authorities = options["kube_token_file"] or _ACCOUNT / "token", options["kube_ca"] or _ACCOUNT / "ca.crt"
+    return url, read_text(token), authorities
 
 
 def _own_url() -> str:

@@ -69,8 +69,14 @@ def thaw(client: Client, name: str, reason: str, dry_run: bool, output: str) -> 
     """  # noqa: D301 - \b is click's mark for text not to be wrapped
     carry_out(
         lambda dry_run: client.thaw(name=name, reason=reason, dryRun=dry_run),
-        lambda data, dry_run: print_outcome(data, f"{name}: thawed", dry_run=dry_run),
+        lambda data, dry_run: _print_thawed(data, name, dry_run=dry_run),
     )
+
+
+def _print_thawed(data: shapes.Named, name: str, *, dry_run: bool) -> None:
+    print_outcome(data, f"{name}: thawed", dry_run=dry_run)
+    if data["already"]:
+        echo("  nothing is frozen by that name; ums status shows what is", fg="yellow")
 
 
 def print_freeze(each: Mapping[str, Any]) -> None:

@@ -193,7 +193,7 @@ def _state_key(text: str) -> str:
 
 def _print_rotated(data: shapes.KeysRotated, *, dry_run: bool) -> None:
     if not data["changes"]:
-        echo("it was so already, nothing changed")
+        echo("already so, nothing changed")
         return
     echo("dry run – nothing was recorded" if dry_run else f"recorded ({(data['commit'] or '')[:12]})")
     for change in data["changes"]:

@@ -227,12 +227,13 @@ def print_outcome(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
 def print_recorded(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
     """Print that a decision was recorded, was so already, or was only tried."""
     if dry_run:
-        echo(f"dry run: {done} – nothing was recorded")
+        already = ", it is so already" if data.get("already") else ""
+        echo(f"dry run: {done} – nothing was recorded{already}")
         print_impact(data)
     elif data["recorded"]:
         echo(f"{done} ({data['commit'][:12]})")
     else:
-        echo(f"{done} – it was so already, nothing changed")
+        echo(f"{done} – already so, nothing changed")
 
 
 def print_impact(data: Mapping[str, Any]) -> None:

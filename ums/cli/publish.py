@@ -15,7 +15,7 @@ from ums.cli.asking import does_not_ask
 from ums.cli.client import make_client, registry_of
 from ums.cli.keys import read_password
 from ums.cli.output import echo, emit, output_option, print_changes, print_fixes, progress_bar
-from ums.cli.types import LINK, RELEASE, REPOSITORY, VERSION
+from ums.cli.types import IMAGE_OF_COMPONENT, LINK, RELEASE, REPLACEMENT, REPOSITORY, VERSION
 
 if TYPE_CHECKING:
     from ums.cli.client import Access
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--replace",
     "replacements",
+    type=REPLACEMENT,
     multiple=True,
     metavar="COMPONENT[=PATH]",
     help="With --base: take this component from FOLDER's bundle.yaml, or from a chart or folder at PATH. Repeatable.",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--image",
     "images",
+    type=IMAGE_OF_COMPONENT,
     multiple=True,
     metavar="COMPONENT=IMAGE@DIGEST",
     help="With --replace …=PATH and no Helm at hand: an image the chart runs. Repeatable.",

@@ -45,11 +45,12 @@ def report(server: str | None, pdp: PDPName, key_file: Path | None, dry_run: boo
 
     if not dry_run and (not server or key_file is None):
         raise click.UsageError("where to, and signed with what? Give --server and --key-file, or --dry-run")
+    key = read_text(key_file) if key_file is not None else ""
     reader = KubeReader(*cluster_of(options))
     said, left_out = ReportCluster(reader, SystemClock())(flux_namespace=options["flux_namespace"])
     recorded = None
     if server and key_file is not None and not dry_run:
-        recorded = Client(server, "").report(pdp, said, key=read_text(key_file))
+        recorded = Client(server, "").report(pdp, said, key=key)
     emit(
         {**said, "leftOut": left_out, "recorded": recorded},
         output,

@@ -141,6 +141,27 @@ def _pair(read: Callable[[str], Any] = str) -> Callable[[str], tuple[str, Any]]:
     return split
 
 
+def _replacement(text: str) -> str:
+    from pathlib import Path
+
+    from ums.domain.errors import InvalidInputError
+
+    name, equals, path = text.partition("=")
+    _named("component name")(name)
+    if equals and not Path(path).exists():
+        raise InvalidInputError(f"there is no {path}", hint="name a chart, or a folder of manifests")
+    return text
+
+
+def _image_of_component(text: str) -> str:
+    from ums.domain.oci import Reference
+
+    name, image = _pair()(text)
+    _named("component name")(name)
+    Reference.parse(image)
+    return text
+
+
 def _readable(text: str) -> str:
     """Return what a small file of ASCII text holds."""
     from pathlib import Path
@@ -263,6 +284,8 @@ SUBJECT_AT_VERSIONS = Parsed("bundle or component, and versions", _subject_at(_r
 LABEL = Parsed("label", _pair(), "eu")
 COMPONENT_RANGE = Parsed("component and version range", _pair(_range), "cilium=>>1")
 KEY_FILE = Parsed("name and file", _pair(_readable), "second=/no/such/file")
+REPLACEMENT = Parsed("component and path", _replacement, "cilium=/no/such")
+IMAGE_OF_COMPONENT = Parsed("component and image", _image_of_component, "cilium")
 TEXT_FILE = Parsed("file", _readable, "/no/such/file")
 SERVICE_URL = Parsed("URL", _service, "ums.example.com")
 URL = Parsed("URL", _url, "ums.example.com")

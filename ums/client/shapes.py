@@ -530,6 +530,7 @@ class Recorded(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
 
@@ -783,6 +784,7 @@ class Rotated(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
 
@@ -821,6 +823,7 @@ class Frozen(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     by: str
@@ -853,6 +856,7 @@ class Named(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     name: str
@@ -1504,6 +1508,7 @@ class Withdrawn(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     release: str
@@ -1589,6 +1594,7 @@ Promotion = TypedDict(
         "withheld": list[Withheld],
         "impact": Impact | None,
         "recorded": bool,
+        "already": bool,
         "commit": str | None,
         "serials": dict[str, int],
         "channel": str,
@@ -1624,6 +1630,7 @@ class Approved(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     channel: str
@@ -1659,6 +1666,7 @@ class Steered(TypedDict):
     withheld: list[Withheld]
     impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     rollout: Rollout

@@ -80,6 +80,11 @@ class Given:
         """Return whether it still counts."""
         return self.until is None or now < self.until
 
+    def lasts_as(self, other: Given, now: datetime) -> bool:
+        """Return whether it counts now, and as long as another: who repeats an instruction changes nothing."""
+        ends = [to_text(each.until) if each.until else None for each in (self, other)]
+        return self.active(now) and ends[0] == ends[1]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
         return {

@@ -11,10 +11,10 @@ from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates, authors
 from ums.domain.identity import Identity, Permission
 from ums.domain.release import ReleaseName
-from ums.domain.subjects import HINT, is_plain, person_key
+from ums.domain.subjects import HINT, is_plain, person_key, same_person
 from ums.domain.world import World
 from ums.usecases.promote import requested
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ class Approve:
                 )
             given = Given(by.subject, reason, now)
             approval = Approval(given, mine & groups, policy.digest, str(entry.digest), rejects)
+            if any(same_person(each.given.by, by.subject) and _is_same(each, approval) for each in known.approvals):
+                return replace(unchanged(world), gates=ask_gates(world, channel, name, now))
             asked = requested(world, channel, known.with_approval(approval))
             return replace(asked, gates=ask_gates(asked.world, asked.world.channel(to), name, now))
 
@@ -91,3 +93,8 @@ class Approve:
             dry_run=dry_run,
             settle=False,
         )
+
+
+def _is_same(known: Approval, approval: Approval) -> bool:
+    """Return whether an answer says what another does, for the same content under the same policy."""
+    return replace(known, given=approval.given) == approval

@@ -11,7 +11,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.world import World
 from ums.usecases.instruct import Why
 from ums.usecases.promote import requested
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CancelPromotion:
                     hint=f"ums rollout cancel {to} {name.bundle} ends its rollout",
                 )
             if known.wanted is None:
-                return Change(world)
+                return unchanged(world)
             return requested(world, channel, replace(known, wanted=None, expedite=False))
 
         return self.record(

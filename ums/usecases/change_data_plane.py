@@ -13,7 +13,7 @@ from ums.domain.names import PDPName
 from ums.domain.tailoring import require_charts
 from ums.domain.world import World, edited
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ChangeDataPlane:
                 for bundle in changed or (None,):
                     why.by.require(Permission.REGISTER, bundle=bundle, channel=channel, org=pdp.org)
             if after == plane.registration:
-                return Change(world)
+                return unchanged(world)
             world.require_valid(layout.fleet_registration(pdp))
             if after.values != plane.registration.values:
                 require_charts(world, after)

@@ -17,7 +17,7 @@ from ums.domain.security_log import SecurityKind
 from ums.domain.tailoring import require_charts
 from ums.domain.world import Document, Topology, World
 from ums.ports import CredentialSource
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 from ums.usecases.security_events import SecurityEvents
 
 _SCHEMA_HINT = "yaml-language-server: $schema=../../../schemas/registration.schema.json"
@@ -59,7 +59,7 @@ class AddDataPlane:
             world.channel(registration.channel)
             known = world.planes.get(registration.name)
             if known is not None and known.registration == registration:
-                return Change(world)
+                return unchanged(world)
             if known is not None:
                 raise ConflictError(
                     f"{registration.name} is registered already, in channel {known.registration.channel}",

@@ -12,7 +12,7 @@ from ums.domain.freezes import UNREADABLE, Freeze, Scope
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class FreezeFleet:
     record: Record
 
     def freeze(self, name: str, scope: Scope, why: Why, *, dry_run: bool = False) -> Outcome:
-        """Stop everything within a scope, now. A freeze of the same name is replaced.
+        """Stop everything within a scope, now. A freeze of the same name is replaced; the same again changes nothing.
 
         It does not look at the fleet, so it is quick however large that is.
 
@@ -37,20 +37,23 @@ class FreezeFleet:
 
         def change(world: World, now: datetime) -> Change:
             _check_scope(world, scope, why.by)
+            _require_readable(world)
+            made = Freeze(name, scope, why.given(now))
             for each in world.freezes:
                 if each.name == name and each.given.active(now):
                     _require_replacing(why.by, each)
+                    if each.scope == scope and each.given.lasts_as(made.given, now):
+                        return unchanged(world)
             others = tuple(each for each in world.freezes if each.name != name and each.given.active(now))
-            return _frozen(world, (*others, Freeze(name, scope, why.given(now))))
+            return _frozen(world, (*others, made))
 
         return self._record(change, f"fleet: Freeze {scope}", "freeze", why, dry_run=dry_run, settle=False)
 
     def thaw(self, name: str, why: Why, *, dry_run: bool = False) -> Outcome:
-        """Lift a freeze.
+        """Lift a freeze; where nothing is frozen by that name, nothing changes.
 
         Raises:
             ForbiddenError: the identity may not operate.
-            NotFoundError: nothing is frozen by that name.
             InvalidInputError: a reason is missing.
 
         """
@@ -58,15 +61,13 @@ class FreezeFleet:
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
+            _require_readable(world)
             seen = [each for each in world.freezes if why.by.sees(each.scope.owner)]
             for each in seen:
                 if each.name == name:
                     _require(why.by, each.scope)
             if name not in {each.name for each in seen}:
-                names = ", ".join(each.name for each in seen)
-                raise NotFoundError(
-                    f"there is no freeze {name}", hint=f"frozen are: {names}" if names else "nothing is frozen"
-                )
+                return unchanged(world)
             return _frozen(world, tuple(each for each in world.freezes if each.name != name))
 
         return self._record(change, f"fleet: Thaw {name}", "thaw", why, dry_run=dry_run, settle=True)
@@ -118,10 +119,13 @@ def _check_scope(world: World, scope: Scope, by: Identity) -> None:
         )
 
 
-def _frozen(world: World, freezes: tuple[Freeze, ...]) -> Change:
+def _require_readable(world: World) -> None:
     if UNREADABLE in world.freezes:
         raise InvalidInputError(
             "freezes.yaml cannot be read, so everything is frozen", hint="mend the file in the release repo"
         )
+
+
+def _frozen(world: World, freezes: tuple[Freeze, ...]) -> Change:
     document = Document({"schema": layout.SCHEMA, "freezes": [each.to_dict() for each in freezes]})
     return Change(replace(world, freezes=freezes), {layout.FREEZES: document})

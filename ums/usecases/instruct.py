@@ -21,7 +21,7 @@ from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import Document, World
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 _Instruction = TypeVar("_Instruction", Pin, Hold)
 
@@ -91,7 +91,7 @@ class Instruct:
             exact = versions or VersionRange(str(_version(world, state, subject)))
             _check_pin(world, subject, exact)
             pin = Pin(subject.bundle, subject.component, exact, why.given(now))
-            return replace(plane, pins=(*_others(plane.pins, subject), pin))
+            return replace(plane, pins=_instructed(plane.pins, subject, pin, now))
 
         return self._instruct(pdp, subject, "pin", why, change, dry_run=dry_run)
 
@@ -129,7 +129,7 @@ class Instruct:
             target = release or _provider(_state(plane, subject), subject)
             _check_target(world, plane, subject, target)
             hold = Hold(subject.bundle, subject.component, target, why.given(now))
-            return replace(plane, holds=(*_others(plane.holds, subject), hold))
+            return replace(plane, holds=_instructed(plane.holds, subject, hold, now))
 
         return self._instruct(pdp, subject, "hold", why, change, dry_run=dry_run)
 
@@ -162,10 +162,11 @@ class Instruct:
 
         def change(world: World, plane: DataPlane, now: datetime) -> DataPlane:
             world.entry(name.bundle, name.version)
-            others = tuple(
-                each for each in plane.consents if (each.bundle, each.release) != (name.bundle, name.version)
-            )
-            return replace(plane, consents=(*others, Consent(name.bundle, name.version, why.given(now))))
+            consent = Consent(name.bundle, name.version, why.given(now))
+            same = [each for each in plane.consents if (each.bundle, each.release) == (name.bundle, name.version)]
+            if any(each.given.lasts_as(consent.given, now) for each in same):
+                return plane
+            return replace(plane, consents=(*(each for each in plane.consents if each not in same), consent))
 
         return self._instruct(pdp, Subject(name.bundle), "consent", why, change, dry_run=dry_run)
 
@@ -190,8 +191,10 @@ class Instruct:
                     hint="ums hold keeps it on a release, ums promote moves a channel forward",
                 )
             _check_target(world, plane, subject, release)
-            hold = Hold(subject.bundle, subject.component, release, _rollback_given(why, now))
-            return replace(plane, holds=(*_others(plane.holds, subject), hold))
+            hold = Hold(
+                subject.bundle, subject.component, release, _rollback_given(why, plane.holds, subject, release, now)
+            )
+            return replace(plane, holds=_instructed(plane.holds, subject, hold, now))
 
         return self._instruct(pdp, subject, "rollback", why, change, dry_run=dry_run)
 
@@ -217,8 +220,9 @@ class Instruct:
             if release > track.head.release:
                 raise InvalidInputError(f"{channel} has {bundle}@{track.head.release}; {release} is not earlier")
             check_way_back(world, bundle, track.head.release, release)
-            hold = Hold(bundle, None, release, _rollback_given(why, now))
-            return replace(found, holds=(*_others(found.holds, Subject(bundle)), hold))
+            subject = Subject(bundle)
+            hold = Hold(bundle, None, release, _rollback_given(why, found.holds, subject, release, now))
+            return replace(found, holds=_instructed(found.holds, subject, hold, now))
 
         return self._instruct_channel(channel, bundle, "rollback", why, change, dry_run=dry_run)
 
@@ -276,7 +280,7 @@ class Instruct:
             before = world.channel(name)
             after = change(world, before, now)
             if after == before:
-                return Change(world)
+                return unchanged(world)
             return Change(world.with_channel(after), {layout.channel_state(name): Document(after.state_document())})
 
         return self.record(
@@ -314,7 +318,7 @@ def instruct_plane(
         why.by.require(Permission.OPERATE, bundle=about(world), channel=before.registration.channel, org=pdp.org)
         after = change(world, before, now)
         if after == before:
-            return Change(world)
+            return unchanged(world)
         return Change(world.with_plane(after), {layout.fleet_decisions(pdp): Document(after.decisions_document())})
 
     return record(
@@ -327,8 +331,24 @@ def instruct_plane(
     )
 
 
-def _rollback_given(why: Why, now: datetime) -> Given:
-    return replace(why, until=why.until or now + ROLLBACK_HOLD).given(now)
+def _rollback_given(why: Why, holds: tuple[Hold, ...], subject: Subject, release: Version, now: datetime) -> Given:
+    """Return what a rollback's hold says; repeated without an end, it ends when it did."""
+    given = replace(why, until=why.until or now + ROLLBACK_HOLD).given(now)
+    known = next((each for each in holds if (each.bundle, each.component) == (subject.bundle, subject.component)), None)
+    if why.until is None and known is not None and known.release == release and known.given.active(now):
+        return replace(given, until=known.given.until)
+    return given
+
+
+def _instructed(
+    items: tuple[_Instruction, ...], subject: Subject, new: _Instruction, now: datetime
+) -> tuple[_Instruction, ...]:
+    """Return instructions with a new one in the place of the one before; one that says the same is left as it is."""
+    others = _others(items, subject)
+    for known in items:
+        if known not in others and known.given.lasts_as(new.given, now) and replace(known, given=new.given) == new:
+            return items
+    return (*others, new)
 
 
 def _others(items: tuple[_Instruction, ...], subject: Subject) -> tuple[_Instruction, ...]:

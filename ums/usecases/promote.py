@@ -15,7 +15,7 @@ from ums.domain.linting import check_waves
 from ums.domain.policy import OVERRIDABLE
 from ums.domain.release import ReleaseName
 from ums.domain.world import Content, Document, Skipped, World
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 from ums.usecases.verify import Verify
 
 
@@ -67,7 +67,7 @@ class Promote:
             channel = world.channel(to)
             track = channel.tracks.get(name.bundle)
             if track is not None and track.head.release == name.version:
-                return Change(world)
+                return unchanged(world)
             gates = ask_gates(world, channel, name, now, expedite=expedite, verified=verified, promoter=by.subject)
             given = Given(by.subject, reason, now)
             if all(gate.is_open for gate in gates):
@@ -138,7 +138,7 @@ def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, g
 def requested(world: World, channel: Channel, request: Request) -> Change:
     """Return a request recorded, unless it stands like that already; one of which nothing is left is forgotten."""
     if channel.request(request.bundle, request.release) == request:
-        return Change(world)
+        return unchanged(world)
     path = layout.channel_request(channel.name, request.id)
     if request.is_empty:
         left = {each: other for each, other in channel.requests.items() if each != request.id}

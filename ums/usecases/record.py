@@ -37,6 +37,12 @@ class Change:
     files: Mapping[str, Content | None] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     delivered: Mapping[str, Content | None] = field(default_factory=dict)
+    already: bool = False
+
+
+def unchanged(world: World) -> Change:
+    """Return that all of it is so already: nothing is recorded then, and what else is due is left to the loop."""
+    return Change(world, already=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Outcome:
         base: the heads afterwards.
         gates: those that were asked, and what they said.
         was: of what was only tried, the plan without it.
+        already: it was so already; nothing changed.
 
     """
 
@@ -60,6 +67,7 @@ class Outcome:
     recorded: bool
     gates: tuple[Gate, ...] = ()
     was: Plan | None = None
+    already: bool = False
 
     @property
     def impact(self) -> Impact | None:
@@ -139,7 +147,7 @@ class Record:
             if not dry_run and (problem := self.clock_problem(before)):
                 raise UnavailableError(f"nothing is recorded: {problem}", hint=HINT)
             wanted = change(before, now)
-            plan = decide(wanted.world, now) if settle or dry_run else NOTHING
+            plan = decide(wanted.world, now) if (settle or dry_run) and not wanted.already else NOTHING
             world, files = _with_rollouts(wanted, plan)
             issued: dict[PDPName, Desired] = {}
             for pdp, bundles in plan.offers.items():
@@ -149,9 +157,11 @@ class Record:
             serials = {pdp: each.serial for pdp, each in issued.items()}
             decision = Decision(subject, action, by.subject, reason, now, files, delivery)
             if dry_run or decision.is_empty:
-                was = decide(before, now) if dry_run else None
+                was = None
+                if dry_run:
+                    was = NOTHING if wanted.already else decide(before, now)
                 found = Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates, was=was)
-                return found.for_orgs(by.orgs)
+                return replace(found, already=wanted.already).for_orgs(by.orgs)
             try:
                 base = self.release_repo.commit(decision, base=before.base)
             except ConflictError:

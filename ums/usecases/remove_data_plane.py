@@ -14,7 +14,7 @@ from ums.domain.world import Content, Document, World
 from ums.ports import Store
 from ums.usecases.data_planes import require_for
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 from ums.usecases.security_events import SecurityEvents
 
 
@@ -42,7 +42,7 @@ class RemoveDataPlane:
         def change(world: World, now: datetime) -> Change:
             given = why.given(now)
             if pdp not in world.planes and pdp in world.retired:
-                return Change(world)
+                return unchanged(world)
             plane = world.plane(pdp)
             require_for(plane.registration, why.by)
             retired = Retired(plane.last_serial or 0, plane.generation, given.by, given.reason, now)

@@ -13,7 +13,7 @@ from ums.domain.names import PDPName
 from ums.domain.risks import Risk
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why, instruct_plane
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class DeclareRisk:
             declared = replace(risk, given=why.given(now))
             known = world.risks.get(risk.name)
             if known is not None:
-                if replace(known, given=declared.given) == declared:
-                    return Change(world)
+                if replace(known, given=declared.given) == declared and known.given.lasts_as(declared.given, now):
+                    return unchanged(world)
                 raise ConflictError(f"there is another risk {risk.name}", hint="retract it first, or take another name")
             risks = {**world.risks, risk.name: declared}
             return Change(replace(world, risks=risks), {layout.risk(risk.name): Document(declared.to_dict())})
@@ -53,17 +53,19 @@ class DeclareRisk:
         )
 
     def retract(self, name: str, why: Why, *, dry_run: bool = False) -> Outcome:
-        """Take a risk back.
+        """Take a risk back; where none of that name is declared, nothing changes.
 
         Raises:
             ForbiddenError: the identity may not promote.
-            NotFoundError: there is no such risk.
+            InvalidInputError: a reason is missing.
 
         """
         why.by.require(Permission.PROMOTE)
 
         def change(world: World, now: datetime) -> Change:
             why.given(now)
+            if name not in world.risks:
+                return unchanged(world)
             why.by.require(Permission.PROMOTE, bundle=_find(world, name).bundle, channel=ALL, org=ALL)
             risks = {each: risk for each, risk in world.risks.items() if each != name}
             return Change(replace(world, risks=risks), {layout.risk(name): None})
@@ -87,8 +89,11 @@ class DeclareRisk:
         """
 
         def change(_world: World, plane: DataPlane, now: datetime) -> DataPlane:
-            others = tuple(each for each in plane.accepted if each.risk != name)
-            return replace(plane, accepted=(*others, AcceptedRisk(name, why.given(now))))
+            accepted = AcceptedRisk(name, why.given(now))
+            same = [each for each in plane.accepted if each.risk == name]
+            if any(each.given.lasts_as(accepted.given, now) for each in same):
+                return plane
+            return replace(plane, accepted=(*(each for each in plane.accepted if each not in same), accepted))
 
         return instruct_plane(
             self.record,

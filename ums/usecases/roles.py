@@ -11,10 +11,11 @@ from ums.domain import layout
 from ums.domain.access import Access, Granted, Grantee, GranteeKind
 from ums.domain.errors import ForbiddenError, InvalidInputError, NotFoundError
 from ums.domain.identity import Grant, Identity, Permission
+from ums.domain.instants import to_text
 from ums.domain.subjects import normal_subject
 from ums.domain.world import World, edited
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 _MAX_CHARACTERS = 400_000
 """A file too large to be read would take everybody's roles."""
@@ -38,7 +39,7 @@ class GrantRoles:
         return access.is_readable, [each for each in access.granted if _may_give(by, each.grant)]
 
     def grant(self, grant: Grant, to: Grantee, why: Why, *, dry_run: bool = False) -> Outcome:
-        """Grant a role; the same again takes the place of the first, with its new end.
+        """Grant a role; the same again changes nothing, or with another end takes the place of the first.
 
         Raises:
             ForbiddenError: the identity is no admin, or would give more than it has.
@@ -53,7 +54,11 @@ class GrantRoles:
         def change(world: World, now: datetime) -> Change:
             given = why.given(now)
             made = Granted(grant, to, given.by, given.reason, given.since, given.until)
-            others = [each for each in _readable(world).granted if each.grant != grant or not each.to.is_same(to)]
+            granted = _readable(world).granted
+            others = [each for each in granted if each.grant != grant or not each.to.is_same(to)]
+            for known in granted:
+                if known not in others and known.counts(now) and _end(known) == _end(made):
+                    return unchanged(world)
             return _changed(world, [*others, made], now)
 
         return self._record(change, f"access: Grant {grant.role} to {to}", "grant-role", why, dry_run=dry_run)
@@ -106,6 +111,10 @@ def _may_give(by: Identity, grant: Grant) -> bool:
     except ForbiddenError:
         return False
     return True
+
+
+def _end(granted: Granted) -> str | None:
+    return to_text(granted.until) if granted.until else None
 
 
 def _readable(world: World) -> Access:

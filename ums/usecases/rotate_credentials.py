@@ -19,7 +19,7 @@ from ums.domain.world import Document, World
 from ums.ports import CredentialSource
 from ums.usecases.data_planes import require_for
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 from ums.usecases.security_events import SecurityEvents
 
 OVERLAP = timedelta(days=7)
@@ -129,7 +129,7 @@ class RotateCredentials:
             require_for(plane.registration, why.by)
             after = replace(plane, rotation=rotation(plane, now))
             if after == plane:
-                return Change(world)
+                return unchanged(world)
             return Change(world.with_plane(after), {layout.fleet_decisions(pdp): Document(after.decisions_document())})
 
         return self.record(

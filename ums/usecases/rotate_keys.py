@@ -15,7 +15,7 @@ from ums.domain.trusting import stranded_by
 from ums.domain.world import Document, World, edited
 from ums.usecases.check_trust import Keys
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class RotateKeys:
             before = world.trust
             after = _dropped(_added(before, change), change)
             if after == before:
-                return Change(world)
+                return unchanged(world)
             world.require_valid(layout.TRUST)
             dropped = before.trusted.release_keys.keys() - after.trusted.release_keys.keys()
             if dropped and (reasons := stranded_by(world, after.trusted)):

@@ -14,7 +14,7 @@ from ums.domain.names import check_name
 from ums.domain.policy import Policy
 from ums.domain.world import Raw, World
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 ParsePolicy = Callable[[bytes, str], Policy]
 """Reads a policy file, by content and name; raises ``SpecError``."""
@@ -45,7 +45,7 @@ class SetPolicy:
             there = world.channels.get(channel)
             edited = channel in world.proposals or any(each.file == path for each in world.problems)
             if there is not None and there.policy == policy and not edited:
-                return Change(world)
+                return unchanged(world)
             world, refused = accept(world, {channel: policy}, now)
             if refused:
                 raise InvalidInputError(

@@ -13,7 +13,7 @@ from ums.domain.identity import ALL, Permission
 from ums.domain.rollouts import Rollout, RolloutStatus
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 _OPEN = frozenset({RolloutStatus.RUNNING, RolloutStatus.PAUSED, RolloutStatus.HALTED, RolloutStatus.ROLLED_BACK})
 _Step = Callable[[Rollout, Given], Rollout]
@@ -76,7 +76,7 @@ class SteerRollout:
                 raise NotFoundError(f"there is no rollout of {bundle} in {channel}", hint="ums promote starts one")
             given = why.given(now)
             if rollout.status is done.get(step):
-                return Change(world)
+                return unchanged(world)
             if rollout.status not in allowed:
                 raise InvalidInputError(
                     f"the rollout of {bundle}@{rollout.release} in {channel} is {rollout.status}: it cannot {step}",

@@ -14,7 +14,7 @@ from ums.domain.release import ReleaseName
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, Document, Recall, World
 from ums.usecases.instruct import Why, check_way_back
-from ums.usecases.record import Change, Outcome, Record
+from ums.usecases.record import Change, Outcome, Record, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,12 @@ class WithdrawRelease:
             InvalidInputError: a reason is missing.
 
         """
-        return self._change(
-            "yank", name, why, lambda _world, entry, now: replace(entry, yanked=why.given(now).reason), dry_run=dry_run
-        )
+
+        def change(_world: World, entry: CatalogEntry, now: datetime) -> CatalogEntry:
+            given = why.given(now)
+            return replace(entry, yanked=entry.yanked or given.reason)
+
+        return self._change("yank", name, why, change, dry_run=dry_run)
 
     def unyank(self, name: ReleaseName, why: Why, *, dry_run: bool = False) -> Outcome:
         """Take a yank, and a recall, back.
@@ -67,6 +70,8 @@ class WithdrawRelease:
             goal = world.entry(name.bundle, target)
             if target == name.version or goal.yanked:
                 raise InvalidInputError(f"{name.bundle}@{target} is no release to go to", hint="name another: --to")
+            if entry.recall is not None and entry.recall.to == target:
+                return entry
             check_way_back(world, name.bundle, name.version, target)
             return replace(entry, yanked=given.reason, recall=Recall(target, given))
 
@@ -87,7 +92,7 @@ class WithdrawRelease:
             before = world.entry(name.bundle, name.version)
             after = change(world, before, now)
             if after == before:
-                return Change(world)
+                return unchanged(world)
             path = layout.catalog_status(name.bundle, name.version)
             return Change(world.with_entry(after), {path: Document(after.status_document())})
 

@@ -705,6 +705,7 @@ class Recorded(Moves):
 
     impact: Annotated[Impact | None, Field(description="Of a dry run; else null.")]
     recorded: Annotated[bool, Field(description="False where nothing changed, or it was only tried.")]
+    already: Annotated[bool, Field(description="It was so already: nothing changed, or would.")]
     commit: str | None
     serials: Annotated[dict[str, int], Field(description="The new serial of each data plane whose state changed.")]
 

@@ -200,6 +200,7 @@ def outcome_view(outcome: Outcome, about: Callable[[PDPName], bool] = lambda _pd
     """Return what a decision did, or would do; ``about`` leaves out data planes that it is not about."""
     return {
         "recorded": outcome.recorded,
+        "already": outcome.already,
         "commit": outcome.base.main if outcome.recorded else None,
         "serials": {str(pdp): serial for pdp, serial in outcome.serials.items() if about(pdp)},
         "impact": impact_view(outcome),

@@ -110,7 +110,6 @@ def test_a_freeze_of_nothing_by_nobody_or_for_nothing_is_refused(
 @pytest.mark.parametrize(
     ("name", "why", "error"),
     [
-        ("none", OLGA, NotFoundError),
         ("incident", Why(OLGA.by, ""), InvalidInputError),
         ("incident", Why(LIMITED, "x"), ForbiddenError),
     ],
