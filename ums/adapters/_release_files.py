@@ -79,6 +79,11 @@ class FluxModel(StrictModel):
         default="1m", description="How often it polls: from 1s to 1h."
     )
     root_timeout: Duration = Field(default="5m", description="How long a data plane may take to be healthy.")
+    silent_after: Duration | None = Field(
+        default=None,
+        description="How long a data plane that reports at an interval may say nothing before it is silent. "
+        "By default three intervals, the root's timeout and five minutes.",
+    )
 
 
 class StateModel(StrictModel):
@@ -115,6 +120,7 @@ class SettingsModel(StrictModel):
             interval=parse_duration(self.flux.interval),
             root_timeout=parse_duration(self.flux.root_timeout),
             validity=parse_duration(self.state.validity),
+            silence=parse_duration(self.flux.silent_after) if self.flux.silent_after else None,
         )
 
 

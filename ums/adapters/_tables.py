@@ -19,6 +19,8 @@ REPORTS = sa.Table(
     sa.Column("component", sa.String(253), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("applied", sa.Boolean, nullable=False),
+    # Seconds; null where a data plane is not known to report at an interval.
+    sa.Column("silent_after", sa.Float),
     # Forgotten reports stay as rows, so that other processes learn of it.
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
     # When the row was written last: on PostgreSQL the writing transaction's id, on SQLite a number one higher than any.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -27,7 +27,7 @@ _USE_SECONDS = 300
 """So often it is noted that a token was used, at most."""
 
 
-_REPORT_NAMES = ("serial", "at", "rank", "heard", "since", "health", "component", "message", "applied")
+_REPORT_NAMES = ("serial", "at", "rank", "heard", "since", "health", "component", "message", "applied", "silent_after")
 _CHANGE_NAMES = ("org", "pdp", "health", "component", "message", "serial", "since")
 _KNOWN = sa.select(REPORTS).where(REPORTS.c.org == sa.bindparam("of_org"), REPORTS.c.pdp == sa.bindparam("of_pdp"))
 _LOCKED = _KNOWN.with_for_update()
@@ -406,6 +406,7 @@ def _row(report: Report) -> dict[str, Any]:
         "component": report.component,
         "message": report.message,
         "applied": report.applied,
+        "silent_after": report.silent_after.total_seconds() if report.silent_after is not None else None,
     }
 
 
@@ -423,4 +424,5 @@ def _report(row: Any) -> Report:  # noqa: ANN401 - a row of REPORTS
         heard=datetime.fromtimestamp(row.heard, UTC),
         since=datetime.fromtimestamp(row.since, UTC),
         applied=row.applied,
+        silent_after=timedelta(seconds=row.silent_after) if row.silent_after is not None else None,
     )

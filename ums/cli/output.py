@@ -22,8 +22,15 @@ from ums.domain.text import MULTI_LINE, is_plain, plain, plain_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-HEALTH_STYLES = {"healthy": "green", "updating": "blue", "failed": "red", "stale": "dim", "unknown": "dim"}
-HEALTH_MARKS = {"healthy": "✓", "updating": "↻", "failed": "✗", "stale": "?", "unknown": "?"}
+HEALTH_STYLES = {
+    "healthy": "green",
+    "updating": "blue",
+    "failed": "red",
+    "silent": "yellow",
+    "stale": "dim",
+    "unknown": "dim",
+}
+HEALTH_MARKS = {"healthy": "✓", "updating": "↻", "failed": "✗", "silent": "?", "stale": "?", "unknown": "?"}
 GATE_MARKS = {
     "passed": ("✓", "green"),
     "skipped": ("»", "yellow"),

@@ -525,6 +525,8 @@ def _desired(plane: shapes.Plane) -> str:
 
 def _print_plane(data: shapes.PlaneInFull) -> None:
     echo(f"{data['pdp']}  {health_text(data['health'])}", bold=True)
+    if data["silentSince"]:
+        echo(f"  silent      its reports stopped: heard {ago(data['silentSince'])}, and none since", fg="yellow")
     if data["staleSince"]:
         echo(f"  stale       since {data['staleSince']}: nothing is known of how it is")
     echo(f"  follows     {data['channel']}: {', '.join(data['bundles'])}  ({data['management']}-managed)")

@@ -635,7 +635,7 @@ class Facts(TypedDict):
     flux: str | None
 
 
-Health: TypeAlias = Literal["healthy", "updating", "failed", "stale", "unknown"]
+Health: TypeAlias = Literal["healthy", "updating", "failed", "silent", "stale", "unknown"]
 
 
 class PlaneHold(TypedDict):
@@ -1687,6 +1687,7 @@ class Plane(TypedDict):
     sealed: bool
     facts: Facts
     health: Health
+    silentSince: str | None
     staleSince: str | None
     desired: Desired | None
     reported: Reported | None
@@ -1711,6 +1712,7 @@ class PlaneInFull(TypedDict):
     sealed: bool
     facts: Facts
     health: Health
+    silentSince: str | None
     staleSince: str | None
     desired: Desired | None
     reported: Reported | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from ums.domain.errors import InvalidInputError
@@ -81,11 +81,15 @@ def _clean(value: object, limit: int) -> str:
     return plain(str(value)[:limit], keep=MULTI_LINE)[:limit]
 
 
-def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, heard: datetime) -> Report | None:
+def report_of(
+    event: FluxEvent, *, serial: int | None, known: Report | None, heard: datetime, silent_after: timedelta
+) -> Report | None:
     """Return the state an event reports, or ``None`` when it reports none.
 
     Only the root can say that all is well: it waits for every wrapper. Wrappers say what failed, and the
     source says that it could not even be read; it names no revision then, so the last serial known stands.
+
+    ``silent_after`` is the fleet's: how long after one report of many the next may take.
     """
     is_root = (event.kind, event.name) == ("Kustomization", ROOT)
     is_source = (event.kind, event.name) == ("GitRepository", SOURCE)
@@ -108,21 +112,29 @@ def report_of(event: FluxEvent, *, serial: int | None, known: Report | None, hea
     component = "" if is_root else event.name
     applied = is_root and event.reason in _APPLIED
     report = Report(serial, health, event.message, component, event.at, heard, applied=applied)
-    return report if known is None else merged(report, known)
+    return report if known is None else merged(report, known, silent_after)
 
 
-def merged(new: Report, known: Report) -> Report | None:
+def merged(new: Report, known: Report, silent_after: timedelta) -> Report | None:
     """Return what is to be kept now that ``new`` came after ``known``, or ``None`` if nothing new was learnt.
 
     A wrapper's failure and the root's, of one cause, follow each other: the one that names the component stays. That
     an offer was applied stays true while nothing newer is offered.
+
+    Whoever says again in time that all is well, of the same serial, reports at an interval: from then on silence means
+    something. That a report came later than it should have ends this until it is seen again.
     """
     if not new.is_newer_than(known):
         # Heard late, it still tells that the offer was applied.
         late = new.serial == known.serial and new.applied and not known.applied
         return replace(known, applied=True) if late else None
+    gap, beat = new.heard - known.heard, known.silent_after
+    if new.serial == known.serial and new.health is known.health is Health.HEALTHY:
+        beat = silent_after
+    beat = beat if beat is not None and gap <= beat else None
     if new.serial != known.serial:
-        return new
+        return replace(new, silent_after=beat)
+    applied = new.applied or known.applied
     if new.health is known.health is Health.FAILED and known.component and not new.component:
-        return replace(known, at=new.at, heard=new.heard, applied=True) if new.applied and not known.applied else None
-    return replace(new, applied=new.applied or known.applied)
+        return replace(known, at=new.at, heard=new.heard, applied=applied, silent_after=beat)
+    return replace(new, applied=applied, silent_after=beat)

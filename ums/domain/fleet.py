@@ -384,6 +384,16 @@ class Desired:
     expires: datetime
     bundles: Mapping[str, BundleState]
 
+    @property
+    def same_content_since(self) -> int:
+        """Return a serial since which the content was this: that of the newest state of a bundle.
+
+        Values of the data plane's own are no state of a bundle. With them only this very serial is known to hold them.
+        """
+        if not self.bundles or any(state.values or not state.since for state in self.bundles.values()):
+            return self.serial
+        return max(state.since for state in self.bundles.values())
+
 
 _BOOTSTRAPPED = BundleState(Version("0.0.0"), {})
 """Stands for what bootstrap brought of bundle ``trust``, before its first release."""
@@ -395,8 +405,15 @@ class Health(StrEnum):
     HEALTHY = "healthy"
     UPDATING = "updating"
     FAILED = "failed"
+    SILENT = "silent"
+    """It reports at an interval, and several reports in a row did not come."""
     STALE = "stale"
+    """Nothing was heard of it for as long as an offer is good."""
     UNKNOWN = "unknown"
+
+
+UNHEARD = frozenset({Health.SILENT, Health.STALE})
+"""What was said last does not count any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +429,8 @@ class Report:
         heard: when we received it.
         since: when we first heard of this health, without another in between.
         applied: the cluster took the whole offer, be it well on it or not.
+        silent_after: how long after it was heard nothing may be said of it; ``None`` where it is not known to report at
+            an interval, so that its silence means nothing.
 
     """
 
@@ -423,6 +442,7 @@ class Report:
     heard: datetime
     since: datetime = _EVER
     applied: bool = False
+    silent_after: timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.since is _EVER:
@@ -559,11 +579,16 @@ class DataPlane:
     retired: Retired | None = None
     _fresh_until: datetime = field(init=False, repr=False, compare=False, default=_EVER)
     """Until when the report is not stale: reckoned once, since health is asked of whole fleets all the time."""
+    _silent_from: datetime = field(init=False, repr=False, compare=False, default=_EVER)
+    """When more reports than a few did not come."""
 
     def __post_init__(self) -> None:
         report, desired = self.report, self.desired
         if report is not None and desired is not None:
-            object.__setattr__(self, "_fresh_until", report.heard + min(desired.expires - desired.issued, _CENTURY))
+            fresh_until = report.heard + min(desired.expires - desired.issued, _CENTURY)
+            object.__setattr__(self, "_fresh_until", fresh_until)
+            silent_from = fresh_until if report.silent_after is None else report.heard + report.silent_after
+            object.__setattr__(self, "_silent_from", silent_from)
 
     @property
     def facts(self) -> Facts:
@@ -632,15 +657,25 @@ class DataPlane:
     def health(self, now: datetime) -> Health:
         """Return what may be said of it now.
 
-        A report about another serial than the one offered means *updating*; one not refreshed while the
-        offer lived means *stale*, however green its last words were.
+        A report about other content than what is offered means *updating*; one that was not refreshed for a few times
+        means *silent*, and *stale* when it was not while the offer lived, however green its last words were. A state
+        that was only issued again has the same content.
         """
         report, desired = self.report, self.desired
         if report is None or desired is None:
             return Health.UNKNOWN
         if now >= desired.expires or now > self._fresh_until:
             return Health.STALE
-        return report.health if report.serial == desired.serial else Health.UPDATING
+        if now > self._silent_from:
+            return Health.SILENT
+        said = report.serial
+        if said != desired.serial and not desired.same_content_since <= said < desired.serial:
+            return Health.UPDATING
+        return report.health
+
+    def silent_since(self, now: datetime) -> datetime | None:
+        """Return when the report came after which none came in time, or ``None`` where it is not silent."""
+        return self.report.heard if self.report is not None and self.health(now) is Health.SILENT else None
 
     def stale_since(self, now: datetime) -> datetime | None:
         """Return since when nothing may be said of it any more, or ``None`` where something may."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ums.domain.channels import Approval, Channel, Promoted, Request
 from ums.domain.errors import Reason, UnverifiedError
-from ums.domain.fleet import DataPlane, Health
+from ums.domain.fleet import UNHEARD, DataPlane, Health
 from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
 from ums.domain.lanes import unknown_keys, unmet_by
@@ -379,7 +379,7 @@ def _adoption(q: _Question) -> _Answer | None:
             continue
         if plane.report.health is Health.FAILED:
             failed.append(plane)
-        elif plane.report.health is Health.HEALTHY and plane.health(q.now) is not Health.STALE:
+        elif plane.report.health is Health.HEALTHY and plane.health(q.now) not in UNHEARD:
             lasts_since = max(plane.report.since, offered_at(state))
             (well if q.now - lasts_since >= rule.lasting else due).append((plane, lasts_since))
     if len(failed) > rule.max_failed.at_most(len(planes)):

@@ -71,6 +71,9 @@ def _of_plane(plane: DataPlane, now: datetime) -> Iterable[Notice]:
         what = f"{report.component}: {report.message}" if report.component else report.message
         told = {"component": report.component or None, "message": report.message, "what": what}
         yield _notice(plane, "failed", report.since, told)
+    elif health is Health.SILENT:
+        what = f"last heard {duration_text(now - report.heard)} ago"
+        yield _notice(plane, "silent", report.heard, {"lastHeard": to_text(report.heard), "what": what})
     elif health is Health.STALE:
         what = f"last heard {duration_text(now - report.heard)} ago"
         yield _notice(plane, "stale", report.heard, {"lastHeard": to_text(report.heard), "what": what})

@@ -39,6 +39,12 @@ class Topology(StrEnum):
     """The release repo, with everybody's."""
 
 
+_MISSED = 3
+"""Reports that may be missed."""
+_REPEATED = timedelta(minutes=5)
+"""For so long notification-controller sends no message again, unless it was told otherwise (--rate-limit-interval)."""
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
     """``ums.yaml``: what all data planes share.
@@ -52,6 +58,7 @@ class FleetSettings:
         interval: how often Flux polls.
         root_timeout: how long the root waits for everything to be healthy.
         validity: how long an offer may be taken.
+        silence: how long a data plane that reports at an interval may say nothing; ``None`` follows from the others.
 
     """
 
@@ -63,6 +70,18 @@ class FleetSettings:
     interval: timedelta = timedelta(minutes=1)
     root_timeout: timedelta = timedelta(minutes=5)
     validity: timedelta = timedelta(days=7)
+    silence: timedelta | None = None
+
+    @property
+    def silent_after(self) -> timedelta:
+        """Return after how long without a report a data plane is silent.
+
+        Flux reports whenever the root was reconciled: once an interval, but later by the root's timeout where that
+        waits for health, and by five minutes where notification-controller drops a message that it sent before.
+        """
+        if self.silence is not None:
+            return self.silence
+        return _MISSED * self.interval + self.root_timeout + _REPEATED
 
 
 @dataclass(frozen=True, slots=True)

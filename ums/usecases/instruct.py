@@ -344,11 +344,9 @@ def _instructed(
     items: tuple[_Instruction, ...], subject: Subject, new: _Instruction, now: datetime
 ) -> tuple[_Instruction, ...]:
     """Return instructions with a new one in the place of the one before; one that says the same is left as it is."""
-    others = _others(items, subject)
-    for known in items:
-        if known not in others and known.given.lasts_as(new.given, now) and replace(known, given=new.given) == new:
-            return items
-    return (*others, new)
+    if any(known.given.lasts_as(new.given, now) and replace(known, given=new.given) == new for known in items):
+        return items
+    return (*_others(items, subject), new)
 
 
 def _others(items: tuple[_Instruction, ...], subject: Subject) -> tuple[_Instruction, ...]:

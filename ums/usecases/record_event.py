@@ -44,9 +44,11 @@ class RecordEvent:
         event = FluxEvent.from_dict(body)
         follows = self.views if event.branch == layout.VIEW else self.release_repo
         serial = follows.serial_at(event.commit_id, pdp) if event.commit_id else None
+        silent_after = self.release_repo.read().settings.silent_after
 
         def change(known: Report | None) -> Report | None:
-            return report_of(event, serial=serial, known=self._believed(pdp, known), heard=now)
+            known = self._believed(pdp, known)
+            return report_of(event, serial=serial, known=known, heard=now, silent_after=silent_after)
 
         return self.store.update(pdp, change)
 

@@ -1121,6 +1121,9 @@ class Plane(Answer):
     sealed: Annotated[bool, Field(description="Whether its cluster is to take no values from its registration.")]
     facts: Facts
     health: Health
+    silent_since: Annotated[
+        str | None, Field(description="When it was heard last, where it is silent: its reports stopped. Else null.")
+    ]
     stale_since: Annotated[str | None, Field(description="Since when nothing may be said of it; else null.")]
     desired: Desired | None
     reported: Reported | None

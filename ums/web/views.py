@@ -122,6 +122,7 @@ def plane_view(plane: DataPlane, now: datetime) -> dict[str, Any]:
         "sealed": plane.registration.sealed,
         "facts": _facts_view(facts),
         "health": plane.health(now).value,
+        "silentSince": to_text(silent) if (silent := plane.silent_since(now)) else None,
         "staleSince": to_text(stale) if (stale := plane.stale_since(now)) else None,
         "desired": None
         if desired is None

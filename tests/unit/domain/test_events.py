@@ -17,6 +17,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROOT = ("Kustomization", "ums-root")
 WRAPPER = ("Kustomization", "platform-cilium")
 SOURCE = ("GitRepository", "ums")
+MINUTE, SILENT_AFTER = timedelta(minutes=1), timedelta(minutes=13)
 
 
 def body(about: tuple[str, str] = ROOT, **fields: object) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def read(
 ) -> Report | None:
     """Return the report of an event."""
     event = FluxEvent.from_dict(body(about, reason=reason, severity=severity))
-    return report_of(event, serial=serial, known=known, heard=NOW)
+    return report_of(event, serial=serial, known=known, heard=NOW, silent_after=SILENT_AFTER)
 
 
 def said(health: Health, component: str = "", *, serial: int = 7, seconds: int = -1) -> Report:
@@ -106,7 +107,7 @@ def test_a_source_that_fails_names_no_revision_so_the_last_serial_stands(known: 
 def test_a_failure_of_the_root_counts_unless_its_component_is_known(known: Report, *, kept: bool) -> None:
     """The root repeats what a wrapper said first, less exactly; what is older counts never."""
     report = read(ROOT, "ReconciliationFailed", "error", known=known)
-    assert (report is not None) is kept
+    assert (report is not None and report.component == "") is kept
 
 
 @pytest.mark.parametrize("reason", ["HealthCheckFailed", "ReconciliationSucceeded"])
@@ -118,7 +119,13 @@ def test_an_offer_that_was_applied_stays_so_until_the_next(reason: str) -> None:
     assert (root.component, root.applied) == ("platform-cilium", True)
     event = FluxEvent.from_dict(body(WRAPPER, reason="HealthCheckFailed", severity="error"))
     for serial, applied in ((7, True), (8, False)):
-        late = report_of(event, serial=serial, known=replace(root, at=NOW - timedelta(seconds=1)), heard=NOW)
+        late = report_of(
+            event,
+            serial=serial,
+            known=replace(root, at=NOW - timedelta(seconds=1)),
+            heard=NOW,
+            silent_after=SILENT_AFTER,
+        )
         assert late is not None
         assert late.applied is applied
 
@@ -134,13 +141,48 @@ def test_an_offer_that_could_not_be_applied_is_not_applied() -> None:
 def test_recovery_replaces_a_failure_that_names_its_component() -> None:
     """Else a data plane would stay red."""
     known = said(Health.FAILED, "platform-cilium")
-    assert merged(said(Health.HEALTHY, seconds=0), known) is not None
+    assert merged(said(Health.HEALTHY, seconds=0), known, SILENT_AFTER) is not None
 
 
 def test_what_was_seen_before_reports_nothing() -> None:
     """So it does not refresh when the data plane was last heard of either."""
     first = read(ROOT, "ReconciliationSucceeded", "info")
     assert read(ROOT, "ReconciliationSucceeded", "info", known=first) is None
+
+
+def test_a_failure_that_lasts_is_heard_of_again() -> None:
+    """Its component stays known; a data plane that says the same every few minutes is not silent."""
+    known = said(Health.FAILED, "platform-cilium", seconds=-600)
+    report = read(ROOT, "HealthCheckFailed", "error", known=replace(known, heard=NOW - 10 * MINUTE, applied=True))
+    assert report is not None
+    assert (report.component, report.heard, report.at) == ("platform-cilium", NOW, NOW)
+
+
+def after(known: Report, gap: timedelta, health: Health = Health.HEALTHY, serial: int = 7) -> Report:
+    """Return what is known once another report came."""
+    at = known.heard + gap
+    report = merged(Report(serial, health, "", "", at, at), known, SILENT_AFTER)
+    assert report is not None
+    return report
+
+
+def test_only_who_reports_at_an_interval_can_be_silent() -> None:
+    """It is learnt from what comes: the same good news of the same state, again and in time."""
+    first = said(Health.HEALTHY)
+    assert first.silent_after is None, "one report may be of a change"
+    assert after(first, MINUTE).silent_after == SILENT_AFTER
+    assert after(first, MINUTE, serial=8).silent_after is None, "nor are two of two states"
+    assert after(said(Health.UPDATING), MINUTE).silent_after is None, "nor is how a change went"
+    assert after(first, SILENT_AFTER + MINUTE).silent_after is None, "nor two that came by chance"
+
+
+def test_what_was_learnt_is_kept_through_changes_and_ends_with_a_gap() -> None:
+    """So it counts in the middle of an update; who switched the reports off is not silent for ever."""
+    beating = after(said(Health.HEALTHY), MINUTE)
+    for health in (Health.UPDATING, Health.FAILED, Health.HEALTHY):
+        for serial in (7, 8):
+            assert after(beating, MINUTE, health, serial).silent_after == SILENT_AFTER
+            assert after(beating, SILENT_AFTER + MINUTE, health, serial).silent_after is None
 
 
 def test_a_long_message_is_cut() -> None:

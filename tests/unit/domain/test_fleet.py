@@ -103,6 +103,55 @@ def test_who_is_stale_is_so_since_the_offer_ended_or_what_was_heard_grew_old() -
     assert replace(PLANE, report=None).stale_since(NOW + 8 * DAY) is None
 
 
+MINUTES = timedelta(minutes=13)
+
+
+@pytest.mark.parametrize(
+    ("health", "after", "expected"),
+    [
+        (Health.HEALTHY, MINUTES, Health.HEALTHY),
+        (Health.HEALTHY, MINUTES + timedelta(seconds=1), Health.SILENT),
+        (Health.FAILED, MINUTES + timedelta(seconds=1), Health.SILENT),
+        (Health.UPDATING, 6 * DAY, Health.SILENT),
+        (Health.HEALTHY, 7 * DAY, Health.STALE),
+    ],
+)
+def test_who_reports_at_an_interval_is_silent_when_it_does_not(
+    health: Health, after: timedelta, expected: Health
+) -> None:
+    """Whatever it said last; who does not report so is not, however long it says nothing."""
+    beating = replace(PLANE, report=replace(report(health=health), silent_after=MINUTES))
+    assert beating.health(NOW + after) is expected
+    assert beating.silent_since(NOW + after) == (NOW if expected is Health.SILENT else None)
+    quiet = replace(PLANE, report=report(health=health)).health(NOW + after)
+    assert quiet is (Health.STALE if expected is Health.STALE else health)
+
+
+@pytest.mark.parametrize(
+    ("serial", "since", "values", "expected"),
+    [
+        (8, 8, {}, Health.HEALTHY),
+        (9, 8, {}, Health.HEALTHY),
+        (7, 8, {}, Health.UPDATING),
+        (9, 10, {}, Health.UPDATING),
+        (11, 8, {}, Health.UPDATING),
+        (9, 0, {}, Health.UPDATING),
+        (9, 8, {"cilium": "{}"}, Health.UPDATING),
+    ],
+)
+def test_a_state_that_was_only_issued_again_is_not_updating(
+    serial: int, since: int, values: dict[str, str], expected: Health
+) -> None:
+    """A report about the same content counts; its own values have no serial, so with them only this very state does."""
+    version = Version("1.0.0")
+    states = {
+        "platform": BundleState(version, {"cilium": version}, since=since, values=values),
+        "other": BundleState(version, {"x": version}, since=5),
+    }
+    desired = Desired(10, "stable", NOW, NOW + 7 * DAY, states)
+    assert replace(PLANE, desired=desired, report=report(serial)).health(NOW) is expected
+
+
 def test_who_was_offered_nothing_is_unknown() -> None:
     """Whatever it says."""
     assert replace(PLANE, desired=None, report=report()).health(NOW) is Health.UNKNOWN
