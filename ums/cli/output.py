@@ -222,7 +222,8 @@ def print_outcome(data: Mapping[str, Any], done: str, *, dry_run: bool) -> None:
     """Print what a decision does: how many data planes move, and why the others stay."""
     moves, withheld = data["moves"], data["withheld"]
     print_recorded(data, done, dry_run=dry_run)
-    echo(f"  {planes_text(len(moves))} {'would move' if dry_run else 'move'} now")
+    if not data["already"]:
+        echo(f"  {planes_text(len(moves))} {'would move' if dry_run else 'move'} now")
     reasons: dict[str, list[str]] = {}
     for each in withheld:
         for reason in each["reasons"]:

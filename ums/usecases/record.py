@@ -147,7 +147,9 @@ class Record:
             if not dry_run and (problem := self.clock_problem(before)):
                 raise UnavailableError(f"nothing is recorded: {problem}", hint=HINT)
             wanted = change(before, now)
-            plan = decide(wanted.world, now) if (settle or dry_run) and not wanted.already else NOTHING
+            plan = decide(wanted.world, now) if settle or dry_run else NOTHING
+            if wanted.already:
+                plan = replace(plan, moves=(), offers={}, rollouts={})
             world, files = _with_rollouts(wanted, plan)
             issued: dict[PDPName, Desired] = {}
             for pdp, bundles in plan.offers.items():
@@ -159,7 +161,7 @@ class Record:
             if dry_run or decision.is_empty:
                 was = None
                 if dry_run:
-                    was = NOTHING if wanted.already else decide(before, now)
+                    was = plan if wanted.already else decide(before, now)
                 found = Outcome(before, world, plan, serials, before.base, recorded=False, gates=wanted.gates, was=was)
                 return replace(found, already=wanted.already).for_orgs(by.orgs)
             try:
