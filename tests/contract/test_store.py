@@ -202,6 +202,22 @@ def test_a_health_that_lasts_keeps_its_beginning(store: Store) -> None:
     assert store.reports()[PROD].since == NOW + timedelta(seconds=1)
 
 
+def test_the_last_serial_that_was_well_stays_known(store: Store) -> None:
+    """Whoever fails on a later one was not well on that; and nothing is believed of a serial from far ahead."""
+    for serial, health, well in (
+        (5, Health.UPDATING, 0),
+        (5, Health.HEALTHY, 5),
+        (7, Health.FAILED, 5),
+        (8, Health.HEALTHY, 8),
+        (8, Health.FAILED, 8),
+    ):
+        at = NOW + timedelta(seconds=10 * serial + well + (health is Health.FAILED))
+        assert store.record(PROD, Report(serial, health, "", "", at, at))
+        assert store.reports()[PROD].well == well
+    store.update(PROD, lambda _known: Report(6, Health.FAILED, "", "", NOW, NOW))
+    assert store.reports()[PROD].well == 0
+
+
 def test_pruning_drops_what_ended_long_ago(store: Store) -> None:
     """A health that lasts to this day is no history, however long ago it began; of who is forgotten nothing stays."""
     for name in (PROD, TEST):

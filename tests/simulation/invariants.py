@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tests.simulation.cluster import Cluster
+from ums.domain.channels import Channel
 from ums.domain.clock import MAX_AHEAD
 from ums.domain.composing import find_hold
 from ums.domain.deciding import Plan, decide, decide_about
-from ums.domain.fleet import BundleState, DataPlane, Pin
+from ums.domain.fleet import BundleState, DataPlane, Health, Pin
 from ums.domain.lanes import Road
 from ums.domain.names import PDPName
-from ums.domain.rollouts import IN_FLIGHT, WITHDRAWN, RolloutStatus, progress
+from ums.domain.rollouts import IN_FLIGHT, WITHDRAWN, Progress, Rollout, RolloutStatus, progress
 from ums.domain.version import Version
 from ums.domain.world import World
 from ums.usecases.record import Outcome
 
-_PASSING = {"wave", "ramp", "max-updating", "unconfirmed", "window"}
+_PASSING = {"wave", "ramp", "max-updating", "unconfirmed", "window", "first"}
 """Reasons that end by themselves, so that nobody may be left with them at the end."""
 
 
@@ -51,6 +52,7 @@ def check_step(
                 throughout = frozen_by(before, was, bundle, now) & frozen_by(after, plane, bundle, now)
                 assert not throughout, f"{name} moved though frozen"
     check_kept(before, after)
+    check_canaries(before, after, now)
     for cluster in clusters.values():
         check_visited(after, cluster)
     if outcome is not None and outcome.recorded:
@@ -146,6 +148,63 @@ def check_visited(world: World, cluster: Cluster) -> None:
     for start, end in zip(cluster.visited, cluster.visited[1:], strict=False):
         skipped = [str(each) for each in barriers if start < each < end]
         assert not skipped, f"{cluster.name} went from {start} to {end} past the barrier {skipped}"
+
+
+def check_canaries(before: World, after: World, now: datetime) -> None:
+    """Nobody gets a release beside its waves, and nobody but a canary before a canary is well on it.
+
+    Only who was told by name is an exception: a hold of its own, or a component of it that is pinned or held.
+    """
+    for name, channel in after.channels.items():
+        rollout = channel.rollouts.get("platform")
+        if rollout is None:
+            continue
+        planes = [plane for plane in after.planes.values() if plane.registration.channel == name]
+        given = [plane for plane in planes if _is_given(before, plane, channel, rollout.release, now)]
+        if not given or len(rollout.waves) == 1:  # its policy knows no canary
+            continue
+        new = {plane.name for plane in given}
+        assert rollout.status is RolloutStatus.RUNNING, f"{new} of {name} get what is {rollout.status} there"
+        since = int(rollout.phase.timestamp())
+        tried = [plane for plane in planes if plane.name not in new and _had(plane, rollout.release, since)]
+        strategy = rollout.strategy
+        proven = any(_is_well(before, plane, now - strategy.healthy_for) for plane in tried)
+        hopeful = [plane for plane in tried if _may_be_well(plane, rollout, now)]
+        assert proven or len(hopeful) + len(given) <= 1, f"{new} of {name} get {rollout.release} beside its canary"
+
+
+def _is_given(before: World, plane: DataPlane, channel: Channel, release: Version, now: datetime) -> bool:
+    """Return whether a data plane was just given its channel's head, or a part of it, by no word about itself."""
+    was = before.planes.get(plane.name)
+    old = was.desired.bundles.get("platform") if was and was.desired and was.generation == plane.generation else None
+    new = plane.desired.bundles.get("platform") if plane.desired else None
+    if new is None or old == new or find_hold(plane, channel, "platform", now) is not None:
+        return False
+    had = set(old.components.items()) if old else set()
+    return any(item not in had and item[1] == release for item in new.components.items())
+
+
+def _had(plane: DataPlane, release: Version, since: int) -> bool:
+    state = plane.desired.bundles.get("platform") if plane.desired else None
+    return state is not None and state.release == release and state.since >= since
+
+
+def _is_well(before: World, plane: DataPlane, lasting: datetime) -> bool:
+    known, state = before.planes[plane.name], plane.state_of("platform")
+    report = known.report
+    assert state is not None
+    return (
+        report is not None and report.health is Health.HEALTHY and report.serial >= state.since <= lasting.timestamp()
+    )
+
+
+def _may_be_well(plane: DataPlane, rollout: Rollout, now: datetime) -> bool:
+    """Return whether one that was given a release could still be its canary: neither lost nor given up."""
+    state = plane.state_of("platform")
+    assert state is not None
+    how = progress(plane, state, rollout.strategy, now)
+    forgiven = rollout.forgiven is not None and state.since < int(rollout.forgiven.timestamp())
+    return how is not Progress.OFFLINE and not (how is Progress.FAILED and forgiven)
 
 
 def check_limits(before: World, outcome: Outcome, now: datetime) -> None:

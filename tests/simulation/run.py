@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from tests.doubles.memory_views import MemoryViews
 from tests.simulation.cluster import Cluster
@@ -22,14 +23,16 @@ from ums.adapters.sql_store import SqlStore
 from ums.adapters.sql_webhooks import SqlWebhooks
 from ums.adapters.system_clock import SystemClock
 from ums.domain import layout
-from ums.domain.deciding import Plan
+from ums.domain.deciding import Plan, decide
 from ums.domain.errors import ConflictError, UmsError
 from ums.domain.fleet import Registration, Report
 from ums.domain.freezes import Scope
 from ums.domain.identity import Holder
 from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
+from ums.domain.risks import Risk
 from ums.domain.version import Version, VersionRange
+from ums.domain.windows import Schedule, Span
 from ums.domain.world import Base, Content, Decision, Document, World
 from ums.services import Services
 from ums.usecases.instruct import Subject, Why
@@ -108,6 +111,14 @@ _KINDS: dict[str, float] = {
     "move": 1,
     "forget": 1,
     "replace": 1,
+    "risk": 1,
+    "retract": 1.5,
+    "accept": 0.5,
+    "ask": 0.5,
+    "consent": 1,
+    "window": 0.5,
+    "relabel": 1,
+    "restart": 1,
     "jump": 1,
 }
 
@@ -131,31 +142,32 @@ class Simulation:
         shown = SystemClock(lambda: self.clock.now() + self.offset, lambda: self.clock.now().timestamp())
         self.repo = FaultyRepo(template.repo.copy())
         self.store = SqlStore("sqlite://")
-        self.replicas = [
-            Services.wire(
-                release_repo=repo,  # type: ignore[arg-type]
-                views=MemoryViews(repo),  # type: ignore[arg-type]
-                store=self.store,
-                clock=shown,
-                verify=template.verify,
-                keys=KEYS,
-                credentials=DerivedCredentials(b"m" * 32),
-                parse_policy=parse_policy,
-                webhooks=SqlWebhooks(self.store.database),
-                sender=Outbox(),
-                meter=PrometheusMeter("test"),
-                security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock),
-                sessions=SqlSessions(self.store.database),
-                watch=WatchClock(shown, SqlClock(self.store.database)),
-            )
-            for repo in (self.repo, self.repo.inner)
-        ]
-        self.services, other = self.replicas
+        self.shown, self.verify = shown, template.verify
+        self.services, other = self.replicas = [self._start(self.repo), self._start(self.repo.inner)]
         self.repo.rival = other.reconcile
         self.clusters = {name: Cluster(name) for name in PLANES}
         for cluster in self.clusters.values():
             cluster.bad = {version for version in VERSIONS[1:] if rng.random() < 0.1}
         self.rng = rng
+
+    def _start(self, repo: object) -> Services:
+        """Return a service that remembers nothing."""
+        return Services.wire(
+            release_repo=repo,  # type: ignore[arg-type]
+            views=MemoryViews(repo),  # type: ignore[arg-type]
+            store=self.store,
+            clock=self.shown,
+            verify=self.verify,
+            keys=KEYS,
+            credentials=DerivedCredentials(b"m" * 32),
+            parse_policy=parse_policy,
+            webhooks=SqlWebhooks(self.store.database),
+            sender=Outbox(),
+            meter=PrometheusMeter("test"),
+            security=SecurityEvents(SqlSecurityLog(self.store.database), self.clock),
+            sessions=SqlSessions(self.store.database),
+            watch=WatchClock(self.shown, SqlClock(self.store.database)),
+        )
 
     def world(self) -> World:
         """Return what is."""
@@ -332,6 +344,52 @@ class Simulation:
         main: dict[str, Content | None] = {layout.fleet_registration(plane.name): Document(registration.to_dict())}
         decision = Decision("Move", "edit", "olga", "another channel", self.clock.now(), main)
         self.repo.commit(decision, base=self.world().base)
+
+    def _risk(self, rng: random.Random) -> Outcome:
+        labels = rng.choice([{}, {"org": "acme"}, {"org": "globex"}, {"disk": "old"}])
+        why = Why(ADMIN, "because")
+        releases = VersionRange(rng.choice([">=1.2", "1.x", f"{rng.choice(VERSIONS)}"]))
+        risk = Risk(
+            f"r{rng.randrange(3)}", "platform", releases, "it may break", why.given(self.clock.now()), labels=labels
+        )
+        return self.services.declare_risk.declare(risk, self._why(rng))
+
+    def _retract(self, rng: random.Random) -> Outcome:
+        return self.services.declare_risk.retract(f"r{rng.randrange(3)}", Why(ADMIN, "because"))
+
+    def _accept(self, rng: random.Random) -> Outcome:
+        return self.services.declare_risk.accept(rng.choice(PLANES), f"r{rng.randrange(3)}", self._why(rng))
+
+    def _change(self, rng: random.Random, **fields: Any) -> Outcome:  # noqa: ANN401 - of a registration
+        change = lambda each: replace(each, **fields)  # noqa: E731
+        return self.services.change_data_plane(rng.choice(PLANES), change, Why(ADMIN, "because"))
+
+    def _ask(self, rng: random.Random) -> Outcome:
+        return self._change(rng, ask=rng.random() < 0.5)
+
+    def _consent(self, rng: random.Random) -> Outcome:
+        name = ReleaseName("platform", rng.choice(VERSIONS))
+        return self.services.instruct.consent(rng.choice(PLANES), name, self._why(rng))
+
+    def _window(self, rng: random.Random) -> Outcome:
+        closed = Span(self.clock.now(), self.clock.now() + timedelta(hours=rng.choice([1, 12, 100])))
+        return self._change(rng, windows=Schedule(deny=rng.choice([(), (closed,)])))
+
+    def _relabel(self, rng: random.Random) -> Outcome:
+        return self._change(rng, labels={"org": rng.choice(["acme", "globex"]), "disk": rng.choice(["old", "new"])})
+
+    def _restart(self, rng: random.Random) -> None:
+        """Start a replica anew: it moves nobody whom the one before would not have moved."""
+        number = rng.randrange(2)
+        old = self.replicas[number]
+        new = self._start(old.release_repo)
+        worlds = [each.record.world() for each in (old, new)]
+        assert worlds[0].planes == worlds[1].planes, "a restart makes other data planes of them"
+        now = self.clock.now()
+        assert decide(worlds[0], now) == decide(worlds[1], now), "a restart decides something else"
+        self.replicas[number] = new
+        self.services, other = self.replicas
+        self.repo.rival = other.reconcile
 
     def _replace(self, rng: random.Random) -> None:
         """Remove a data plane, and register one of its name, in whose cluster nothing runs; or die in between."""

@@ -21,6 +21,7 @@ REPORTS = sa.Table(
     sa.Column("applied", sa.Boolean, nullable=False),
     # Seconds; null where a data plane is not known to report at an interval.
     sa.Column("silent_after", sa.Float),
+    sa.Column("well", sa.BigInteger, nullable=False, server_default="0"),
     # Forgotten reports stay as rows, so that other processes learn of it.
     sa.Column("forgotten", sa.Boolean, nullable=False, server_default=sa.false()),
     # When the row was written last: on PostgreSQL the writing transaction's id, on SQLite a number one higher than any.

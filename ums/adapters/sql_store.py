@@ -27,7 +27,10 @@ _USE_SECONDS = 300
 """So often it is noted that a token was used, at most."""
 
 
-_REPORT_NAMES = ("serial", "at", "rank", "heard", "since", "health", "component", "message", "applied", "silent_after")
+_REPORT_NAMES = (
+    *("serial", "at", "rank", "heard", "since", "health", "component", "message", "applied"),
+    *("silent_after", "well"),
+)
 _CHANGE_NAMES = ("org", "pdp", "health", "component", "message", "serial", "since")
 _KNOWN = sa.select(REPORTS).where(REPORTS.c.org == sa.bindparam("of_org"), REPORTS.c.pdp == sa.bindparam("of_pdp"))
 _LOCKED = _KNOWN.with_for_update()
@@ -209,6 +212,8 @@ class SqlStore:
             same = known is not None and known.health is new.health
             if known is not None and same:
                 values["since"] = known.since.timestamp()
+            if known is not None and known.well <= new.serial:
+                values["well"] = max(known.well, new.well)
             connection.execute(self._update, {**mine, **values})
             if not same:
                 change_row = {"org": pdp.org, "pdp": pdp.pdp, **values}
@@ -407,6 +412,7 @@ def _row(report: Report) -> dict[str, Any]:
         "message": report.message,
         "applied": report.applied,
         "silent_after": report.silent_after.total_seconds() if report.silent_after is not None else None,
+        "well": report.well,
     }
 
 
@@ -425,4 +431,5 @@ def _report(row: Any) -> Report:  # noqa: ANN401 - a row of REPORTS
         since=datetime.fromtimestamp(row.since, UTC),
         applied=row.applied,
         silent_after=timedelta(seconds=row.silent_after) if row.silent_after is not None else None,
+        well=row.well,
     )

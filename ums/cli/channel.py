@@ -9,7 +9,7 @@ import click
 
 from ums.cli.asking import asks, carry_out
 from ums.cli.client import service_options
-from ums.cli.output import ago, at, echo, emit, output_option, planes_text, print_outcome, print_table
+from ums.cli.output import ago, at, echo, emit, output_option, planes_text, print_hold, print_outcome, print_table
 from ums.cli.rollout import status_text
 from ums.cli.types import CHANNEL
 from ums.outcomes import OUTCOMES
@@ -174,7 +174,7 @@ def _print_channel(data: shapes.ChannelInFull) -> None:
     ]
     print_table(("head", "since", "by", "rollout"), rows, empty="Nothing was promoted to it yet.")
     for hold in data["holds"]:
-        echo(f"held at {hold['bundle']}@{hold['release']} by {hold['by']}: {hold['reason']}", fg="yellow")
+        print_hold(data["channel"], hold)
     for each in data["requests"]:
         _print_request(each)
 

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ums.domain.text import MULTI_LINE, is_plain, plain, plain_json
+
+if TYPE_CHECKING:
+    from ums.client import shapes
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -269,6 +272,13 @@ def _course_text(course: Mapping[str, Any], verb: str) -> str:
     start = f" from {before}" if before else ""
     count = course["dataPlanes"]
     return f"{planes_text(count)} {verb}{start} to {after}: {some(course['examples'], count)}"
+
+
+def print_hold(channel: str, hold: shapes.ChannelHold) -> None:
+    """Say what holds a whole channel, until when, and who moves then."""
+    until = f" until {at(hold['until'])}" if hold["until"] else ""
+    what = f"{channel} is held at {hold['bundle']}@{hold['release']}{until} by {hold['by']}: {hold['reason']}"
+    echo(f"{what}; then {hold['then']} (ums unhold {channel} {hold['bundle']})", fg="yellow")
 
 
 def planes_text(count: int) -> str:

@@ -8,7 +8,7 @@ import click
 
 from ums.cli.client import service_options
 from ums.cli.events import print_event
-from ums.cli.output import ago, clear, echo, echo_json, emit, health_text, output_option, print_table
+from ums.cli.output import ago, clear, echo, echo_json, emit, health_text, output_option, print_hold, print_table
 from ums.cli.rollout import status_text
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def _show(data: shapes.Status, output: str) -> None:
             if data["dataPlanes"]
             else "\nNo data planes yet: ums pdp add"
         )
+        for channel in data["channels"]:
+            for hold in channel["holds"]:
+                print_hold(channel["channel"], hold)
         for each in data["expiring"]:
             text = f"ends soon, at {each['until']}: {each['kind']} of {each['target']}, {each['what']}; {each['then']}"
             echo(f"{text} ({each['by']}: {each['reason']})", fg="yellow")

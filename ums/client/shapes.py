@@ -112,6 +112,19 @@ class Withheld(TypedDict):
     reasons: list[Why]
 
 
+class ChannelHold(TypedDict):
+    """A whole channel stays on a release."""
+
+    by: str
+    reason: str
+    since: str
+    until: str | None
+    bundle: str
+    component: str | None
+    release: str
+    then: str
+
+
 class Expiring(TypedDict):
     """An instruction that ends soon."""
 
@@ -125,18 +138,6 @@ class Expiring(TypedDict):
     then: str
 
 
-class Hold(TypedDict):
-    """Stay on a release."""
-
-    by: str
-    reason: str
-    since: str
-    until: str | None
-    bundle: str
-    component: str | None
-    release: str
-
-
 class Promoted(TypedDict):
     """A release in the history of a channel."""
 
@@ -148,6 +149,8 @@ class Promoted(TypedDict):
     stopped: NotRequired[str]
     finished: NotRequired[str | None]
     failed: NotRequired[str | None]
+    proven: NotRequired[str | None]
+    adopted: NotRequired[list[str]]
 
 
 class RolloutSummary(TypedDict):
@@ -1375,6 +1378,8 @@ class Rollout(TypedDict):
     release: str
     status: RolloutStatus
     started: str
+    through: str | None
+    catchUp: str | None
     wave: str
     waves: list[Wave]
     earliest: str | None
@@ -1392,7 +1397,7 @@ class Channel(TypedDict):
     description: str
     bundles: dict[str, Track]
     rollouts: dict[str, RolloutSummary]
-    holds: list[Hold]
+    holds: list[ChannelHold]
     dataPlanes: int
 
 
@@ -1571,6 +1576,7 @@ class Request(TypedDict):
     approvals: list[Approval]
     overrides: list[Override]
     executed: Executed | None
+    ended: NotRequired[Given | None]
     waitsFor: list[Gate]
 
 
@@ -1644,7 +1650,9 @@ class Overridden(TypedDict):
 
     moves: list[Move]
     withheld: list[Withheld]
+    impact: Impact | None
     recorded: bool
+    already: bool
     commit: str | None
     serials: dict[str, int]
     channel: str
@@ -1951,7 +1959,7 @@ class ChannelInFull(TypedDict):
     description: str
     bundles: dict[str, Track]
     rollouts: dict[str, RolloutSummary]
-    holds: list[Hold]
+    holds: list[ChannelHold]
     dataPlanes: int
     policy: Policy
     policyText: str

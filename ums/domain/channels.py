@@ -10,7 +10,7 @@ from typing import Any, Self
 from ums.domain.fleet import Given, Hold
 from ums.domain.instants import parse_instant, to_text
 from ums.domain.policy import Policy
-from ums.domain.rollouts import WITHDRAWN, Rollout, RolloutStatus
+from ums.domain.rollouts import WITHDRAWN, Rollout
 from ums.domain.subjects import same_person
 from ums.domain.version import Version
 
@@ -21,8 +21,10 @@ class Promoted:
 
     Attributes:
         stopped: why it ended badly, or the empty string.
+        proven: when its first wave had somebody well on it.
         finished: when its last wave succeeded.
         failed: when it first halted, was rolled back or cancelled, be it that it went on later.
+        adopted: the channels for whose adoption gates enough data planes were well on it when another took its place.
 
     """
 
@@ -31,15 +33,17 @@ class Promoted:
     stopped: str = ""
     finished: datetime | None = None
     failed: datetime | None = None
+    proven: datetime | None = None
+    adopted: tuple[str, ...] = ()
 
     def with_end(self, rollout: Rollout) -> Self:
         """Return the step with what became of its rollout: the rollout's own file is about to go."""
-        ended = rollout.status is RolloutStatus.FINISHED
         return replace(
             self,
             stopped=f"{rollout.status}: {rollout.given.reason}" if rollout.status in WITHDRAWN else self.stopped,
-            finished=rollout.given.since if ended else None,
+            finished=rollout.through,
             failed=rollout.failed,
+            proven=rollout.proven,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,13 +54,24 @@ class Promoted:
             **({"stopped": self.stopped} if self.stopped else {}),
             **({"finished": to_text(self.finished)} if self.finished else {}),
             **({"failed": to_text(self.failed)} if self.failed else {}),
+            **({"proven": to_text(self.proven)} if self.proven else {}),
+            **({"adopted": list(self.adopted)} if self.adopted else {}),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read the wire form."""
-        finished, failed = (parse_instant(data[name]) if data.get(name) else None for name in ("finished", "failed"))
-        return cls(Version(data["release"]), Given.from_dict(data), data.get("stopped", ""), finished, failed)
+        names = ("finished", "failed", "proven")
+        finished, failed, proven = (parse_instant(data[name]) if data.get(name) else None for name in names)
+        return cls(
+            release=Version(data["release"]),
+            given=Given.from_dict(data),
+            stopped=data.get("stopped", ""),
+            finished=finished,
+            failed=failed,
+            proven=proven,
+            adopted=tuple(data.get("adopted", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +187,7 @@ class Request:
     Attributes:
         wanted: who asked for it, to be executed once all gates are open; ``None`` if nobody did.
         expedite: by the policy's fast path.
+        ended: why it was given up: a gate will never pass.
 
     """
 
@@ -182,6 +198,7 @@ class Request:
     approvals: tuple[Approval, ...] = ()
     executed: Executed | None = None
     overrides: tuple[Override, ...] = ()
+    ended: Given | None = None
 
     @property
     def id(self) -> str:
@@ -191,7 +208,7 @@ class Request:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing is known of it."""
-        return not (self.wanted or self.approvals or self.overrides or self.executed)
+        return not (self.wanted or self.approvals or self.overrides or self.executed or self.ended)
 
     def with_approval(self, approval: Approval) -> Self:
         """Return the request with one person's answer, in place of the same person's earlier one."""
@@ -208,6 +225,7 @@ class Request:
             "approvals": [each.to_dict() for each in self.approvals],
             "overrides": [each.to_dict() for each in self.overrides],
             "executed": self.executed.to_dict() if self.executed else None,
+            **({"ended": self.ended.to_dict()} if self.ended else {}),
         }
 
     @classmethod
@@ -221,6 +239,7 @@ class Request:
             tuple(Approval.from_dict(each) for each in data.get("approvals", ())),
             Executed.from_dict(data["executed"]) if data.get("executed") else None,
             tuple(Override.from_dict(each) for each in data.get("overrides", ())),
+            Given.from_dict(data["ended"]) if data.get("ended") else None,
         )
 
 
@@ -273,20 +292,26 @@ class Channel:
         return self.requests.get(unasked.id, unasked)
 
     def with_promoted(
-        self, bundle: str, release: Version, given: Given, gates: tuple[Mapping[str, Any], ...] = ()
+        self,
+        bundle: str,
+        release: Version,
+        given: Given,
+        gates: tuple[Mapping[str, Any], ...] = (),
+        adopted: tuple[str, ...] = (),
     ) -> Self:
         """Return this channel with a new head for a bundle, its rollout started, and what the gates said kept.
 
+        ``adopted`` are the channels whose adoption gates the head until now had passed.
         Who waits to promote an older release waits no longer: it would be a way back.
         """
         history = self.tracks[bundle].history if bundle in self.tracks else ()
         replaced = self.rollouts.get(bundle)
         if replaced is not None and history:
             # Its end must not be forgotten: gates look at it, and insights.
-            history = (*history[:-1], history[-1].with_end(replaced))
+            history = (*history[:-1], replace(history[-1].with_end(replaced), adopted=adopted))
         track = Track((*history, Promoted(release, given)))
         rollout = Rollout.start(release, self.policy.rollout, given, before=replaced)
-        executed = replace(self.request(bundle, release), executed=Executed(given, gates))
+        executed = replace(self.request(bundle, release), executed=Executed(given, gates), ended=None)
         overtaken = {
             name
             for name, each in self.requests.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from operator import attrgetter
 from typing import Any
 
@@ -29,6 +30,8 @@ from ums.domain.rollouts import (
     RolloutStatus,
     advance,
     assign,
+    is_taken,
+    never_well,
     position,
     ramp_limit,
     ramp_time,
@@ -36,6 +39,7 @@ from ums.domain.rollouts import (
     wave_reason,
 )
 from ums.domain.tailoring import has_values, tailored, waiting
+from ums.domain.version import Version
 from ums.domain.world import World
 
 
@@ -93,7 +97,7 @@ class Plan:
         offers: the whole new content of each data plane whose state must be issued again, be it that it
             moves, that its channel or its own values changed, or that its last offer is half way to its end.
         rollouts: by channel and bundle, each rollout that is to go on, halt or end.
-        members: by channel and bundle, the data planes of each rollout that is not through.
+        members: by channel and bundle, the data planes of each rollout that is not finished.
 
     """
 
@@ -245,6 +249,7 @@ class _Turn:
         self._candidates: list[_Candidate] = []
         self._reasons: dict[object, tuple[Reason, ...]] = {}
         self._sizes: dict[str, int] = {}
+        self._first: dict[tuple[str, Version], tuple[Reason, ...]] = {}
 
     def take(self, about: DataPlane | None = None) -> None:
         """Work out moves, reasons and rollouts; ``about`` one data plane, moves and reasons of that alone."""
@@ -257,6 +262,8 @@ class _Turn:
             self._consider(plane)
         for bundle, lane in self.lanes.items():
             self._advance(bundle, lane)
+            if lane.is_over:
+                del self.members[bundle]
         self._serve(about)
         self._withhold_values()
         self.withheld.sort(key=_BY_PLANE)
@@ -274,8 +281,8 @@ class _Turn:
             return True
         running = {
             bundle
-            for bundle in self.members
-            if self.lanes[bundle].frozen is None and self.channel.rollouts[bundle].status is RolloutStatus.RUNNING
+            for bundle, rollout in self.channel.rollouts.items()
+            if self.lanes[bundle].frozen is None and rollout.status in _GOING_ON
         }
         if any(each.lane.bundle in running and each.wish.after is not None for each in self._candidates):
             return True
@@ -297,7 +304,7 @@ class _Turn:
         if bundle not in self.lanes:
             assert self.channel is not None  # noqa: S101 - checked by take
             lane = self.lanes[bundle] = Lane(self.world, self.channel, bundle, self.now)
-            if not lane.rollout_is_through:
+            if lane.rollout is not None:
                 self.members[bundle] = []
         return self.lanes[bundle]
 
@@ -307,7 +314,7 @@ class _Turn:
             current = plane.state_of(bundle)
             wish, member = lane.wish(plane, current), None
             members = self.members.get(bundle)
-            if members is not None:
+            if members is not None and (not lane.is_over or _concerns(plane, current, wish)):
                 member = _member(lane, plane, current, wish)
                 if member is not None:
                     members.append(member)
@@ -323,11 +330,24 @@ class _Turn:
         if lane.frozen is not None or lane.withdrawn:
             assign(lane.rollout, members)
             return
-        before, lane.rollout = lane.rollout, advance(lane.rollout, members, self.now)
-        if lane.rollout.status in WITHDRAWN and lane.rollout.status is not before.status:
+        if lane.is_over and any(each.progress is Progress.FAILED for each in members):
+            members += self._answered(lane, {each.name for each in members})
+        before, after = lane.rollout, advance(lane.rollout, members, self.now)
+        lane.go_on(after)
+        if after.status in WITHDRAWN and after.status is not before.status:
             lane.alike = False  # from here on, what was offered and what was taken set data planes apart
             others = [each for each in self._candidates if each.lane is not lane]
             self._candidates = [*others, *self._reconsidered(lane, {each.name: each for each in members})]
+
+    def _answered(self, lane: Lane, known: Collection[PDPName]) -> Iterator[Member]:
+        """Yield who else took what a finished rollout offered, and was well: failures are a share of all."""
+        for plane in self.planes:
+            current = plane.state_of(lane.bundle)
+            if plane.name not in known and current is not None and is_taken(plane, current):
+                member = _member(lane, plane, current, Wish(None))
+                if member is not None:
+                    member.progress = Progress.SUCCEEDED
+                    yield member
 
     def _reconsidered(self, lane: Lane, members: Mapping[PDPName, Member]) -> Iterator[_Candidate]:
         """Yield who would move after all now that a rollout ended badly."""
@@ -371,9 +391,12 @@ class _Turn:
             if wish.road is not Road.ORDERED and len(moving) >= limit and name not in moving:
                 self._withhold(each, self._busy(len(moving), limit))
                 continue
-            moving.add(name)
             assert after is not None  # noqa: S101 - or it were not ready
             road = wish.road if after is wish.after else Road.DUE
+            if road is Road.DUE and (against := self._after_first(each, after)):
+                self._withhold(each, against)
+                continue
+            moving.add(name)
             self.moves.append(Move(name, each.lane.bundle, each.current, after, road))
             self._withhold(each, ())
 
@@ -411,9 +434,9 @@ class _Turn:
             return frozen
         if rollout.status not in _GOING_ON:
             return self._shared_reason(lane, None)
-        if member is None or rollout.status is RolloutStatus.FINISHED or not wish.open:
+        if member is None or not wish.open:
             return ()
-        if member.wave > rollout.wave:
+        if member.wave > rollout.wave or lane.is_over:
             return self._shared_reason(lane, member.wave)
         if member.wave == rollout.wave and rollout.current_wave.over:
             return self._ramp(lane.bundle, rollout, member)
@@ -439,6 +462,43 @@ class _Turn:
         due = to_text(ramp_time(rollout, size, member.rank))
         return (Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due, _ENGINEER),)
 
+    def _after_first(self, each: _Candidate, after: BundleState) -> tuple[Reason, ...]:
+        """Return why a data plane waits for another: beside its rollout, a release goes to one at a time.
+
+        Not where the release that it is on was recalled: there somebody said where all go.
+        """
+        lane, release = each.lane, after.release
+        if lane.is_recalled(each.current) or (each.current is not None and each.current.release == release):
+            return ()
+        key = lane.bundle, release
+        if key in self._first:
+            return self._first[key]
+        against = self._trying(lane, release)
+        if not against:
+            self._first[key] = _goes_first(each.plane.name, ReleaseName(lane.bundle, release))
+        else:
+            self._first[key] = against
+        return against
+
+    def _trying(self, lane: Lane, release: Version) -> tuple[Reason, ...]:
+        """Return who is not well yet on a release, and so keeps others from it."""
+        assert self.channel is not None  # noqa: S101 - checked by take
+        pace, title = Pace(self.channel.policy.rollout, self.now), ReleaseName(lane.bundle, release)
+        answered, failed = 0, []
+        for plane in self.planes:
+            state = plane.state_of(lane.bundle)
+            if state is None or state.release != release:
+                continue
+            if pace.progress(plane, state) in IN_FLIGHT:
+                return _goes_first(plane.name, title)
+            answered += is_taken(plane, state)
+            if never_well(plane, state):
+                failed.append(plane.name)
+        if len(failed) <= self.channel.policy.rollout.max_failed.at_most(answered):
+            return ()
+        text = f"{failed[0]} failed on {title}, and was never well on it"
+        return (Reason("first-failed", text, None, _ENGINEER),)
+
     def _in_flight(self) -> set[PDPName]:
         """Return who is between versions because of us."""
         assert self.channel is not None  # noqa: S101 - checked by take
@@ -456,6 +516,11 @@ class _Turn:
         return self._reasons["busy"]
 
 
+def _goes_first(name: PDPName, title: ReleaseName) -> tuple[Reason, ...]:
+    text = f"{name} goes first: beside its rollout, {title} is given to one data plane at a time"
+    return (Reason("first", text, None, _ENGINEER),)
+
+
 _ENGINEER = "a release engineer"
 _ADMINISTRATOR = "an administrator of the service"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
@@ -468,29 +533,59 @@ def _frozen(each: _Candidate) -> tuple[Reason, ...]:
     return (freeze.reason,) if freeze is not None else ()
 
 
+def _concerns(plane: DataPlane, current: BundleState | None, wish: Wish) -> bool:
+    """Return whether a finished rollout is not over for a data plane: it comes later, or failed later."""
+    late = wish.after is not None and wish.road is Road.FOLLOW
+    return late or (current is not None and never_well(plane, current))
+
+
+class _Half(Enum):
+    """What a data plane that is well lacks of what a rollout brings it."""
+
+    LATE = "the rollout is over without it"
+    WAY = "it is on a hop on the way"
+    PART = "a part was kept from it"
+
+
+def _half(lane: Lane, current: BundleState, wish: Wish) -> _Half | None:
+    """Return what a data plane that is well lacks of its rollout, if anything."""
+    onward = wish.after is not None and wish.road is Road.FOLLOW
+    if lane.is_over:
+        return _Half.LATE if onward else None
+    if lane.rollout is not None and current.release != lane.rollout.release:
+        return _Half.WAY
+    return _Half.PART if onward else None
+
+
 def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wish) -> Member | None:
     """Return a data plane as a member of the rollout under way, if it is one."""
     rollout, registration, now = lane.rollout, plane.registration, lane.now
     assert rollout is not None  # noqa: S101 - only asked where there is one
     tried = current is not None and current.since >= lane.started and _is_of(rollout, current, wish.road)
-    if not tried and (wish.road is not Road.FOLLOW or (current is not None and current.release == rollout.release)):
+    is_there = current is not None and current.release == rollout.release
+    if not tried and (wish.road is not Road.FOLLOW or (is_there and wish.after is None)):
         return None
     counts = registration.management in lane.counting
     frozen = (bool(lane.freezes) and lane.freeze_on(plane.name) is not None) or plane.is_ahead(now)
     eligible = wish.open and not frozen
-    how, again = None, False
+    how, again, partly = None, False, False
     if tried and current is not None:
         how = lane.pace.progress(plane, current)
-        if how is Progress.FAILED and _is_before(current, rollout.forgiven):
-            counts = False
         if how is Progress.FAILED and _is_before(current, rollout.retried):
             how, again = None, True
-        if how is Progress.SUCCEEDED and current.release != rollout.release:
-            how = Progress.UPDATING if eligible else None  # half way, and perhaps kept from the other half
+        elif how is Progress.FAILED and _is_before(current, rollout.forgiven):
+            counts = False
+        if how is Progress.SUCCEEDED and (half := _half(lane, current, wish)):
+            # Kept from the other half, it is where it was; else it goes on.
+            how = Progress.UPDATING if half is _Half.WAY and eligible else None
+            partly = half is _Half.PART
+    whole = not (plane.holds or plane.pins)
     name, silent = registration.name, _is_silent(plane, rollout, now)
     place = lane.ramp.position(name, registration.wariness, volunteer=registration.volunteer)
     # By their places: naming them would take twice as long, for each of a large fleet.
-    return Member(name, registration.labels, silent, place, eligible, wish.soon or frozen, how, counts, again)
+    return Member(
+        name, registration.labels, silent, place, eligible, wish.soon or frozen, how, counts, again, partly, whole
+    )
 
 
 def _is_of(rollout: Rollout, state: BundleState, road: Road) -> bool:

@@ -67,20 +67,33 @@ def _of_planes(world: World, now: datetime) -> Iterator[Expiring]:
         for each in instructions:
             if ends_soon(each.given, now):
                 channel = plane.registration.channel
-                yield _expiring(each, str(name), f"it follows {channel}", _head(world, channel, each.bundle))
+                yield _expiring(each, str(name), f"it follows {channel}{_head(world, channel, each.bundle)}")
 
 
 def _of_channels(world: World, now: datetime) -> Iterator[Expiring]:
     for name, channel in world.channels.items():
         for each in channel.holds:
             if ends_soon(each.given, now):
-                yield _expiring(each, name, "its data planes follow it", _head(world, name, each.bundle))
+                yield _expiring(each, name, then_moves(world, name, each))
 
 
-def _expiring(each: Pin | Hold, target: str, then: str, head: str) -> Expiring:
+def then_moves(world: World, channel: str, hold: Hold) -> str:
+    """Return who moves, and where to, when a channel's hold ends."""
+    head = _head(world, channel, hold.bundle)
+    moving = 0
+    for plane in world.followers(channel, hold.bundle):
+        own = any(each.bundle == hold.bundle and not each.component for each in plane.holds)
+        state = plane.state_of(hold.bundle)
+        moving += not own and (state is None or not head.endswith(f"@{state.release}"))
+    if not moving:
+        return "no data plane moves"
+    return f"{moving} data plane{'s' if moving > 1 else ''} follow{'s' if moving == 1 else ''} it{head}, wave by wave"
+
+
+def _expiring(each: Pin | Hold, target: str, then: str) -> Expiring:
     subject = f"{each.bundle}/{each.component}" if each.component else each.bundle
     kind, where = ("pin", f"within {each.versions}") if isinstance(each, Pin) else ("hold", f"at {each.release}")
-    return Expiring(kind, target, f"{subject} {where}", each.given, f"then {then}{head}")
+    return Expiring(kind, target, f"{subject} {where}", each.given, f"then {then}")
 
 
 def _of_freezes(world: World, now: datetime) -> Iterator[Expiring]:

@@ -137,6 +137,10 @@ def _of_promotion(channel: str, before: Fields, after: Fields | None, either: Fi
     release = f"{either.get('bundle')}@{either.get('release')}"
     data = {"channel": channel, "release": release}
     yield from _of_overrides(release, data, before.get("overrides", ()), (after or {}).get("overrides", ()))
+    if after is not None and after.get("ended") and after.get("ended") != before.get("ended"):
+        ended = after["ended"]
+        yield _Told("promotion.failed", release, {**data, "by": ended.get("by"), "reason": ended.get("reason")})
+        return
     if after is None or (before.get("wanted") and not after.get("wanted")):
         if before.get("wanted"):
             yield _Told("promotion.cancelled", release, data)
@@ -178,6 +182,8 @@ def _of_rollout(channel: str, bundle: str, before: Fields | None, after: Fields 
         yield _Told("rollout.started", release, data)
     elif before.get("status") != after.get("status"):
         kind = "resumed" if after.get("status") == "running" else after.get("status")
+        if after.get("catchUp") != before.get("catchUp") and kind == "resumed":
+            kind = "catching-up"
         yield _Told(f"rollout.{kind}", release, {**data, **status})
     elif before.get("wave") != after.get("wave"):
         yield _Told("rollout.wave-started", release, data)

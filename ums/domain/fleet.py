@@ -431,6 +431,7 @@ class Report:
         applied: the cluster took the whole offer, be it well on it or not.
         silent_after: how long after it was heard nothing may be said of it; ``None`` where it is not known to report at
             an interval, so that its silence means nothing.
+        well: the last serial that it was healthy on; 0 if none is known.
 
     """
 
@@ -443,10 +444,13 @@ class Report:
     since: datetime = _EVER
     applied: bool = False
     silent_after: timedelta | None = None
+    well: int = 0
 
     def __post_init__(self) -> None:
         if self.since is _EVER:
             object.__setattr__(self, "since", self.heard)
+        if self.health is Health.HEALTHY:
+            object.__setattr__(self, "well", self.serial)
 
     @property
     def rank(self) -> int:

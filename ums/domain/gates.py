@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +43,7 @@ class Gate:
 
     Attributes:
         until: when it will pass if all goes well, RFC 3339, where that can be told.
+        final: it will never pass: what it waited for can no longer come.
 
     """
 
@@ -51,6 +52,7 @@ class Gate:
     message: str
     until: str | None = None
     who_can_override: str | None = None
+    final: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +81,7 @@ class _Answer:
     message: str
     until: datetime | None = None
     who: str | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,9 @@ def ask_gates(
         verdict, message = answer.verdict, answer.message
         if gate in skipped and verdict is not Verdict.PASSED:
             verdict, message = Verdict.SKIPPED, f"skipped by the fast path: {message}"
-        gates.append(Gate(gate, verdict, message, to_text(answer.until) if answer.until else None, answer.who))
+        gates.append(
+            Gate(gate, verdict, message, to_text(answer.until) if answer.until else None, answer.who, answer.final)
+        )
     if expedite:
         gates.append(_expedite(question))
     return tuple(gates)
@@ -330,19 +335,20 @@ def _soak(q: _Question) -> _Answer | None:
     stopped = _soak_stopped(q, q.feeder, step)
     if stopped is not None:
         return stopped
-    since = step.given.since
-    following = [step.given.since for step in track.history if step.given.since > since]
+    following = [each.given.since for each in track.history if each.given.since > step.given.since]
     end = min(following, default=q.now)
     rollout = q.feeder.rollouts.get(q.name.bundle)
+    since = step.proven
     if rollout is not None and rollout.release == q.name.version:
-        since = max(since, rollout.forgiven or since)
-    soaked = end - since
-    if soaked >= wanted:
+        since = max(rollout.proven, rollout.forgiven or rollout.proven) if rollout.proven else None
+    soaked = end - since if since is not None else timedelta()
+    if since is not None and soaked >= wanted:
         return _Answer(Verdict.PASSED, f"soaked {duration_text(wanted)} in {q.feeder.name}")
     if following:
         text = f"it soaked {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name}, then a newer one came"
-        return _Answer(Verdict.FAILED, text, None, _ENGINEER)
-    return _Answer(Verdict.PENDING, f"soaks {duration_text(wanted)} in {q.feeder.name}", since + wanted, _ENGINEER)
+        return _Answer(Verdict.FAILED, text, None, _ENGINEER, final=True)
+    text = f"soaks {duration_text(wanted)} in {q.feeder.name}" + ("" if since else ", once somebody there is well")
+    return _Answer(Verdict.PENDING, text, since + wanted if since else None, _ENGINEER)
 
 
 def _soak_stopped(q: _Question, feeder: Channel, step: Promoted) -> _Answer | None:
@@ -382,7 +388,7 @@ def _adoption(q: _Question) -> _Answer | None:
         elif plane.report.health is Health.HEALTHY and plane.health(q.now) not in UNHEARD:
             lasts_since = max(plane.report.since, offered_at(state))
             (well if q.now - lasts_since >= rule.lasting else due).append((plane, lasts_since))
-    if len(failed) > rule.max_failed.at_most(len(planes)):
+    if len(failed) > rule.max_failed.at_most(len(well) + len(due) + len(failed)):
         return _Answer(
             Verdict.FAILED,
             f"{_some([str(each.name) for each in failed])} failed on it in {q.feeder.name}",
@@ -397,10 +403,38 @@ def _adoption(q: _Question) -> _Answer | None:
         return _Answer(Verdict.PASSED, text)
     if len(well) >= needed:
         text += f", of {len(orgs)} organization where {agreeing} are asked for"
+    if (replaced := _replaced(q, q.feeder, text)) is not None:
+        return replaced
     coming = sorted(since + rule.lasting for _, since in due)
     missing = needed - len(well)
     until = coming[missing - 1] if 0 < missing <= len(coming) else None
     return _Answer(Verdict.PENDING, text, until, _ENGINEER)
+
+
+def _replaced(q: _Question, feeder: Channel, text: str) -> _Answer | None:
+    """Return what holds for a release whose place in the feeder a newer one took; ``None`` if none did."""
+    track = feeder.tracks.get(q.name.bundle)
+    steps = [step for step in track.history if step.release == q.name.version] if track is not None else []
+    if track is None or not steps or track.head.release == q.name.version:
+        return None
+    if q.channel.name in steps[-1].adopted:
+        return _Answer(Verdict.PASSED, f"enough of {feeder.name} were well on it when a newer one came")
+    text += f" when {track.head.release} took its place there"
+    return _Answer(Verdict.FAILED, text, None, _ENGINEER, final=True)
+
+
+def adopters(world: World, feeder: Channel, bundle: str, now: datetime) -> tuple[str, ...]:
+    """Return the channels whose adoption gate a feeder's head passes now: that counts after a newer one came."""
+    track = feeder.tracks.get(bundle)
+    found = []
+    for channel in world.channels.values() if track else ():
+        asks = channel.policy.feeder == feeder.name and channel.policy.gates.adoption is not None
+        if track is not None and asks and track.head.release in world.catalog.get(bundle, {}):
+            name = ReleaseName(bundle, track.head.release)
+            gates = ask_gates(world, channel, name, now)
+            if any(each.name is GateName.ADOPTION and each.is_open for each in gates):
+                found.append(channel.name)
+    return tuple(found)
 
 
 def _risk(q: _Question) -> _Answer | None:

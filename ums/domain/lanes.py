@@ -90,8 +90,10 @@ class Lane:
         self.entries: Mapping[Version, CatalogEntry] = world.catalog.get(bundle, {})
         self.promoted = track.promoted() if track else ()
         rollout = channel.rollouts.get(bundle)
-        self.rollout: Rollout | None = rollout if rollout is not None and rollout.release == self.head else None
-        self.started = int(self.rollout.started.timestamp()) if self.rollout else 0
+        self.go_on(rollout if rollout is not None and rollout.release == self.head else None)
+        ended = {step.release: step.stopped for step in track.history[:-1]} if track else {}
+        self.failed = frozenset(version for version, stopped in ended.items() if stopped)
+        """Releases whose last rollout here ended badly."""
         self.counting = tuple(self.rollout.strategy.counting.management) if self.rollout else ()
         self.pace = Pace(self.rollout.strategy if self.rollout else channel.policy.rollout, now)
         self.hold = find_hold_of_channel(channel, bundle, now)
@@ -133,10 +135,22 @@ class Lane:
                 found.setdefault(step.release, step.given.since + span)
         return found
 
+    def go_on(self, rollout: Rollout | None) -> None:
+        """Set what the rollout is now, and since when offers belong to what is under way."""
+        self.rollout: Rollout | None = rollout
+        self.is_over = rollout is not None and rollout.status is RolloutStatus.FINISHED
+        self.started = int((rollout.started if self.is_over else rollout.phase).timestamp()) if rollout else 0
+
     @property
-    def rollout_is_through(self) -> bool:
-        """Return whether there is nothing left to roll out in waves."""
-        return self.rollout is None or self.rollout.status is RolloutStatus.FINISHED
+    def is_proven(self) -> bool:
+        """Return whether the head was well wherever its rollout gave it."""
+        rollout = self.rollout
+        return rollout is None or (rollout.through is not None and rollout.status not in WITHDRAWN)
+
+    def is_recalled(self, current: BundleState | None) -> bool:
+        """Return whether the release that a data plane is on was recalled."""
+        entry = self.entries.get(current.release) if current is not None else None
+        return entry is not None and entry.recall is not None
 
     def may_take_back(self, plane: DataPlane, current: BundleState | None) -> bool:
         """Return whether what a data plane was offered could be taken back, were the rollout to halt now."""
@@ -213,15 +227,18 @@ class Lane:
     def _followed(self, plane: DataPlane, current: BundleState | None, head: Version) -> _Target | Wish:
         if current is not None and current.release <= head and (back := self._withdrawn(plane, current)):
             return back
-        if current is not None and current.release == head:
-            return head, Road.DUE, ()
         if current is not None and head < current.release:
             text = (
                 f"{plane.name} has {self.bundle}@{current.release}, newer than {head} in {self.channel.name}; "
                 "following a channel never downgrades"
             )
             return Wish.stay(Reason("ahead-of-channel", text, None, f"{OPERATOR} (ums rollback)"))
-        return head, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
+        return head, self._road, ()
+
+    @property
+    def _road(self) -> Road:
+        """Return by which road data planes get to the head."""
+        return Road.DUE if self.rollout is None else Road.FOLLOW
 
     def _recalled(
         self, current: BundleState, entry: CatalogEntry, hold: Hold | None, pin: Pin | None
@@ -237,9 +254,9 @@ class Lane:
         if pin is not None and to not in pin.versions:
             who = f"{OPERATOR} (ums unpin)"
             return Wish.stay(Reason("recalled", f"{text}; a pin keeps it here, which is dangerous", None, who))
-        newer = self.head is not None and self.head > current.release and self.rollout_is_through
-        target = self.head if newer and pin is None and self.head is not None else to
-        return target, Road.DUE, ()
+        if self.head is not None and self.head > current.release and self.is_proven and pin is None:
+            return self.head, self._road, ()
+        return to, Road.DUE, ()
 
     def _recalled_to(self, version: Version) -> Version:
         """Return where a recall leads in the end: what it names may have been recalled since."""
@@ -256,6 +273,7 @@ class Lane:
             for version in self.promoted
             if version <= self.head
             and version in pin.versions
+            and (version not in self.failed or (current is not None and current.release == version))
             and not (
                 (entry := self.entries.get(version)) and entry.yanked and (not current or current.release != version)
             )
@@ -266,7 +284,7 @@ class Lane:
         if target == self.head:
             if current is not None and current.release <= target and (back := self._withdrawn(plane, current)):
                 return back
-            return target, Road.DUE if self.rollout_is_through else Road.FOLLOW, ()
+            return target, self._road, ()
         return target, Road.DUE, (pin_reason(pin, allowed),)
 
     def _withdrawn(self, plane: DataPlane, current: BundleState) -> _Target | None:
@@ -338,6 +356,8 @@ class Lane:
             return Wish(None, reasons, road)
         if road is Road.ORDERED or (current is not None and hop == current.release and current.removing):
             return Wish(after, reasons, Road.ORDERED)
+        if current is not None and hop == current.release and not _follows(current, after):
+            road = Road.DUE
         own = self._own_reasons(plane, current, target, hop)
         fallback = self._fallback(plane) if current is None and road is Road.FOLLOW else None
         soon = bool(own) and all(reason.code == "window" for reason in own)
@@ -408,7 +428,7 @@ class Lane:
         return replace(after, since=0, origins=origins)
 
     def _fallback(self, plane: DataPlane) -> BundleState | None:
-        baseline = self.rollout.baseline if self.rollout else None
+        baseline = self.rollout.baseline if self.rollout and self.rollout.catch_up is None else None
         entry = self.entries.get(baseline) if baseline else None
         if baseline is None or entry is None or entry.yanked or entry.recall:
             return None
@@ -512,6 +532,14 @@ class Lane:
                 reason = Reason("window", text, to_text(opening) if opening else None, who)
             self._open[schedule, who] = reason
         return self._open[schedule, who]
+
+
+def _follows(current: BundleState, after: BundleState) -> bool:
+    """Return whether a component goes on to the release that its data plane is on already, since nothing holds it."""
+    return any(
+        provider == after.release and current.components.get(name) != provider
+        for name, provider in after.components.items()
+    )
 
 
 def unmet_by(world: World, plane: DataPlane, release: Release) -> tuple[Reason, ...]:

@@ -18,9 +18,10 @@ from ums.domain.errors import Reason
 from ums.domain.fleet import BundleState, DataPlane, Given, Health
 from ums.domain.instants import duration_text, parse_instant, to_text
 from ums.domain.names import PDPName
-from ums.domain.policy import EVERYONE, OnHalt, Strategy, Wave
+from ums.domain.policy import EVERYONE, Amount, OnHalt, Strategy, Wave
 from ums.domain.version import Version
 
+CATCH_UP = Wave("catch-up")
 _ACTOR = "ums"
 _ENGINEER = "a release engineer"
 _SHOWN = 5
@@ -55,6 +56,9 @@ class Rollout:
         forgiven: failures of offers made before this do not count …
         retried: … and those of before this are offered again.
         failed: when it first halted, was rolled back or cancelled, whatever became of it then.
+        proven: when its first wave had somebody well on it.
+        through: when all its waves had succeeded.
+        catch_up: since when data planes that came later go through waves of their own.
 
     """
 
@@ -70,6 +74,9 @@ class Rollout:
     forgiven: datetime | None = None
     retried: datetime | None = None
     failed: datetime | None = None
+    proven: datetime | None = None
+    through: datetime | None = None
+    catch_up: datetime | None = None
 
     @classmethod
     def start(cls, release: Version, strategy: Strategy, given: Given, *, before: Rollout | None) -> Self:
@@ -77,15 +84,27 @@ class Rollout:
         if before is None:
             baseline = None
         else:
-            baseline = before.release if before.status is RolloutStatus.FINISHED else before.baseline
+            baseline = before.release if before.through and before.status not in WITHDRAWN else before.baseline
         return cls(release, strategy, given.since, given, given.since, baseline)
 
     @property
     def waves(self) -> tuple[Wave, ...]:
-        """Return all waves; whoever none selects is in one more, the last."""
+        """Return all waves; whoever none selects is in one more, the last. In a catch-up, one goes before the others.
+
+        Where the policy has one wave for everybody, nobody goes before the others then either.
+        """
         waves = self.strategy.waves
         catches_all = waves and not waves[-1].labels and waves[-1].share is None
-        return waves if catches_all else (*waves, EVERYONE)
+        waves = waves if catches_all else (*waves, EVERYONE)
+        if self.catch_up is None:
+            return waves
+        first = Wave("catch-up canary", share=Amount("1"), soak=waves[0].soak, max_failed=waves[0].max_failed)
+        return (first, CATCH_UP) if len(waves) > 1 else (CATCH_UP,)
+
+    @property
+    def phase(self) -> datetime:
+        """Return when what is under way began: the rollout, or the catch-up."""
+        return self.catch_up or self.started
 
     @property
     def current_wave(self) -> Wave:
@@ -96,8 +115,15 @@ class Rollout:
         """Return the rollout at the beginning of a wave, or finished after the last."""
         if wave >= len(self.waves):
             given = Given(_ACTOR, "all waves succeeded", now)
-            return replace(self, status=RolloutStatus.FINISHED, given=given, wave_done=self.wave_done or now)
+            done, through = self.wave_done or now, self.through or now
+            return replace(self, status=RolloutStatus.FINISHED, given=given, wave_done=done, through=through)
         return replace(self, wave=wave, wave_since=now, wave_done=None)
+
+    def catching_up(self, now: datetime) -> Self:
+        """Return the rollout that is through begun once more, for those who came later."""
+        given = Given(_ACTOR, "data planes that it did not reach catch up", now)
+        running = replace(self, status=RolloutStatus.RUNNING, given=given, catch_up=now, forgiven=None, retried=None)
+        return running.at_wave(0, now)
 
     def paused(self, given: Given) -> Self:
         """Return the rollout standing still."""
@@ -136,6 +162,9 @@ class Rollout:
             "forgiven": to_text(self.forgiven) if self.forgiven else None,
             "retried": to_text(self.retried) if self.retried else None,
             "failed": to_text(self.failed) if self.failed else None,
+            "proven": to_text(self.proven) if self.proven else None,
+            "through": to_text(self.through) if self.through else None,
+            "catchUp": to_text(self.catch_up) if self.catch_up else None,
             "strategy": self.strategy.to_dict(),
         }
 
@@ -160,6 +189,9 @@ class Rollout:
             forgiven=instant("forgiven"),
             retried=instant("retried"),
             failed=instant("failed"),
+            proven=instant("proven"),
+            through=instant("through"),
+            catch_up=instant("catchUp"),
         )
 
 
@@ -174,6 +206,7 @@ class Progress(StrEnum):
 
 
 IN_FLIGHT = (Progress.OFFERED, Progress.UPDATING)
+ANSWERED = (Progress.UPDATING, Progress.SUCCEEDED, Progress.FAILED)
 
 
 def offered_at(state: BundleState) -> datetime:
@@ -184,6 +217,13 @@ def offered_at(state: BundleState) -> datetime:
 def is_taken(plane: DataPlane, state: BundleState) -> bool:
     """Return whether the data plane spoke of the state, or a later one."""
     return plane.report is not None and plane.report.serial >= state.since
+
+
+def never_well(plane: DataPlane, state: BundleState) -> bool:
+    """Return whether a data plane failed on a state, and was never well on it."""
+    report = plane.report
+    failed = report is not None and report.health is Health.FAILED and report.serial >= state.since
+    return failed and report is not None and report.well < state.since
 
 
 class Pace:
@@ -252,6 +292,8 @@ class Member:
         progress: with what this rollout offered it; ``None`` if nothing yet.
         counts: its reports count for the policy.
         again: it failed, and is offered the same once more.
+        partly: it has the release, but for something that was kept from it until now.
+        whole: it has no instruction of its own, which could keep a part of the release from it.
 
     """
 
@@ -264,8 +306,22 @@ class Member:
     progress: Progress | None
     counts: bool
     again: bool = False
+    partly: bool = False
+    whole: bool = True
     wave: int = 0
     rank: int = 0
+
+    @property
+    def is_hopeful(self) -> bool:
+        """Return whether it may show that the release is good: now, or soon."""
+        if not self.counts or self.progress is Progress.OFFLINE:
+            return False
+        return self.progress is not None or ((self.eligible or self.coming) and not self.silent)
+
+    @property
+    def is_late(self) -> bool:
+        """Return whether it could have the release, and was not offered it."""
+        return self.progress is None and self.eligible
 
     @property
     def precedence(self) -> int:
@@ -278,7 +334,10 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
     """Give each member its wave and its rank there.
 
     Who was offered the release already counts first, then who can take it now: a wave is not kept waiting by
-    data planes that are held, offline or closed, others take their place.
+    data planes that are held, offline or closed, others take their place. The first wave, on which all others wait, is
+    never without somebody who may show that the release is good, be it one that it does not select. Who could not take
+    the release before its wave was through goes with the one that is under way; but who showed what the release does
+    without a part of it gets the part in a catch-up.
     """
     # Sorting is stable; twice by one number each is far cheaper than once by both.
     left = sorted(sorted(members, key=attrgetter("position")), key=attrgetter("precedence"))
@@ -289,15 +348,31 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
             total = sum(wave.selects(each.labels) for each in members) if wave.share else 0
         else:
             matching, total = left, len(members)
+        before = total - len(matching)
+        if index == 0:
+            hopeful = [each for each in matching if each.is_hopeful]
+            hopeful = hopeful or [each for each in left if each.is_hopeful][:1]
+            hopeful.sort(key=lambda each: not each.whole)
+            chosen = {id(each) for each in hopeful}
+            others = [each for each in matching if id(each) not in chosen]
+            matching = [*hopeful, *sorted(others, key=lambda each: each.progress is None)]
         if wave.share is not None:
-            before = total - len(matching)
             matching = matching[: max(wave.share.at_least(total) - before, 0)]
         for rank, each in enumerate(matching):
             each.wave, each.rank = index, rank
         if len(matching) == len(left):
-            return
+            break
         taken = {id(each) for each in matching}
         left = [each for each in left if id(each) not in taken]
+    for each in members:
+        if each.partly:
+            each.wave, each.rank = len(waves), 0
+    under_way = rollout.wave + 1 if rollout.wave_done else rollout.wave
+    late = [each for each in members if each.progress is None and not each.again and each.wave < under_way]
+    rank = sum(each.wave == under_way for each in members) if late else 0
+    for each in sorted(late, key=attrgetter("position")):
+        each.wave, each.rank = under_way, rank
+        rank += 1
 
 
 @dataclass(slots=True)
@@ -327,7 +402,7 @@ def count(rollout: Rollout, members: Iterable[Member]) -> list[WaveCount]:
     """Return the count of each wave."""
     counts = [WaveCount() for _ in rollout.waves]
     for each in members:
-        found = counts[each.wave]
+        found = counts[min(each.wave, len(counts) - 1)]
         found.targets += 1
         match each.progress:
             case None:
@@ -344,35 +419,57 @@ def count(rollout: Rollout, members: Iterable[Member]) -> list[WaveCount]:
 
 
 def advance(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout:
-    """Return the rollout as it should be now: halted, at its next wave, finished, or as it was.
+    """Return the rollout as it should be now: halted, at its next wave, finished, catching up, or as it was.
 
-    Each member is given its wave first, as by ``assign``.
+    Each member is given its wave first, as by ``assign``. One that is through halts as well, and goes on with a
+    catch-up as soon as there is somebody whom it did not reach.
     """
+    if rollout.status is RolloutStatus.FINISHED:
+        rollout = _begun_again(rollout, members, now)
+        members = [each for each in members if each.progress is None]
     assign(rollout, members)
     if rollout.status is not RolloutStatus.RUNNING:
         return rollout
-    halted = _halted(rollout, members, now)
-    if halted is not None:
-        return halted
+    if (halted := _halted(rollout, members, now)) is not None:
+        back = rollout.strategy.on_halt is OnHalt.ROLLBACK
+        return rollout.stopped(RolloutStatus.ROLLED_BACK if back else RolloutStatus.HALTED, halted)
+    if rollout.catch_up and rollout.wave_done is None and not _anybody(rollout, members):
+        return rollout.at_wave(len(rollout.waves), now)
     while rollout.status is RolloutStatus.RUNNING:
         if rollout.wave_done is None:
             if not _succeeded(rollout, members):
                 break
-            rollout = replace(rollout, wave_done=now)
+            rollout = replace(rollout, wave_done=now, proven=rollout.proven or now)
         targets = any(each.wave == rollout.wave for each in members)
         assert rollout.wave_done is not None  # noqa: S101 - set above
         if targets and now < rollout.wave_done + rollout.current_wave.soak:
             break
         rollout = rollout.at_wave(rollout.wave + 1, now)
+        assign(rollout, members)
     return rollout
 
 
-def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout | None:
+def _begun_again(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollout:
+    """Return a finished rollout as it goes on: halted by who failed later, or with a catch-up of who comes later."""
+    if (halted := _halted(rollout, members, now)) is not None:
+        # As a catch-up: who is through already stays, whatever the policy does with those who were moved.
+        return rollout.catching_up(now).stopped(RolloutStatus.HALTED, halted)
+    return rollout.catching_up(now) if any(each.is_late for each in members) else rollout
+
+
+def _anybody(rollout: Rollout, members: Sequence[Member]) -> bool:
+    """Return whether there is anybody left for a catch-up: else it ends, be it that nobody answered."""
+    left = (each for each in members if each.wave < len(rollout.waves))
+    return any(each.is_late or each.is_hopeful for each in left)
+
+
+def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Given | None:
+    """Return why a rollout must halt, if it must; a share is one of those that answered."""
     strategy = rollout.strategy
     counted = [each for each in members if each.counts]
-    tried = [each for each in counted if each.progress is not None]
-    failed = [each for each in tried if each.progress is Progress.FAILED]
-    limit = (rollout.current_wave.max_failed or strategy.max_failed).at_most(len(tried))
+    answered = [each for each in counted if each.progress in ANSWERED]
+    failed = [each for each in answered if each.progress is Progress.FAILED]
+    limit = (rollout.current_wave.max_failed or strategy.max_failed).at_most(len(answered))
     if len(failed) <= limit:
         return None
     agreeing = len({each.name.org for each in failed})
@@ -381,20 +478,21 @@ def _halted(rollout: Rollout, members: Sequence[Member], now: datetime) -> Rollo
         return None
     names = [str(each.name) for each in sorted(failed, key=lambda each: each.name)]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    text = f"{len(failed)} of {len(tried)} failed, more than {limit}: {shown}"
-    status = RolloutStatus.ROLLED_BACK if strategy.on_halt is OnHalt.ROLLBACK else RolloutStatus.HALTED
-    return rollout.stopped(status, Given(_ACTOR, text, now))
+    return Given(_ACTOR, f"{len(failed)} of {len(answered)} failed, more than {limit}: {shown}", now)
 
 
 def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:
-    """Return whether a wave is through: nobody under way, nobody due, and at least one really well."""
+    """Return whether a wave is through: nobody under way, nobody due, and at least one really well.
+
+    A later one may have nobody who could be: they were offline, or held, all the time. The first never.
+    """
     mine = [each for each in members if each.wave == rollout.wave]
     if any(each.progress in IN_FLIGHT or (each.progress is None and each.eligible) for each in mine):
         return False
     well = {each.name.org for each in mine if each.counts and each.progress is Progress.SUCCEEDED}
     heard = [each for each in mine if not each.silent]
     hopeful = {each.name.org for each in heard if each.coming or (each.counts and each.progress is not None)}
-    return len(well) >= min(rollout.strategy.counting.organizations, len(well | hopeful))
+    return len(well) >= max(min(rollout.strategy.counting.organizations, len(well | hopeful)), rollout.wave == 0)
 
 
 def ramp_limit(rollout: Rollout, size: int, now: datetime) -> int:
@@ -436,6 +534,12 @@ def wave_reason(rollout: Rollout, name: str, wave: int) -> Reason:
     """Return why a later wave waits."""
     now_running, waves = rollout.current_wave, rollout.waves
     until = None
+    if wave >= len(waves):
+        text = f"{name} reaches who comes now in a catch-up, after wave {now_running.name}"
+        if rollout.wave_done is not None:
+            until = to_text(rollout.wave_done + now_running.soak)
+            text += f", which soaks for {duration_text(now_running.soak)}"
+        return Reason("wave", text, until, f"{_ENGINEER} (ums rollout next)")
     text = f"{name} reaches wave {waves[wave].name} ({wave + 1} of {len(waves)}) after {now_running.name}"
     if rollout.wave_done is not None and wave == rollout.wave + 1:
         until = to_text(rollout.wave_done + now_running.soak)

@@ -217,9 +217,10 @@ class Instruct:
             track = found.tracks.get(bundle)
             if track is None:
                 raise NotFoundError(f"no release of {bundle} was promoted to {channel}")
-            if release > track.head.release:
+            if release >= track.head.release:
                 raise InvalidInputError(f"{channel} has {bundle}@{track.head.release}; {release} is not earlier")
             check_way_back(world, bundle, track.head.release, release)
+            _check_proven(found, bundle, release)
             subject = Subject(bundle)
             hold = Hold(bundle, None, release, _rollback_given(why, found.holds, subject, release, now))
             return replace(found, holds=_instructed(found.holds, subject, hold, now))
@@ -328,6 +329,29 @@ def instruct_plane(
         by=why.by,
         reason=why.reason,
         dry_run=dry_run,
+    )
+
+
+def _check_proven(channel: Channel, bundle: str, release: Version) -> None:
+    """Check that a channel's data planes had a release, and that its rollout did not end badly.
+
+    Raises:
+        RefusedError: all would get at once what nobody there was ever well on.
+
+    """
+    steps = {step.release: step.stopped for step in channel.tracks[bundle].history}
+    name = ReleaseName(bundle, release)
+    if release not in steps:
+        why = Reason("never-promoted", f"{name} was never promoted to {channel.name}")
+    elif steps[release]:
+        why = Reason("rollout-failed", f"its rollout in {channel.name} ended badly: {steps[release]}")
+    else:
+        return
+    good = ", ".join(str(each) for each, stopped in steps.items() if not stopped and each < release) or "none"
+    raise RefusedError(
+        f"{channel.name} does not go back to {name} at once",
+        (why,),
+        hint=f"earlier releases that went through it: {good}; ums rollback ORG/PDP takes one data plane anywhere",
     )
 
 

@@ -9,7 +9,7 @@ from ums.domain import layout
 from ums.domain.channels import Channel, Request
 from ums.domain.errors import InvalidInputError, RefusedError, UnverifiedError
 from ums.domain.fleet import Given
-from ums.domain.gates import Gate, Verdict, ask_gates
+from ums.domain.gates import Gate, Verdict, adopters, ask_gates
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.linting import check_waves
 from ums.domain.policy import OVERRIDABLE
@@ -75,7 +75,7 @@ class Promote:
                 return promotion(world, channel, name, given, gates)
             if when_ready and not any(gate.verdict is Verdict.FAILED for gate in gates):
                 known = channel.request(name.bundle, name.version)
-                wish = replace(known, wanted=known.wanted or given, expedite=expedite)
+                wish = replace(known, wanted=known.wanted or given, expedite=expedite, ended=None)
                 return replace(requested(world, channel, wish), gates=gates)
             raise refusal(channel, name, gates)
 
@@ -111,7 +111,9 @@ def promotion(world: World, channel: Channel, name: ReleaseName, given: Given, g
 
     What was skipped stands on the release too, for ever.
     """
-    moved = channel.with_promoted(name.bundle, name.version, given, tuple(gate.to_dict() for gate in gates))
+    said = tuple(gate.to_dict() for gate in gates)
+    adopted = adopters(world, channel, name.bundle, given.since)
+    moved = channel.with_promoted(name.bundle, name.version, given, said, adopted)
     request = moved.request(name.bundle, name.version)
     files: dict[str, Content | None] = {
         layout.channel_state(channel.name): Document(moved.state_document()),

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.channels import Channel
+from ums.domain.channels import Channel, Request
 from ums.domain.errors import UmsError
 from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates
 from ums.domain.identity import Grant, Identity
 from ums.domain.linting import accept, check_waves
 from ums.domain.release import ReleaseName
-from ums.domain.world import Content, Raw, World
+from ums.domain.world import Content, Document, Raw, World
 from ums.usecases.promote import Promote, promotion
 from ums.usecases.record import Change, Outcome, Record
 from ums.usecases.rotate_keys import note_trusted
@@ -45,6 +45,9 @@ class Reconcile:
             world, refused = accept(world, proposals, now)
             for accepted in proposals.keys() - refused.keys():
                 files[layout.channel_policy_in_force(accepted)] = Raw(proposals[accepted].source)
+            for channel, request in list(_hopeless(world, now)):
+                world = world.with_channel(world.channel(channel.name).with_request(request))
+                files[layout.channel_request(channel.name, request.id)] = Document(request.to_dict())
             for name, channel, given in list(_due(world, now)):
                 there = world.channel(channel.name)  # as the promotions before this one left it
                 expedite, verified = there.request(name.bundle, name.version).expedite, self._is_verified(name)
@@ -68,6 +71,19 @@ class Reconcile:
             return self.promote.check_signatures(name)
         except UmsError:
             return False  # what cannot be checked now does not pass; the next round asks again
+
+
+def _hopeless(world: World, now: datetime) -> Iterator[tuple[Channel, Request]]:
+    """Yield the promotions that somebody waits for, and that can never be: given up, with the reason."""
+    for channel in world.channels.values():
+        for each in channel.requests.values():
+            if not each.wanted or each.executed or each.release not in world.catalog.get(each.bundle, {}):
+                continue
+            name = ReleaseName(each.bundle, each.release)
+            gates = ask_gates(world, channel, name, now, expedite=each.expedite)
+            lost = [gate.message for gate in gates if gate.final and not gate.is_open]
+            if lost:
+                yield channel, replace(each, wanted=None, ended=Given(_ACTOR, "; ".join(lost), now))
 
 
 def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Given]]:

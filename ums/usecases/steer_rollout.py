@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
+from ums.domain.deciding import decide
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.fleet import Given
 from ums.domain.identity import ALL, Permission
-from ums.domain.rollouts import Rollout, RolloutStatus
+from ums.domain.rollouts import Progress, Rollout, RolloutStatus
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record, unchanged
@@ -50,6 +51,23 @@ STEPS: dict[str, tuple[_Step, frozenset[RolloutStatus]]] = {
 """What people may do to a rollout, and to which: ``next`` goes past what the wave still waits for."""
 
 
+def _check_proven(world: World, now: datetime, channel: str, bundle: str, rollout: Rollout) -> None:
+    """Check that a rollout's first wave had somebody well on it.
+
+    Raises:
+        InvalidInputError: it had nobody: there is no way past a canary.
+
+    """
+    members = decide(world, now).members.get((channel, bundle), ())
+    well = any(each.counts and each.progress is Progress.SUCCEEDED for each in members)
+    if rollout.wave == 0 and rollout.wave_done is None and not well:
+        raise InvalidInputError(
+            f"nobody is well on {bundle}@{rollout.release} in {channel} yet: it goes to others after its canary",
+            hint=f"see who it waits for: ums rollout status {channel} {bundle}; another goes first where that one is "
+            "held: ums hold, or was removed: ums pdp remove",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class SteerRollout:
     """Change what a rollout does next."""
@@ -82,6 +100,8 @@ class SteerRollout:
                     f"the rollout of {bundle}@{rollout.release} in {channel} is {rollout.status}: it cannot {step}",
                     hint=f"ums rollout status {channel} {bundle}",
                 )
+            if step == "next":
+                _check_proven(world, now, channel, bundle, rollout)
             after = act(rollout, given)
             files = {layout.channel_rollout(channel, bundle): Document(after.to_dict())}
             return Change(world.with_channel(found.with_rollout(bundle, after)), files)

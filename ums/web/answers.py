@@ -752,6 +752,10 @@ class Rollout(Given):
     release: str
     status: RolloutStatus
     started: Instant
+    through: Annotated[Instant | None, Field(description="When all its waves had succeeded first.")]
+    catch_up: Annotated[
+        Instant | None, Field(description="Since when data planes that came later go through waves of their own.")
+    ]
     wave: str
     waves: list[Wave]
     earliest: Annotated[Instant | None, Field(description="When it can be through, if nothing goes wrong.")]
@@ -807,6 +811,10 @@ class Promoted(Given):
     stopped: Annotated[str, Field(description="Why it went no further.")] = ""
     finished: Annotated[Instant | None, Field(description="When its last wave succeeded.")] = None
     failed: Annotated[Instant | None, Field(description="When it first halted, was rolled back or cancelled.")] = None
+    proven: Annotated[Instant | None, Field(description="When its first wave had somebody well on it.")] = None
+    adopted: Annotated[
+        list[str], Field(description="Channels whose adoption gates it had passed when another took its place.")
+    ] = []
 
 
 class Track(Answer):
@@ -827,6 +835,12 @@ class Hold(Given):
     release: str
 
 
+class ChannelHold(Hold):
+    """A whole channel stays on a release."""
+
+    then: Annotated[str, Field(description="Who moves, and where to, when it ends.")]
+
+
 class Channel(Answer):
     """A channel and what was promoted to it."""
 
@@ -835,7 +849,7 @@ class Channel(Answer):
     description: str
     bundles: dict[str, Track]
     rollouts: dict[str, RolloutSummary]
-    holds: list[Hold]
+    holds: list[ChannelHold]
     data_planes: int
 
 
@@ -853,6 +867,7 @@ class Request(Answer):
     approvals: list[Approval]
     overrides: list[Override]
     executed: Executed | None
+    ended: Annotated[Given | None, Field(description="Why it was given up: a gate will never pass.")] = None
     waits_for: list[Gate]
 
 

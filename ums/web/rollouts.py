@@ -41,6 +41,8 @@ def rollout_view(world: World, channel: Channel, bundle: str, plan: Plan, now: d
         "status": rollout.status.value,
         **rollout.given.to_dict(),
         "started": to_text(rollout.started),
+        "through": _text(rollout.through),
+        "catchUp": _text(rollout.catch_up),
         "wave": rollout.current_wave.name,
         "waves": waves_view(rollout, members, begin),
         "earliest": _text(earliest_end(rollout, members, begin)),

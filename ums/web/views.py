@@ -9,7 +9,7 @@ from typing import Any
 from ums.domain.channels import Channel
 from ums.domain.deciding import Plan
 from ums.domain.errors import Reason
-from ums.domain.expiring import ends_soon
+from ums.domain.expiring import ends_soon, then_moves
 from ums.domain.fleet import Cluster, DataPlane, Facts
 from ums.domain.instants import duration_text, to_text
 from ums.domain.names import PDPName
@@ -101,7 +101,7 @@ def channel_view(channel: Channel, world: World) -> dict[str, Any]:
             for bundle, track in sorted(channel.tracks.items())
         },
         "rollouts": {bundle: rollout_summary(rollout) for bundle, rollout in sorted(channel.rollouts.items())},
-        "holds": [hold.to_dict() for hold in channel.holds],
+        "holds": [{**hold.to_dict(), "then": then_moves(world, channel.name, hold)} for hold in channel.holds],
         "dataPlanes": sum(plane.registration.channel == channel.name for plane in world.planes.values()),
     }
 

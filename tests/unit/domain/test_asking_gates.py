@@ -32,6 +32,7 @@ def make(rules: GateRules, *, promoted: bool = True, expedite: Expedite | None =
     edge = Channel("edge")
     if promoted:
         edge = edge.with_promoted("platform", NAME.version, replace(given(), since=NOW))
+        edge = edge.with_rollout("platform", replace(edge.rollouts["platform"], proven=NOW))
     stable = Channel("stable", Policy(feeder="edge", gates=rules, expedite=expedite, digest="sha256:policy"))
     return replace(world, channels={"edge": edge, "stable": stable}, planes={})
 
@@ -59,6 +60,18 @@ def test_a_release_soaks_in_the_feeder(hours: int, verdict: Verdict) -> None:
     gate = ask(make(GateRules(soak=timedelta(hours=24))), GateName.SOAK, hours=hours)
     assert gate.verdict is verdict
     assert verdict is Verdict.PASSED or gate.until == "2026-11-24T12:00:00Z"
+
+
+def test_a_soak_begins_with_somebody_who_is_well() -> None:
+    """A release that nobody runs proves nothing by waiting; once a newer one came, nothing is left to wait for."""
+    world = make(GateRules(soak=timedelta(hours=24)))
+    edge = world.channel("edge")
+    edge = edge.with_rollout("platform", replace(edge.rollouts["platform"], proven=None))
+    gate = ask(world.with_channel(edge), GateName.SOAK, hours=72)
+    assert (gate.verdict, gate.until, gate.final) == (Verdict.PENDING, None, False)
+    edge = edge.with_promoted("platform", Version("1.2.0"), replace(given(), since=NOW + timedelta(hours=48)))
+    gate = ask(world.with_channel(edge), GateName.SOAK, hours=72)
+    assert (gate.verdict, gate.final) == (Verdict.FAILED, True)
 
 
 @pytest.mark.parametrize("replaced", [False, True])

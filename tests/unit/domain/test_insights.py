@@ -48,7 +48,8 @@ def end(rollout: Rollout, status: RolloutStatus, at: datetime, later: int | None
     given = Given("olga", "because", at + (later or 0) * HOUR)
     if status in DOWN:
         return rollout.stopped(status, given)
-    return replace(rollout, status=status, given=given)
+    through = given.since if status is RolloutStatus.FINISHED else None
+    return replace(rollout, status=status, given=given, through=through)
 
 
 def look(world: World, *, since: timedelta = 90 * DAY, share: int = 90) -> Insights:

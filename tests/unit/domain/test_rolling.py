@@ -55,12 +55,14 @@ class Fleet:
         releases.append(make_release("1.1.0", {"cilium": "1.1.0"}, irreversible=irreversible))
         world = make_world(releases)
         channel = Channel("stable", Policy(rollout=strategy)).with_promoted("platform", OLD, given())
-        finished = channel.rollouts["platform"].at_wave(99, NOW)
+        finished = replace(channel.rollouts["platform"].at_wave(99, NOW), proven=NOW)
         names = [PDPName(f"org-{number % 3}", f"pdp-{number}") for number in range(size)]
         planes = {name: DataPlane(Registration(name, "stable", ("platform",))) for name in names}
         fleet = cls(replace(world, channels={"stable": channel.with_rollout("platform", finished)}, planes=planes))
-        for _ in names:
+        for _ in range(100):
             fleet.tick(HOUR)
+            if fleet.rollout.catch_up and fleet.rollout.status is RolloutStatus.FINISHED:
+                break
         promoted = fleet.world.channel("stable").with_promoted("platform", NEW, replace(given(), since=fleet.now))
         fleet.world = fleet.world.with_channel(promoted)
         return fleet

@@ -17,6 +17,7 @@ from ums.domain.oci import Repository
 from ums.domain.policy import EVERYONE, Amount, Policy, Strategy
 from ums.domain.release import Component, Release
 from ums.domain.rendering import offer
+from ums.domain.rollouts import Rollout
 from ums.domain.trust import KeySigner, SigningRule, TrustPolicy
 from ums.domain.version import Version, VersionRange
 from ums.domain.world import Base, CatalogEntry, FleetSettings, World
@@ -91,7 +92,10 @@ def make_world(
     }
     steps = tuple(Promoted(Version(version), given()) for version in promoted)
     held = (Hold("platform", None, Version(channel_hold), given()),) if channel_hold else ()
-    channel = Channel("stable", Policy(rollout=AT_ONCE), tracks={"platform": Track(steps)} if steps else {}, holds=held)
+    channel = Channel("stable", Policy(rollout=AT_ONCE), holds=held)
+    if steps:
+        rollout = Rollout.start(steps[-1].release, AT_ONCE, steps[-1].given, before=None)
+        channel = replace(channel, tracks={"platform": Track(steps)}, rollouts={"platform": rollout})
     plane = DataPlane(
         Registration(PROD, "stable", ("platform",)),
         pins=tuple(Pin("platform", component, VersionRange(text), given()) for component, text in pins),

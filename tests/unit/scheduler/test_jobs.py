@@ -14,9 +14,13 @@ from tests.processes import eventually
 from tests.unit.usecases.stage import ADMIN, PROD, Stage
 from ums.adapters.leadership import FileLeadership
 from ums.domain.errors import UnavailableError
+from ums.domain.fleet import Health
+from ums.domain.names import PDPName
 from ums.domain.release import ReleaseName
 from ums.scheduler import jobs
 from ums.scheduler.jobs import observed, start_scheduler
+
+LAB = PDPName("acme", "lab")
 
 
 @pytest.fixture
@@ -30,15 +34,25 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     made.store.close()
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the jobs logged."""
+    return [each for each in caplog.records if each.name == "ums.scheduler.jobs"]
+
+
 def test_a_step_that_recorded_something_is_one_line(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """With the commit and how many moved; one with nothing to do says nothing."""
     caplog.set_level(logging.INFO)
     stage.publish("1.1.0")
     stage.services.promote(ReleaseName.parse("platform@1.1.0"), to="edge", by=ADMIN)
     run = observed("reconcile", stage.services.reconcile, stage.services)
+    stage.add_plane(LAB, "edge")
     run()
     run()
-    (record,) = [each for each in caplog.records if each.name == "ums.scheduler.jobs"]
+    assert not told(caplog)
+    stage.hear(Health.HEALTHY, LAB)
+    stage.clock.advance(timedelta(hours=1))
+    run()
+    (record,) = told(caplog)
     assert (record.levelname, record.msg) == ("INFO", "recorded")
     assert vars(record)["job"] == "reconcile"
     assert vars(record)["commit"] == stage.world().base.main

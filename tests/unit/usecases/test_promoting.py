@@ -39,6 +39,9 @@ TWO = {"approvals": {"required": 2, "groups": ["release-engineer", "security"]}}
 FAST = {"classes": ["security"], "skip": ["soak"], "approvals": {"required": 1, "groups": ["security"]}}
 
 
+LAB = PDPName("acme", "lab")
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     """Return a data plane on 1.0.0, with 1.1.0, which is a security release, in ``edge``."""
@@ -52,7 +55,11 @@ def make(stage: Stage) -> Stage:
     stage.promote("1.0.0")
     stage.hear(Health.HEALTHY, PROD)
     stage.publish("1.1.0", **SECURITY)
+    stage.add_plane(LAB, "edge")
     stage.promote("1.1.0", "edge")
+    stage.hear(Health.HEALTHY, LAB)
+    stage.clock.advance(timedelta(minutes=5))
+    stage.services.reconcile()
     return stage
 
 
@@ -474,3 +481,42 @@ def test_any_change_of_the_policy_voids_approvals_until_it_is_changed_back(stage
     assert "gate-approvals" in closed(stage)
     demand(stage, TWO)
     assert approvals(stage).startswith("2 of 2")
+
+
+ADOPTED = {"adoption": {"healthy": "1", "for": "1h"}, "approvals": {"required": 1, "groups": ["security"]}}
+
+
+def newer_in_edge(stage: Stage) -> None:
+    """Let 1.2.0 take the place of 1.1.0 in the feeder, and its data plane with it."""
+    stage.publish("1.2.0")
+    stage.promote("1.2.0", "edge")
+    stage.hear(Health.HEALTHY, LAB)
+    stage.services.reconcile()
+    assert set(stage.running(LAB).values()) == {"1.2.0"}
+
+
+def test_what_a_feeder_adopted_counts_after_a_newer_release_came(stage: Stage) -> None:
+    """It was well there for long enough, while it was there; what is left to wait for is the approval."""
+    demand(stage, ADOPTED)
+    stage.clock.advance(2 * HOUR)
+    stage.services.promote(V2, to="stable", by=ERIK, when_ready=True)
+    newer_in_edge(stage)
+    assert waiting(stage) == ["platform-1.1.0"]
+    stage.services.approve(V2, to="stable", by=SAM, reason="fine")
+    stage.services.reconcile()
+    assert head(stage) == "1.1.0"
+
+
+def test_a_wish_ends_where_a_gate_can_never_pass(stage: Stage) -> None:
+    """Nobody waits for ever: the wish is given up with the reason, and asking again starts anew."""
+    demand(stage, ADOPTED)
+    stage.services.promote(V2, to="stable", by=ERIK, when_ready=True)
+    newer_in_edge(stage)
+    stage.clock.advance(10 * HOUR)
+    stage.services.reconcile()
+    request = stage.world().channel("stable").request("platform", V2.version)
+    assert request.wanted is None
+    assert request.ended is not None
+    assert "0 of 1 data planes of edge were well on it for 1h when 1.2.0 took its place there" in request.ended.reason
+    assert closed(stage, when_ready=True) == ["gate-adoption", "gate-approvals"]
+    assert not stage.services.reconcile().recorded

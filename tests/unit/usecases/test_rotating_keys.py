@@ -214,6 +214,7 @@ def test_everybody_subscribes_once_the_channel_has_it(stage: Stage) -> None:
 
 def test_a_signature_that_came_later_is_taken_down(stage: Stage) -> None:
     """And nothing is recorded where there is none."""
+    stage.services.reconcile()
     before = stage.repo.read().base
     assert stage.services.register_release.look_again(V1, by=ADMIN).signed_by == ("release",)
     assert stage.repo.read().base == before

@@ -80,16 +80,21 @@ def fail(stage: Stage, *, on_halt: str = "pause") -> None:
     stage.services.reconcile()
 
 
+def get_well(stage: Stage) -> None:
+    """Let whoever has something be well on it, and the loop see it."""
+    stage.hear(Health.HEALTHY, *PLANES)
+    stage.services.reconcile()
+
+
 def finish(stage: Stage) -> None:
     """Let everybody get well, wave after wave."""
     for _ in range(3):
-        stage.hear(Health.HEALTHY, *PLANES)
-        stage.services.reconcile()
+        get_well(stage)
         stage.clock.advance(timedelta(hours=2))
 
 
 REACHED: dict[RolloutStatus, Callable[[Stage], object]] = {
-    RolloutStatus.RUNNING: lambda _stage: None,
+    RolloutStatus.RUNNING: get_well,
     RolloutStatus.PAUSED: lambda stage: steer(stage, "pause"),
     RolloutStatus.HALTED: fail,
     RolloutStatus.ROLLED_BACK: lambda stage: fail(stage, on_halt="rollback"),
@@ -167,7 +172,12 @@ def test_a_pause_stops_the_soak_and_resume_goes_on_with_it(stage: Stage) -> None
 
 
 def test_next_does_not_wait_for_the_wave(stage: Stage) -> None:
-    """Neither for its data planes nor for its soak; after the last wave there is none."""
+    """Neither for all its data planes nor for its soak, but for one to be well; after the last wave there is none."""
+    before = stage.world()
+    with pytest.raises(InvalidInputError, match="nobody is well on"):
+        stage.services.steer_rollout("next", "edge", "platform", Why(ENGINEER, "now"))
+    assert stage.world() == before
+    stage.hear(Health.HEALTHY, *PLANES)
     steer(stage, "next")
     assert len(updated(stage)) == 3
     steer(stage, "next")
@@ -197,6 +207,8 @@ def test_resume_after_a_halt_forgives_what_failed(stage: Stage) -> None:
     steer(stage, "resume")
     stage.services.reconcile()
     assert rollout(stage).status is RolloutStatus.RUNNING
+    assert len(updated(stage)) == 2, "another goes first now"
+    stage.hear(Health.HEALTHY, *updated(stage))
     steer(stage, "next")
     assert len(updated(stage)) == 3
 
@@ -214,6 +226,7 @@ def test_a_cancelled_rollout_takes_back_what_was_not_taken(stage: Stage) -> None
 def test_steps_stand_in_git_with_who_and_why(tmp_path: Path) -> None:
     """Whoever reads the repository anew finds the rollout as it was left, and every reason in the log."""
     stage = on_the_way(Stage(tmp_path, release_repo=git_repo(tmp_path)))
+    stage.hear(Health.HEALTHY, *PLANES)
     assert [
         steer(stage, step, f"{step}, said erik") for step in ("pause", "pause", "resume", "retry", "next", "cancel")
     ] == [

@@ -322,7 +322,7 @@ def test_what_is_ones_own_is_told(fleet: Stage) -> None:
     (rollout,) = get("/channels/edge/rollouts")["items"]
     assert (rollout["dataPlanes"], rollout["failed"], rollout["status"]) == (1, [], "halted")
     assert rollout["waves"][0]["targets"] == 1
-    assert rollout["reason"] == "1 of 3 failed, more than 0: another organization's data plane"
+    assert rollout["reason"] == "1 of 1 failed, more than 0: another organization's data plane"
     assert get("/releases/platform/1.1.0/exposed")["examples"] == [str(PROD)]
     assert [each["subject"] for each in get("/log?path=fleet")["items"]] == [
         "fleet/acme/prod: Consent platform",
