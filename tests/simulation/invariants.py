@@ -29,9 +29,10 @@ def check_step(
     outcome: Outcome | None,
     clusters: Mapping[PDPName, Cluster],
     *,
+    proven: set[tuple[str, Version, datetime]],
     moved: bool,
 ) -> None:
-    """Check what one step did."""
+    """Check what one step did; ``proven`` is what canaries have shown so far, whatever is forgotten of them."""
     assert not after.problems, f"it wrote what it cannot read: {after.problems}"
     plan = decide(after, now)
     assert plan == decide(after, now), "deciding has no side effects"
@@ -52,7 +53,7 @@ def check_step(
                 throughout = frozen_by(before, was, bundle, now) & frozen_by(after, plane, bundle, now)
                 assert not throughout, f"{name} moved though frozen"
     check_kept(before, after)
-    check_canaries(before, after, now)
+    check_canaries(before, after, now, proven)
     for cluster in clusters.values():
         check_visited(after, cluster)
     if outcome is not None and outcome.recorded:
@@ -150,7 +151,7 @@ def check_visited(world: World, cluster: Cluster) -> None:
         assert not skipped, f"{cluster.name} went from {start} to {end} past the barrier {skipped}"
 
 
-def check_canaries(before: World, after: World, now: datetime) -> None:
+def check_canaries(before: World, after: World, now: datetime, proven: set[tuple[str, Version, datetime]]) -> None:
     """Nobody gets a release beside its waves, and nobody but a canary before a canary is well on it.
 
     Only who was told by name is an exception: a hold of its own, or a component of it that is pinned or held.
@@ -160,17 +161,18 @@ def check_canaries(before: World, after: World, now: datetime) -> None:
         if rollout is None:
             continue
         planes = [plane for plane in after.planes.values() if plane.registration.channel == name]
+        since, lasting = int(rollout.phase.timestamp()), now - rollout.strategy.healthy_for
+        if any(_had(plane, rollout.release, since) and _is_well(before, plane, lasting) for plane in planes):
+            proven.add((name, rollout.release, rollout.phase))
         given = [plane for plane in planes if _is_given(before, plane, channel, rollout.release, now)]
         if not given or len(rollout.waves) == 1:  # its policy knows no canary
             continue
         new = {plane.name for plane in given}
         assert rollout.status is RolloutStatus.RUNNING, f"{new} of {name} get what is {rollout.status} there"
-        since = int(rollout.phase.timestamp())
         tried = [plane for plane in planes if plane.name not in new and _had(plane, rollout.release, since)]
-        strategy = rollout.strategy
-        proven = any(_is_well(before, plane, now - strategy.healthy_for) for plane in tried)
         hopeful = [plane for plane in tried if _may_be_well(plane, rollout, now)]
-        assert proven or len(hopeful) + len(given) <= 1, f"{new} of {name} get {rollout.release} beside its canary"
+        known = (name, rollout.release, rollout.phase) in proven
+        assert known or len(hopeful) + len(given) <= 1, f"{new} of {name} get {rollout.release} beside its canary"
 
 
 def _is_given(before: World, plane: DataPlane, channel: Channel, release: Version, now: datetime) -> bool:

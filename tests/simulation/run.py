@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.doubles.memory_views import MemoryViews
@@ -145,6 +145,7 @@ class Simulation:
         self.shown, self.verify = shown, template.verify
         self.services, other = self.replicas = [self._start(self.repo), self._start(self.repo.inner)]
         self.repo.rival = other.reconcile
+        self.proven: set[tuple[str, Version, datetime]] = set()
         self.clusters = {name: Cluster(name) for name in PLANES}
         for cluster in self.clusters.values():
             cluster.bad = {version for version in VERSIONS[1:] if rng.random() < 0.1}
@@ -202,7 +203,7 @@ class Simulation:
             self.repo.fault = ""
         after = self.world()
         moved = self.services.log(limit=1) != entries
-        check_step(before, after, self.clock.now(), outcome, self.clusters, moved=moved)
+        check_step(before, after, self.clock.now(), outcome, self.clusters, proven=self.proven, moved=moved)
 
     def heal(self) -> None:
         """End all faults, let time pass, and check that nothing waits without a reason."""
@@ -220,7 +221,7 @@ class Simulation:
                 cluster.outbox.clear()
             before = self.world()
             outcome = self.services.reconcile()
-            check_step(before, self.world(), self.clock.now(), outcome, self.clusters, moved=True)
+            check_step(before, self.world(), self.clock.now(), outcome, self.clusters, proven=self.proven, moved=True)
             leaps += quiet > _QUIET
             quiet = 0 if quiet > _QUIET or outcome.plan.moves or outcome.plan.rollouts else quiet + 1
             if leaps and quiet > _QUIET:
