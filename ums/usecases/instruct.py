@@ -91,7 +91,9 @@ class Instruct:
             exact = versions or VersionRange(str(_version(world, state, subject)))
             _check_pin(world, subject, exact)
             pin = Pin(subject.bundle, subject.component, exact, why.given(now))
-            return replace(plane, pins=_instructed(plane.pins, subject, pin, now))
+            if _repeats(plane.pins, pin, now):
+                return plane
+            return replace(plane, pins=(*_others(plane.pins, subject), pin))
 
         return self._instruct(pdp, subject, "pin", why, change, dry_run=dry_run)
 
@@ -129,7 +131,9 @@ class Instruct:
             target = release or _provider(_state(plane, subject), subject)
             _check_target(world, plane, subject, target)
             hold = Hold(subject.bundle, subject.component, target, why.given(now))
-            return replace(plane, holds=_instructed(plane.holds, subject, hold, now))
+            if _repeats(plane.holds, hold, now):
+                return plane
+            return replace(plane, holds=(*_others(plane.holds, subject), hold))
 
         return self._instruct(pdp, subject, "hold", why, change, dry_run=dry_run)
 
@@ -194,7 +198,9 @@ class Instruct:
             hold = Hold(
                 subject.bundle, subject.component, release, _rollback_given(why, plane.holds, subject, release, now)
             )
-            return replace(plane, holds=_instructed(plane.holds, subject, hold, now))
+            if _repeats(plane.holds, hold, now):
+                return plane
+            return replace(plane, holds=(*_others(plane.holds, subject), hold))
 
         return self._instruct(pdp, subject, "rollback", why, change, dry_run=dry_run)
 
@@ -223,7 +229,9 @@ class Instruct:
             _check_proven(found, bundle, release)
             subject = Subject(bundle)
             hold = Hold(bundle, None, release, _rollback_given(why, found.holds, subject, release, now))
-            return replace(found, holds=_instructed(found.holds, subject, hold, now))
+            if _repeats(found.holds, hold, now):
+                return found
+            return replace(found, holds=(*_others(found.holds, subject), hold))
 
         return self._instruct_channel(channel, bundle, "rollback", why, change, dry_run=dry_run)
 
@@ -364,13 +372,9 @@ def _rollback_given(why: Why, holds: tuple[Hold, ...], subject: Subject, release
     return given
 
 
-def _instructed(
-    items: tuple[_Instruction, ...], subject: Subject, new: _Instruction, now: datetime
-) -> tuple[_Instruction, ...]:
-    """Return instructions with a new one in the place of the one before; one that says the same is left as it is."""
-    if any(known.given.lasts_as(new.given, now) and replace(known, given=new.given) == new for known in items):
-        return items
-    return (*_others(items, subject), new)
+def _repeats(items: tuple[_Instruction, ...], new: _Instruction, now: datetime) -> bool:
+    """Return whether one of these says what a new one does; then that is left as it is."""
+    return any(known.given.lasts_as(new.given, now) and replace(known, given=new.given) == new for known in items)
 
 
 def _others(items: tuple[_Instruction, ...], subject: Subject) -> tuple[_Instruction, ...]:
