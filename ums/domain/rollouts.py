@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, Self
 
 from ums.domain.errors import Reason
-from ums.domain.fleet import BundleState, DataPlane, Given, Health
+from ums.domain.fleet import BundleState, DataPlane, Given, Health, Report
 from ums.domain.instants import duration_text, parse_instant, to_text
 from ums.domain.names import PDPName
 from ums.domain.policy import EVERYONE, Amount, OnHalt, Strategy, Wave
@@ -231,6 +231,8 @@ class Pace:
 
     def __init__(self, strategy: Strategy, now: datetime) -> None:
         # Serials are seconds: the many comparisons with them are done in these.
+        self._now = now
+        self._span = strategy.healthy_for
         self._online = now.timestamp() - strategy.offline_grace.total_seconds()
         self._well = now - strategy.healthy_for
         self._well_second = self._well.timestamp()
@@ -246,8 +248,15 @@ class Pace:
             return Progress.FAILED
         if report.health is Health.HEALTHY:
             lasted = report.since <= self._well and since <= self._well_second
-            return Progress.SUCCEEDED if lasted else Progress.UPDATING
+            if not lasted or report.silent_after is None or self._is_heard(report):
+                return Progress.SUCCEEDED if lasted else Progress.UPDATING
+            return Progress.OFFLINE if report.heard.timestamp() < self._online else Progress.UPDATING
         return Progress.FAILED if report.since < self._late and since < self._late_second else Progress.UPDATING
+
+    def _is_heard(self, report: Report) -> bool:
+        """Return whether one that reports at an interval said for long enough that it is well, or still may say so."""
+        silent_after = report.silent_after or timedelta()
+        return report.heard - report.since >= self._span or self._now <= report.heard + silent_after
 
 
 def progress(plane: DataPlane, state: BundleState, strategy: Strategy, now: datetime) -> Progress:

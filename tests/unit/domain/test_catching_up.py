@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -18,7 +18,7 @@ from ums.domain.names import PDPName
 from ums.domain.policy import Amount, OnHalt, Strategy, Wave
 from ums.domain.rendering import offer
 from ums.domain.risks import Risk
-from ums.domain.rollouts import RolloutStatus
+from ums.domain.rollouts import Progress, RolloutStatus, progress
 from ums.domain.version import Version, VersionRange
 from ums.domain.windows import Schedule, Span
 
@@ -335,6 +335,33 @@ def test_a_failure_after_the_last_wave_halts() -> None:
     stage.go_on()
     assert (stage.rollout.status, stage.failed, stage.updated) == (RolloutStatus.HALTED, 2, SIZE)
     assert stage.rollout.through is not None
+
+
+@pytest.mark.parametrize(
+    ("heard", "since", "now", "how"),
+    [
+        (0, 0, 6, Progress.SUCCEEDED),
+        (0, 0, 14, Progress.UPDATING),
+        (0, 0, 60 * 25, Progress.OFFLINE),
+        (5, 0, 14, Progress.SUCCEEDED),
+        (5, 0, 60 * 25, Progress.SUCCEEDED),
+    ],
+)
+def test_who_fell_silent_is_no_success(heard: int, since: int, now: int, how: Progress) -> None:
+    """One that reports at an interval must have said for long enough that it is well."""
+    stage = Stage.of(1)
+    assert isinstance(stage, Stage)
+    stage.go_on(1)
+    (plane,) = stage.world.planes.values()
+    assert plane.desired is not None
+    state = plane.desired.bundles["platform"]
+    start = datetime.fromtimestamp(state.since, UTC)
+    moments = [start + each * MINUTE for each in (heard, since, now)]
+    report = Report(plane.desired.serial, Health.HEALTHY, "", "", moments[0], moments[0], moments[1])
+    strategy = Strategy(healthy_for=5 * MINUTE)
+    assert progress(replace(plane, report=report), state, strategy, moments[2]) is Progress.SUCCEEDED
+    report = replace(report, silent_after=13 * MINUTE)
+    assert progress(replace(plane, report=report), state, strategy, moments[2]) is how
 
 
 def test_who_was_well_and_fails_weeks_later_halts_nothing() -> None:
