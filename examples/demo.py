@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ FLEET = {
 }
 OFFLINE = PDPName("globex", "site-24")
 FRAGILE = PDPName("globex", "site-13")
+_ENDED = frozenset({"finished", "halted", "rolled-back", "cancelled"})
 _POLL_SECONDS = 1.0
 _WORKERS = 4
 
@@ -122,11 +124,11 @@ class Demo:
         self._title("1.1.0 goes on by itself wherever the gates open, wave by wave")
         self._promote("platform@1.1.0", "gateway 3.2")
         self._ums("gates", "platform@1.1.0", "--to", "stable", check=False)
-        self._wait_for_rollout("stable", "1.1.0")
+        self._wait_for_rollout("stable", "1.1.0", {"halted"})
         self._ums("rollout", "status", "stable")
         self._title("One data plane did not get well with it, so the rollout halted: the others wait, and know why")
-        waiting = next(each["pdp"] for each in self._get("/plan")["withheld"] if each["pdp"].startswith("globex/"))
-        self._ums("explain", waiting)
+        withheld = [each["pdp"] for each in self._get("/plan")["withheld"] if each["pdp"].startswith("globex/")]
+        self._ums("explain", *withheld[:1] or [str(FRAGILE)])
         self._ums("rollout", "resume", "stable", "platform", "--yes", "--reason", f"{FRAGILE} has a broken disk")
         self._wait_for_rollout("stable", "1.1.0")
         self._wait_for_rollout("lts", "1.1.0")
@@ -138,9 +140,8 @@ class Demo:
         for channel in channels or tuple(FLEET):
             self._ums("promote", release, "--to", channel, "--when-ready", "--reason", reason, quiet=channel != "edge")
 
-    def _wait_for_rollout(self, channel: str, release: str) -> None:
+    def _wait_for_rollout(self, channel: str, release: str, ended: Collection[str] = _ENDED) -> None:
         """Wait until a release's rollout in a channel ended, well or not, showing how far it is."""
-        ended = {"finished", "halted", "rolled-back", "cancelled"}
 
         def over() -> bool:
             rollouts = self._get(f"/channels/{channel}/rollouts")["items"]

@@ -122,8 +122,7 @@ class Rollout:
     def catching_up(self, now: datetime) -> Self:
         """Return the rollout that is through begun once more, for those who came later."""
         given = Given(_ACTOR, "data planes that it did not reach catch up", now)
-        running = replace(self, status=RolloutStatus.RUNNING, given=given, catch_up=now, forgiven=None, retried=None)
-        return running.at_wave(0, now)
+        return replace(self, status=RolloutStatus.RUNNING, given=given, catch_up=now).at_wave(0, now)
 
     def paused(self, given: Given) -> Self:
         """Return the rollout standing still."""

@@ -337,6 +337,21 @@ def test_a_failure_after_the_last_wave_halts() -> None:
     assert stage.rollout.through is not None
 
 
+def test_what_was_forgiven_stays_forgiven() -> None:
+    """Also when others caught up since."""
+    stage, names = promoted(kept=3, by="a hold ends")
+    stage.good = False
+    stage.go_on()
+    assert (stage.failed, stage.rollout.status) == (1, RolloutStatus.HALTED)
+    stage.good = True
+    stage.steer(stage.rollout.resumed(replace(ALWAYS, since=stage.now)))
+    stage.go_on()
+    assert stage.rollout.status is RolloutStatus.FINISHED
+    ROADS["a hold ends"][1](stage, names)
+    stage.go_on()
+    assert (stage.rollout.status, stage.updated) == (RolloutStatus.FINISHED, SIZE)
+
+
 @pytest.mark.parametrize(
     ("heard", "since", "now", "how"),
     [
