@@ -228,6 +228,9 @@ def _print_request(data: shapes.Request) -> None:
     wanted = (
         f"wanted by {data['wanted']['by']}, {ago(data['wanted']['since'])}" if data["wanted"] else "not asked for yet"
     )
+    if ended := data.get("ended"):
+        echo(f"given up: {data['release']}, {ago(ended['since'])}: {ended['reason']}", fg="yellow")
+        return
     echo(f"waiting: {data['release']}, {wanted}{', by the fast path' if data['expedite'] else ''}")
     for each in data["approvals"]:
         word = "rejected" if each["rejects"] else "approved"

@@ -79,6 +79,13 @@ def wait_for_rollout(client: Client, channel: str, release: str, timeout: timede
             echo(f"another release of {bundle} was promoted to {channel} meanwhile", err=True)
             return NOT_HEALTHY
         begun = begun or rollout is not None
+        if rollout is None and (ended := _given_up(client, channel, release)):
+            echo(f"{release} is not promoted to {channel}: {ended}", err=True)
+            return NOT_HEALTHY
+        if rollout and rollout["status"] == "running" and not rollout["dataPlanes"]:
+            text = f"no data plane of {channel} follows {bundle} yet: {release} begins with the first that does"
+            echo(text, err=True)
+            return 0
         text = _progress(rollout) if rollout else f"{release} waits for the gates of {channel}"
         if text != said:
             echo(f"  {text}", err=True)
@@ -90,6 +97,13 @@ def wait_for_rollout(client: Client, channel: str, release: str, timeout: timede
             echo(f"not finished after {_text(timeout)}; it goes on without you: {hint}", err=True)
             return TIMED_OUT
         pause()
+
+
+def _given_up(client: Client, channel: str, release: str) -> str:
+    """Return why a promotion that waited for its gates was given up; the empty string if it was not."""
+    requests = client.get_channel(channel)["requests"]
+    ended = (each["ended"] for each in requests if each["release"] == release and each.get("ended"))
+    return next((each["reason"] for each in ended if each), "")
 
 
 def _progress(rollout: Mapping[str, Any]) -> str:

@@ -793,6 +793,31 @@ def test_waiting_for_a_rollout_ends_in_time(stage: Stage, ums: Run) -> None:
     assert "ums gates platform@1.2.0 --to stable" in late.err
 
 
+def test_waiting_ends_where_nobody_is_there_to_wait_for(ums: Run) -> None:
+    """The rollout does not succeed by that; it begins with the first data plane."""
+    done = ums("promote", "platform@1.1.0", "--to", "edge", "--wait", "--timeout", "1h")
+    assert done.code == 0
+    assert "no data plane of edge follows platform yet" in done.err
+    assert "running" in ums("rollout", "status", "edge", "platform").out
+
+
+def test_waiting_ends_when_a_gate_can_never_pass(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason, which the channel shows as well."""
+    stage.promote("1.1.0", "edge")
+    stage.publish("1.2.0")
+    set_policy(stage, "stable", feeder="edge", gates={"adoption": {"healthy": "1", "for": "1h"}})
+
+    def meanwhile() -> None:
+        stage.promote("1.2.0", "edge")
+        stage.services.reconcile()
+
+    monkeypatch.setattr(waiting, "pause", meanwhile)
+    done = ums("promote", "platform@1.1.0", "--to", "stable", "--when-ready", "--wait", "--timeout", "1h")
+    assert done.code == 12
+    assert "when 1.2.0 took its place there" in done.err
+    assert "given up: platform@1.1.0" in ums("channel", "show", "stable").out
+
+
 def test_waiting_ends_when_another_release_comes(stage: Stage, ums: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """That rollout will never finish."""
     stage.publish("1.2.0")
