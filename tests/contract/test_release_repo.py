@@ -324,6 +324,33 @@ def test_a_branch_that_people_replaced_is_read_anew(tmp_path: Path) -> None:
         git_repo(tmp_path).read()
 
 
+def test_few_histories_of_paths_are_looked_for_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may look at every commit; the log of everything, which does not, goes on."""
+    repo = git_repo(tmp_path)
+    repo.commit(decide(SEED), base=Base())
+    walks, run, going_on = git_release_repo._WALKS, repo._git.run, threading.Event()
+    began = threading.Semaphore(0)
+
+    def slow(*arguments: str) -> bytes:
+        if arguments[-1] == "channels":
+            began.release()
+            assert going_on.wait(30)
+        found: bytes = run(*arguments)
+        return found
+
+    monkeypatch.setattr(repo._git, "run", slow)
+    with ThreadPoolExecutor(walks) as pool:
+        others = [pool.submit(repo.log, limit=1, path="channels") for _ in range(walks)]
+        for _ in others:
+            assert began.acquire(timeout=30)
+        with pytest.raises(UnavailableError, match="others are reading"):
+            repo.log(limit=1, path="channels")
+        assert repo.log(limit=1)
+        going_on.set()
+        assert all(each.result() for each in others)
+    assert repo.log(limit=1, path="channels")
+
+
 def test_the_log_names_actor_action_and_reason_newest_first(repo: ReleaseRepo) -> None:
     """Each decision is one entry, and can be found by what it changed."""
     base = repo.commit(decide(SEED, reason="seed"), base=Base())

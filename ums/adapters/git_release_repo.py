@@ -15,13 +15,13 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 from ums.adapters import _git_folder
 from ums.adapters._git import NO_OBJECT, Git, one_line
@@ -72,6 +72,8 @@ _READ = frozenset({"catalog", "channels", "fleet", "risks"})
 """Folders of ``main`` that are read; what else there is, is for people."""
 _UNBORN_REF = "refs/ums/unborn"
 """Names the commits of one import; it is reset before Git would create it."""
+_WALKS = 2
+"""So many histories of single paths are looked for at once: each walk may see every commit there is."""
 
 
 class GitReleaseRepo:
@@ -110,6 +112,7 @@ class GitReleaseRepo:
         self._moves = 0
         self._looking = Lock()
         self._lock = Lock()
+        self._walks = BoundedSemaphore(_WALKS)
         self._forget()
 
     def _forget(self) -> None:
@@ -235,7 +238,18 @@ class GitReleaseRepo:
         layout.check_path(path)
         paths = ["--", path] if path else []
         asked = ("rev-list", f"--max-count={limit}", f"--skip={skip}", head or newest, *paths)
-        return self._entries(self._git.run(*asked).decode().split())
+        with self._walking() if path else nullcontext():
+            listed = self._git.run(*asked).decode().split()
+        return self._entries(listed)
+
+    @contextmanager
+    def _walking(self) -> Iterator[None]:
+        if not self._walks.acquire(blocking=False):
+            raise UnavailableError("others are reading the history of single paths", hint="try again in a moment")
+        try:
+            yield
+        finally:
+            self._walks.release()
 
     def since(self, commit_id: str, *, limit: int) -> Sequence[LogEntry]:
         """Return the first commits of ``main`` after one, oldest first; what people merged counts as one."""
