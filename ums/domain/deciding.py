@@ -287,7 +287,9 @@ class _Turn:
         if any(each.lane.bundle in running and each.wish.after is not None for each in self._candidates):
             return True
         offered = plane.desired.bundles if plane.desired else {}
-        return any(self.lanes[bundle].may_take_back(plane, offered.get(bundle)) for bundle in running)
+        # One that is over halts without taking anything back.
+        left = (self.lanes[bundle] for bundle in running if not self.lanes[bundle].is_over)
+        return any(lane.may_take_back(plane, offered.get(lane.bundle)) for lane in left)
 
     def _without_channel(self) -> None:
         reason = Reason("no-channel", f"channel {self.name} does not exist or its files are wrong")
@@ -524,7 +526,7 @@ def _goes_first(name: PDPName, title: ReleaseName) -> tuple[Reason, ...]:
 _ENGINEER = "a release engineer"
 _ADMINISTRATOR = "an administrator of the service"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
-_TURN = frozenset({"max-updating", "wave", "ramp"})
+_TURN = frozenset({"max-updating", "wave", "ramp", "first"})
 """Codes of the reasons that only say that others come first."""
 
 
@@ -579,12 +581,23 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
             # Kept from the other half, it is where it was; else it goes on.
             how = Progress.UPDATING if half is _Half.WAY and eligible else None
             partly = half is _Half.PART
-    whole = not (plane.holds or plane.pins)
+    whole, heard = not (plane.holds or plane.pins), plane.report is not None
     name, silent = registration.name, _is_silent(plane, rollout, now)
     place = lane.ramp.position(name, registration.wariness, volunteer=registration.volunteer)
     # By their places: naming them would take twice as long, for each of a large fleet.
     return Member(
-        name, registration.labels, silent, place, eligible, wish.soon or frozen, how, counts, again, partly, whole
+        name,
+        registration.labels,
+        silent,
+        place,
+        eligible,
+        wish.soon or frozen,
+        how,
+        counts,
+        again,
+        partly,
+        whole,
+        heard,
     )
 
 

@@ -302,6 +302,7 @@ class Member:
         again: it failed, and is offered the same once more.
         partly: it has the release, but for something that was kept from it until now.
         whole: it has no instruction of its own, which could keep a part of the release from it.
+        heard: it reported at least once: it may be that another one's cluster was never bootstrapped.
 
     """
 
@@ -316,6 +317,7 @@ class Member:
     again: bool = False
     partly: bool = False
     whole: bool = True
+    heard: bool = True
     wave: int = 0
     rank: int = 0
 
@@ -360,7 +362,7 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
         if index == 0:
             hopeful = [each for each in matching if each.is_hopeful]
             hopeful = hopeful or [each for each in left if each.is_hopeful][:1]
-            hopeful.sort(key=lambda each: not each.whole)
+            hopeful.sort(key=lambda each: (not each.whole, not each.heard))
             chosen = {id(each) for each in hopeful}
             others = [each for each in matching if id(each) not in chosen]
             matching = [*hopeful, *sorted(others, key=lambda each: each.progress is None)]

@@ -337,6 +337,22 @@ def test_a_failure_after_the_last_wave_halts() -> None:
     assert stage.rollout.through is not None
 
 
+def test_a_cluster_that_was_never_bootstrapped_keeps_nobody_waiting() -> None:
+    """It was offered the release first; who is heard of goes before the others all the same."""
+    stage, names = promoted(kept=3, by="a hold ends")
+    stage.go_on()
+    new = PDPName("new", "one")
+    stage.silent = {new}
+    _added(stage, [new])
+    stage.go_on(2)
+    assert stage.rollout.status is RolloutStatus.RUNNING
+    ROADS["a hold ends"][1](stage, names)
+    stage.go_on(1)
+    assert stage.updated == SIZE - 3 + 2
+    stage.go_on(10)
+    assert stage.updated == SIZE + 1
+
+
 def test_what_was_forgiven_stays_forgiven() -> None:
     """Also when others caught up since."""
     stage, names = promoted(kept=3, by="a hold ends")
