@@ -130,11 +130,11 @@ def each(operation: Callable[..., Any], **body: object) -> Act:
 
 
 def _roll_back(stage: Stage, road: str) -> None:
-    stage.service.ums("rollback", road, BUNDLE, "--to", GOOD, "--reason", "a test")
+    stage.service.ums("rollback", road, BUNDLE, "--to", GOOD, "--yes", "--reason", "a test")
 
 
 def _unhold(stage: Stage, road: str) -> None:
-    stage.service.ums("unhold", road, BUNDLE, "--reason", "a test")
+    stage.service.ums("unhold", road, BUNDLE, "--yes", "--reason", "a test")
 
 
 def _soon() -> datetime:
