@@ -89,6 +89,11 @@ class SimulatedPlane:
             GIT_CONFIG_VALUE_0=f"Authorization: Basic {encoded}",
         )
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._session.close()
+        self._registry.close()
+
     def _take_keys(self, objects: Iterable[dict[str, Any]]) -> None:
         """Believe the keys among some objects from now on: those of bootstrap, and of bundle trust."""
         for each in objects:

@@ -91,13 +91,13 @@ class Stage:
         online = [plane for name, plane in self.planes.items() if name not in self.offline]
         return any(list(self.pool.map(SimulatedPlane.poll, online)))
 
-    def wait(self, condition: Callable[[], object], what: str, *, timeout: float = 60) -> None:
+    def wait(self, condition: Callable[[], object], what: str) -> None:
         """Poll until a condition holds, all offers are made, and no data plane finds anything new."""
 
         def reached() -> bool:
             return not self.poll() and not self.client.get_plan()["moves"] and bool(condition())
 
-        eventually(reached, timeout=timeout, what=what)
+        eventually(reached, timeout=240, what=what)
 
     def is_through(self, version: str, channel: str) -> bool:
         """Return whether the rollout of a release is finished."""
@@ -130,15 +130,15 @@ def each(operation: Callable[..., Any], **body: object) -> Act:
 
 
 def _roll_back(stage: Stage, road: str) -> None:
-    stage.service.ums("rollback", road, BUNDLE, "--to", GOOD, "--yes", "--reason", "a test")
+    stage.client.roll_back_channel(road, subject=BUNDLE, release=GOOD, **WHY)
 
 
 def _unhold(stage: Stage, road: str) -> None:
-    stage.service.ums("unhold", road, BUNDLE, "--yes", "--reason", "a test")
+    stage.client.unhold_channel(road, subject=BUNDLE, **WHY)
 
 
 def _soon() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=3)
+    return datetime.now(UTC) + timedelta(seconds=8)
 
 
 def _expire(stage: Stage, road: str) -> None:
@@ -187,7 +187,7 @@ def _move_here(stage: Stage, road: str) -> None:
 def _remove(stage: Stage, road: str) -> None:
     for name in late(road):
         stage.client.remove_plane(name.org, name.pdp, **WHY)
-        del stage.planes[name]
+        stage.planes.pop(name).close()
 
 
 def _add(stage: Stage, road: str) -> None:
@@ -337,7 +337,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 def results(service: RunningService) -> dict[str, Result]:
     """Return what became of each road; all of them are taken at once."""
     with ThreadPoolExecutor(4) as pool:
-        return _drive(Stage(service, pool))
+        stage = Stage(service, pool)
+        try:
+            return _drive(stage)
+        finally:
+            for plane in stage.planes.values():
+                plane.close()
 
 
 @pytest.mark.parametrize("road", ROADS)
