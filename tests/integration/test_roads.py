@@ -34,7 +34,7 @@ ROLLOUT = {
     "maxUpdating": "100%",
     "healthyFor": "0s",
 }
-WHY = {"reason": "a test"}
+WHY = "a test"
 PARKING = "parking"
 """A channel that never gets the bad release."""
 
@@ -80,7 +80,7 @@ class Stage:
 
     def promote(self, version: str, channel: str) -> None:
         """Promote a release."""
-        self.client.promote(channel, release=f"{BUNDLE}@{version}", **WHY)
+        self.client.promote(channel, release=f"{BUNDLE}@{version}", reason=WHY)
 
     def rollout(self, channel: str) -> Mapping[str, Any]:
         """Return the rollout of a channel."""
@@ -124,17 +124,17 @@ def each(operation: Callable[..., Any], **body: object) -> Act:
 
     def act(stage: Stage, road: str) -> None:
         for name in late(road):
-            operation(stage.client, name.org, name.pdp, **WHY, **body)
+            operation(stage.client, name.org, name.pdp, reason=WHY, **body)
 
     return act
 
 
 def _roll_back(stage: Stage, road: str) -> None:
-    stage.client.roll_back_channel(road, subject=BUNDLE, release=GOOD, **WHY)
+    stage.client.roll_back_channel(road, subject=BUNDLE, release=GOOD, reason=WHY)
 
 
 def _unhold(stage: Stage, road: str) -> None:
-    stage.client.unhold_channel(road, subject=BUNDLE, **WHY)
+    stage.client.unhold_channel(road, subject=BUNDLE, reason=WHY)
 
 
 def _soon() -> datetime:
@@ -142,17 +142,17 @@ def _soon() -> datetime:
 
 
 def _expire(stage: Stage, road: str) -> None:
-    stage.client.roll_back_channel(road, subject=BUNDLE, release=GOOD, until=to_text(_soon()), **WHY)
+    stage.client.roll_back_channel(road, subject=BUNDLE, release=GOOD, until=to_text(_soon()), reason=WHY)
 
 
 def _declare(stage: Stage, road: str) -> None:
     stage.client.declare_risk(
-        name=road, bundle=BUNDLE, releases=BAD, labels={"org": road}, message="breaks disks", **WHY
+        name=road, bundle=BUNDLE, releases=BAD, labels={"org": road}, message="breaks disks", reason=WHY
     )
 
 
 def _retract(stage: Stage, road: str) -> None:
-    stage.client.retract_risk(road, **WHY)
+    stage.client.retract_risk(road, reason=WHY)
 
 
 def _accept(stage: Stage, road: str) -> None:
@@ -161,7 +161,7 @@ def _accept(stage: Stage, road: str) -> None:
 
 def _close_until(end: datetime, stage: Stage, road: str) -> None:
     deny = [{"from": "2026-01-01T00:00:00Z", "until": to_text(end)}]
-    stage.client.set_policy(road, policy=yaml.safe_dump({"rollout": ROLLOUT, "windows": {"deny": deny}}), **WHY)
+    stage.client.set_policy(road, policy=yaml.safe_dump({"rollout": ROLLOUT, "windows": {"deny": deny}}), reason=WHY)
 
 
 def _close(stage: Stage, road: str) -> None:
@@ -173,11 +173,11 @@ def _open(stage: Stage, road: str) -> None:
 
 
 def _freeze(stage: Stage, road: str) -> None:
-    stage.client.freeze(name=road, org=road, **WHY)
+    stage.client.freeze(name=road, org=road, reason=WHY)
 
 
 def _thaw(stage: Stage, road: str) -> None:
-    stage.client.thaw(name=road, **WHY)
+    stage.client.thaw(name=road, reason=WHY)
 
 
 def _move_here(stage: Stage, road: str) -> None:
@@ -186,7 +186,7 @@ def _move_here(stage: Stage, road: str) -> None:
 
 def _remove(stage: Stage, road: str) -> None:
     for name in late(road):
-        stage.client.remove_plane(name.org, name.pdp, **WHY)
+        stage.client.remove_plane(name.org, name.pdp, reason=WHY)
         stage.planes.pop(name).close()
 
 
