@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ums.client import Client, shapes
     from ums.domain.names import PDPName
 
-_MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "magenta")}
+_MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "magenta"), "not-evaluated": ("–", None)}
 
 
 @click.command()
@@ -23,6 +23,9 @@ _MARKS = {"ok": ("✓", "green"), "waits": ("✗", "yellow"), "unknown": ("?", "
 @service_options
 def explain(client: Client, plane: PDPName, output: str) -> None:
     """Say why a data plane is where it is: every check, and one sentence for each of its bundles.
+
+    All reasons are shown, also those that matter only once another has ended: a window behind a hold. Each says when it
+    ends by itself, if that is known, and which command of which role ends it earlier. A check with – was not looked at.
 
     \b
     Example:
@@ -46,6 +49,6 @@ def _print_explanation(pdp: str, data: shapes.Explanation) -> None:
     for check in data["checks"]:
         mark, colour = _MARKS.get(check["verdict"], ("?", None))
         echo(f"  {mark} {check['check']:<{width}}  {check['message']}", fg=colour)
-        if check["verdict"] != "ok":
+        if check["verdict"] in {"waits", "unknown"}:
             print_reason(check, " " * (width + 6))
     echo(data["sentence"], bold=True)

@@ -742,7 +742,7 @@ class Check(TypedDict):
     """One thing that must be so before a data plane moves."""
 
     check: str
-    verdict: Literal["ok", "waits", "unknown"]
+    verdict: Literal["ok", "waits", "unknown", "not-evaluated"]
     message: str
     until: str | None
     who_can_override: str | None
@@ -754,6 +754,7 @@ class Explanation(TypedDict):
     bundle: str
     running: str | None
     target: str | None
+    reasons: list[Why]
     checks: list[Check]
     sentence: str
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ums.domain import layout
-from ums.domain.composing import OPERATOR
 from ums.domain.errors import ConflictError, Reason, RefusedError
 from ums.domain.fleet import DataPlane, Desired, Facts
 from ums.domain.guard import render_account
 from ums.domain.instants import duration_text
 from ums.domain.names import PDPName
+from ums.domain.owners import registrar
 from ums.domain.rendering import (
     KUSTOMIZATION,
     NAMESPACE,
@@ -86,7 +86,7 @@ def check_cluster(plane: DataPlane) -> None:
         needed = getattr(NEEDED, name)
         if found is not None and found < needed:
             text = f"its cluster has {product} {found}, and needs {needed} or newer: {why}"
-            who = f"{OPERATOR}: upgrade it; if it is newer meanwhile, ums pdp set {plane.name} --{name} VERSION"
+            who = registrar(plane.name.org, f"ums pdp set {plane.name} --{name} VERSION --reason …")
             against.append(Reason(f"requires-{name}", text, None, who))
     if against:
         raise RefusedError(

@@ -6,7 +6,7 @@ refused there until these catch up, so that a clock which is wrong for a moment 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ums.domain.instants import duration_text, to_text
 
@@ -24,6 +24,11 @@ HINT = "correct the clock of this machine; if it is right, ums clock accept says
 def is_too_far_ahead(serial: int, now: datetime) -> bool:
     """Return whether clusters, whose clocks may be somewhat behind ``now``, would refuse a serial (unix seconds)."""
     return serial > (now + MAX_ISSUED_AHEAD).timestamp()
+
+
+def accepted_from(serial: int) -> datetime:
+    """Return from when on clusters accept a serial, as far as ``is_too_far_ahead`` knows."""
+    return datetime.fromtimestamp(serial, UTC) - MAX_ISSUED_AHEAD
 
 
 def clock_doubt(now: datetime, *, last_known: datetime, latest_known: datetime) -> str:

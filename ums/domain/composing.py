@@ -14,11 +14,11 @@ from ums.domain.channels import Channel
 from ums.domain.errors import NotFoundError, Reason
 from ums.domain.fleet import BundleState, DataPlane, Health, Hold, Pin
 from ums.domain.instants import to_text
-from ums.domain.release import Release
+from ums.domain.names import PDPName
+from ums.domain.owners import engineer, operator
+from ums.domain.release import Release, ReleaseName
 from ums.domain.version import Version
-from ums.domain.world import World
-
-OPERATOR = "an operator of this data plane"
+from ums.domain.world import CatalogEntry, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +52,38 @@ def find_pin(plane: DataPlane, bundle: str, component: str | None, now: datetime
     )
 
 
-def hold_reason(hold: Hold, channel: str | None = None) -> Reason:
-    """Return why a hold keeps something where it is."""
-    what = f"{hold.bundle}/{hold.component}" if hold.component else hold.bundle
+def hold_reason(hold: Hold, owner: PDPName | str) -> Reason:
+    """Return why a hold keeps something where it is: one of a data plane, or of a channel by its name."""
     given = hold.given
     return Reason(
         "held",
-        f"{what} is held at {hold.release} by {given.by}: {given.reason}",
+        f"{hold.what} is held at {hold.release} by {given.by}: {given.reason}",
         to_text(given.until) if given.until else None,
-        f"a release engineer (ums unhold {channel} {hold.bundle})" if channel else f"{OPERATOR} (ums unhold)",
+        hold_owner(hold, owner),
     )
 
 
-def pin_reason(pin: Pin, allowed: Iterable[Version]) -> Reason:
-    """Return why a pin keeps something where it is, or that nothing is within it."""
-    what = f"{pin.bundle}/{pin.component}" if pin.component else pin.bundle
+def hold_owner(hold: Hold, owner: PDPName | str) -> str:
+    """Return who can end a hold of a data plane, or of a channel by its name."""
+    command = f"ums unhold {owner} {hold.what} --reason …"
+    return operator(owner.org, command) if isinstance(owner, PDPName) else engineer(command)
+
+
+def pin_reason(pin: Pin, owner: PDPName, allowed: Iterable[Version]) -> Reason:
+    """Return why a pin of a data plane keeps something where it is, or that nothing is within it."""
     given = pin.given
     none = "" if list(allowed) else "; its channel has promoted nothing within it"
     return Reason(
         "pinned" if not none else "pin-unsatisfied",
-        f"{what} is pinned to {pin.versions} by {given.by}: {given.reason}{none}",
+        f"{pin.what} is pinned to {pin.versions} by {given.by}: {given.reason}{none}",
         to_text(given.until) if given.until else None,
-        f"{OPERATOR} (ums unpin)",
+        pin_owner(pin, owner),
     )
+
+
+def pin_owner(pin: Pin, owner: PDPName) -> str:
+    """Return who can remove a pin of a data plane."""
+    return operator(owner.org, f"ums unpin {owner} {pin.what} --reason …")
 
 
 def compose(case: Case, release: Release) -> tuple[BundleState | None, list[Reason]]:
@@ -132,7 +141,7 @@ def _override(case: Case, release: Release, component: str) -> tuple[Version, li
     world, plane, now = case.world, case.plane, case.now
     hold = find_hold(plane, None, release.bundle, now, component=component)
     if hold is not None and _provides(world, release.bundle, hold.release, component):
-        return hold.release, [hold_reason(hold)] if hold.release != release.version else []
+        return hold.release, [hold_reason(hold, plane.name)] if hold.release != release.version else []
     pin = find_pin(plane, release.bundle, component, now)
     if pin is None:
         return release.version, []
@@ -146,9 +155,9 @@ def _override(case: Case, release: Release, component: str) -> tuple[Version, li
         and found in pin.versions
     ]
     if allowed:
-        return allowed[-1], [pin_reason(pin, allowed)] if allowed[-1] != release.version else []
+        return allowed[-1], [pin_reason(pin, plane.name, allowed)] if allowed[-1] != release.version else []
     before = case.current.components.get(component) if case.current else None
-    return before or release.version, [pin_reason(pin, ())]
+    return before or release.version, [pin_reason(pin, plane.name, ())]
 
 
 def _provides(world: World, bundle: str, version: Version, component: str) -> Version | None:
@@ -162,12 +171,23 @@ def barred(case: Case, provider: Version, was: Version | None) -> Reason | None:
     """Return why nobody who has ``was`` may be given a release, or a component of it, if so."""
     entry = case.world.catalog.get(case.bundle, {}).get(provider)
     if entry is not None and entry.yanked:
-        return Reason("yanked", f"{case.bundle}@{provider} was yanked: {entry.yanked}")
+        return yank_reason(entry)
     crossed = irreversible_between(case.world, case.bundle, provider, was) if was else ()
     if not crossed:
         return None
     names = ", ".join(f"{case.bundle}@{version}" for version in crossed)
     return Reason("irreversible", f"{names} cannot be undone; what runs stays")
+
+
+def yank_reason(entry: CatalogEntry) -> Reason:
+    """Return why a release that was yanked is not given."""
+    name = entry.release.name
+    return Reason("yanked", f"{name} was yanked: {entry.yanked}", None, unyanker(name))
+
+
+def unyanker(name: ReleaseName) -> str:
+    """Return who can take a yank back."""
+    return engineer(f"ums unyank {name} --reason …")
 
 
 def irreversible_between(world: World, bundle: str, target: Version, current: Version) -> tuple[Version, ...]:
@@ -178,6 +198,19 @@ def irreversible_between(world: World, bundle: str, target: Version, current: Ve
         version
         for version, entry in sorted(world.catalog.get(bundle, {}).items())
         if target < version <= current and entry.release.upgrade.irreversible
+    )
+
+
+def blocked_way_back(world: World, bundle: str, current: Version, release: Version) -> tuple[Reason, ...]:
+    """Return what lies on the way back from ``current`` and closes it: barriers, else what cannot be undone."""
+    passed = tuple(
+        Reason("barrier", f"{bundle}@{version} lies between, a barrier")
+        for version, entry in sorted(world.catalog.get(bundle, {}).items())
+        if release < version < current and entry.release.upgrade.barrier
+    )
+    return passed or tuple(
+        Reason("irreversible", f"{bundle}@{version} cannot be undone")
+        for version in irreversible_between(world, bundle, release, current)
     )
 
 
@@ -197,9 +230,9 @@ def _kept(case: Case, component: str, provider: Version) -> Reason | None:
     """Return what keeps a component that its release removes."""
     hold = find_hold(case.plane, None, case.bundle, case.now, component=component)
     if hold is not None:
-        return hold_reason(hold)
+        return hold_reason(hold, case.plane.name)
     pin = find_pin(case.plane, case.bundle, component, case.now)
-    return pin_reason(pin, (provider,)) if pin is not None else None
+    return pin_reason(pin, case.plane.name, (provider,)) if pin is not None else None
 
 
 def _confirmed(plane: DataPlane) -> bool:

@@ -14,11 +14,13 @@ from operator import attrgetter
 from typing import Any
 
 from ums.domain.channels import Channel
+from ums.domain.clock import accepted_from
 from ums.domain.errors import Reason
 from ums.domain.fleet import BundleState, DataPlane, Desired
 from ums.domain.instants import to_text
 from ums.domain.lanes import Lane, Road, Wish
 from ums.domain.names import PDPName
+from ums.domain.owners import administrator
 from ums.domain.release import ReleaseName
 from ums.domain.rollouts import (
     IN_FLIGHT,
@@ -30,6 +32,7 @@ from ums.domain.rollouts import (
     RolloutStatus,
     advance,
     assign,
+    is_past_canary,
     is_taken,
     never_well,
     position,
@@ -365,7 +368,7 @@ class _Turn:
         ready: list[_Candidate] = []
         for each in candidates:
             if each.plane.is_ahead(self.now):
-                self._withhold(each, self._ahead())
+                self._withhold(each, self._ahead(each.plane))
                 continue
             wish, against = each.wish, self._against(each)
             each.after = wish.after if wish.open else None
@@ -420,12 +423,11 @@ class _Turn:
                     self.withheld.remove(known)
                     self.withheld.append(replace(known, reasons=(*known.reasons, freeze.reason)))
 
-    def _ahead(self) -> tuple[Reason, ...]:
+    def _ahead(self, plane: DataPlane) -> tuple[Reason, ...]:
         """Return why a data plane is offered nothing whose next serial every cluster would refuse."""
-        if "ahead" not in self._reasons:
-            text = "its last serial is further ahead of the clock than clusters accept (ums clock accept)"
-            self._reasons["ahead"] = (Reason("serial-ahead", text, None, _ADMINISTRATOR),)
-        return self._reasons["ahead"]
+        text = "its last serial is further ahead of the clock than clusters accept"
+        end = accepted_from((plane.last_serial or 0) + 1)
+        return (Reason("serial-ahead", text, to_text(end), administrator("ums clock accept DATA --reason …")),)
 
     def _against(self, each: _Candidate) -> tuple[Reason, ...]:
         """Return why this one does not move now, beyond what is its own."""
@@ -450,8 +452,14 @@ class _Turn:
         if key not in self._reasons:
             rollout = lane.rollout
             assert rollout is not None  # noqa: S101 - only asked where there is one
-            title = str(ReleaseName(lane.bundle, rollout.release))
-            reason = status_reason(rollout, title) if wave is None else wave_reason(rollout, title, wave)
+            where = self.name, lane.bundle
+            reason = (
+                status_reason(rollout, *where)
+                if wave is None
+                else wave_reason(
+                    rollout, *where, wave, proven=is_past_canary(rollout, self.members.get(lane.bundle, ()))
+                )
+            )
             self._reasons[key] = (reason,) if reason is not None else ()
         return self._reasons[key]
 
@@ -462,7 +470,7 @@ class _Turn:
         if member.rank < ramp_limit(rollout, size, self.now):
             return ()
         due = to_text(ramp_time(rollout, size, member.rank))
-        return (Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due, _ENGINEER),)
+        return (Reason("ramp", f"wave {rollout.current_wave.name} is ramped up, and reaches it later", due),)
 
     def _after_first(self, each: _Candidate, after: BundleState) -> tuple[Reason, ...]:
         """Return why a data plane waits for another: beside its rollout, a release goes to one at a time.
@@ -498,8 +506,8 @@ class _Turn:
                 failed.append(plane.name)
         if len(failed) <= self.channel.policy.rollout.max_failed.at_most(answered):
             return ()
-        text = f"{failed[0]} failed on {title}, and was never well on it"
-        return (Reason("first-failed", text, None, _ENGINEER),)
+        text = f"{failed[0]} failed on {title}, and was never well on it; it must be well, or taken off it"
+        return (Reason("first-failed", text),)
 
     def _in_flight(self) -> set[PDPName]:
         """Return who is between versions because of us."""
@@ -513,18 +521,16 @@ class _Turn:
 
     def _busy(self, moving: int, limit: int) -> tuple[Reason, ...]:
         if "busy" not in self._reasons:
-            text = f"{moving} of {self.name} are updating, and no more than {limit} may"
-            self._reasons["busy"] = (Reason("max-updating", text, None, _ENGINEER),)
+            text = f"{moving} of {self.name} are updating, and no more than {limit} may; it comes after these"
+            self._reasons["busy"] = (Reason("max-updating", text),)
         return self._reasons["busy"]
 
 
 def _goes_first(name: PDPName, title: ReleaseName) -> tuple[Reason, ...]:
     text = f"{name} goes first: beside its rollout, {title} is given to one data plane at a time"
-    return (Reason("first", text, None, _ENGINEER),)
+    return (Reason("first", text),)
 
 
-_ENGINEER = "a release engineer"
-_ADMINISTRATOR = "an administrator of the service"
 _GOING_ON = (RolloutStatus.RUNNING, RolloutStatus.FINISHED)
 _TURN = frozenset({"max-updating", "wave", "ramp", "first"})
 """Codes of the reasons that only say that others come first."""

@@ -113,6 +113,11 @@ class Hold:
     release: Version
     given: Given
 
+    @property
+    def what(self) -> str:
+        """Return what it is about, as people write it."""
+        return f"{self.bundle}/{self.component}" if self.component else self.bundle
+
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""
         return {
@@ -139,6 +144,11 @@ class Pin:
     component: str | None
     versions: VersionRange
     given: Given
+
+    @property
+    def what(self) -> str:
+        """Return what it is about, as people write it."""
+        return f"{self.bundle}/{self.component}" if self.component else self.bundle
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form."""

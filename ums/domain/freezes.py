@@ -11,6 +11,7 @@ from ums.domain.errors import Reason
 from ums.domain.fleet import Given
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
+from ums.domain.owners import engineer, operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,16 @@ class Freeze:
     @property
     def reason(self) -> Reason:
         """Return why nothing moves."""
-        given = self.given
-        how = "by mending the file" if self == UNREADABLE else f"ums thaw {self.name}"
+        given, command = self.given, f"ums thaw {self.name} --reason …"
+        who: str | None = operator(self.scope.owner, command) if self.scope.owner else engineer(command)
+        last = ""
+        if self == UNREADABLE:
+            who, last = None, "; the file must be corrected in the release repo"
         return Reason(
             "frozen",
-            f"{self.scope} was frozen by {given.by}: {given.reason}",
+            f"{self.scope} was frozen by {given.by}: {given.reason}{last}",
             to_text(given.until) if given.until else None,
-            f"a release engineer ({how})",
+            who,
         )
 
     def to_dict(self) -> dict[str, Any]:

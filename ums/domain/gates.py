@@ -14,6 +14,7 @@ from ums.domain.fleet import UNHEARD, DataPlane, Health
 from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
 from ums.domain.lanes import unknown_keys, unmet_by
+from ums.domain.owners import engineer
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
 from ums.domain.regressions import override_in_force, taken_back
 from ums.domain.release import ReleaseName
@@ -362,7 +363,8 @@ def _soak_stopped(q: _Question, feeder: Channel, step: Promoted) -> _Answer | No
     for hold in feeder.holds:
         if hold.bundle == q.name.bundle and hold.release < q.name.version and hold.given.active(q.now):
             text = f"{feeder.name} is held at {hold.release} by {hold.given.by}: {hold.given.reason}"
-            return _Answer(Verdict.FAILED, text, hold.given.until, f"{_ENGINEER} (ums unhold)")
+            who = engineer(f"ums unhold {feeder.name} {q.name.bundle} --reason …")
+            return _Answer(Verdict.FAILED, text, hold.given.until, who)
     return None
 
 

@@ -12,17 +12,31 @@ from enum import IntEnum
 
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Channel
-from ums.domain.composing import OPERATOR, Case, barred, compose, find_hold, find_pin, hold_reason, pin_reason
+from ums.domain.composing import (
+    Case,
+    barred,
+    blocked_way_back,
+    compose,
+    find_hold,
+    find_pin,
+    hold_owner,
+    hold_reason,
+    pin_owner,
+    pin_reason,
+    unyanker,
+    yank_reason,
+)
 from ums.domain.errors import Reason
-from ums.domain.fleet import BundleState, DataPlane, Hold, Pin
+from ums.domain.fleet import BundleState, DataPlane, Given, Hold, Pin
 from ums.domain.freezes import Freeze
 from ums.domain.graph import Graph
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
+from ums.domain.owners import operator, registrar
 from ums.domain.policy import OnHalt
 from ums.domain.release import Release, ReleaseName
 from ums.domain.risks import Exposure, Risk, broken, exposure, risk_reason, unmet
-from ums.domain.rollouts import WITHDRAWN, Pace, Ramp, Rollout, RolloutStatus, is_taken
+from ums.domain.rollouts import WITHDRAWN, Pace, Ramp, Rollout, RolloutStatus, is_taken, resumer
 from ums.domain.trust import TRUST
 from ums.domain.version import Version
 from ums.domain.windows import Schedule
@@ -122,7 +136,7 @@ class Lane:
         self._wishes: dict[object, Wish] = {}
         self._composed: dict[object, tuple[BundleState | None, tuple[Reason, ...]]] = {}
         self._hops: dict[object, Version | None] = {}
-        self._open: dict[tuple[Schedule, str], Reason | None] = {}
+        self._open: dict[tuple[Schedule, str, datetime | None], Reason | None] = {}
 
     def _deadlines(self) -> dict[Version, datetime]:
         """Return when each release promoted here can no longer be deferred, where its class has a deadline."""
@@ -197,7 +211,9 @@ class Lane:
     def _wish(self, plane: DataPlane, current: BundleState | None) -> Wish:
         if not plane.registration.follows(self.bundle):
             text = f"{plane.name} no longer subscribes to {self.bundle}; what runs stays"
-            return Wish.stay(Reason("unsubscribed", text, None, OPERATOR))
+            bundles = " ".join(f"--bundle {each}" for each in (*plane.registration.bundles, self.bundle))
+            who = registrar(plane.name.org, f"ums pdp set {plane.name} {bundles} --reason …")
+            return Wish.stay(Reason("unsubscribed", text, None, who))
         found = self._target(plane, current)
         if isinstance(found, Wish):
             return found
@@ -211,13 +227,13 @@ class Lane:
         pin = find_pin(plane, self.bundle, None, self.now)
         entry = self.entries.get(current.release) if current else None
         if current is not None and entry is not None and entry.recall is not None:
-            return self._recalled(current, entry, hold, pin)
+            return self._recalled(plane, current, entry, own=own, pin=pin)
         if hold is None and current is not None and entry is not None and entry.yanked:
-            back = self._taken_back(plane, current, f"it was yanked: {entry.yanked}")
+            back = self._taken_back(plane, current, f"it was yanked: {entry.yanked}", who=unyanker(entry.release.name))
             if back is not None:
                 return back
         if hold is not None:
-            why = hold_reason(hold, None if own else self.channel.name)
+            why = hold_reason(hold, plane.name if own else self.channel.name)
             return hold.release, Road.ORDERED, (why,) if self.head != hold.release else ()
         if self.head is None:
             text = f"no release of {self.bundle} was promoted to {self.channel.name} yet"
@@ -232,7 +248,11 @@ class Lane:
                 f"{plane.name} has {self.bundle}@{current.release}, newer than {head} in {self.channel.name}; "
                 "following a channel never downgrades"
             )
-            return Wish.stay(Reason("ahead-of-channel", text, None, f"{OPERATOR} (ums rollback)"))
+            who = None
+            if head in self.entries and not blocked_way_back(self.world, self.bundle, current.release, head):
+                command = f"ums rollback {plane.name} {self.bundle} --to {head} --reason …"
+                who = operator(plane.name.org, command)
+            return Wish.stay(Reason("ahead-of-channel", text, None, who))
         return head, self._road, ()
 
     @property
@@ -241,19 +261,20 @@ class Lane:
         return Road.DUE if self.rollout is None else Road.FOLLOW
 
     def _recalled(
-        self, current: BundleState, entry: CatalogEntry, hold: Hold | None, pin: Pin | None
+        self, plane: DataPlane, current: BundleState, entry: CatalogEntry, *, own: Hold | None, pin: Pin | None
     ) -> _Target | Wish:
         assert entry.recall is not None  # noqa: S101 - asked for by the caller
         recall, to = entry.recall, self._recalled_to(entry.recall.to)
+        hold, holder = own or self.hold, plane.name if own else self.channel.name
         text = f"{entry.release.name} was recalled by {recall.given.by}: {recall.given.reason}"
         if hold is not None and hold.release != current.release:
-            return hold.release, Road.ORDERED, (hold_reason(hold),)
+            return hold.release, Road.ORDERED, (hold_reason(hold, holder),)
         if hold is not None:
-            who = f"{OPERATOR} (ums unhold)"
-            return Wish.stay(Reason("recalled", f"{text}; a hold keeps it here, which is dangerous", None, who))
+            why = f"{text}; a hold keeps it here, which is dangerous"
+            return Wish.stay(Reason("recalled", why, _end(hold.given), hold_owner(hold, holder)))
         if pin is not None and to not in pin.versions:
-            who = f"{OPERATOR} (ums unpin)"
-            return Wish.stay(Reason("recalled", f"{text}; a pin keeps it here, which is dangerous", None, who))
+            why = f"{text}; a pin keeps it here, which is dangerous"
+            return Wish.stay(Reason("recalled", why, _end(pin.given), pin_owner(pin, plane.name)))
         if self.head is not None and self.head > current.release and self.is_proven and pin is None:
             return self.head, self._road, ()
         return to, Road.DUE, ()
@@ -279,13 +300,13 @@ class Lane:
             )
         ]
         if not allowed:
-            return Wish.stay(pin_reason(pin, ()))
+            return Wish.stay(pin_reason(pin, plane.name, ()))
         target = allowed[-1]
         if target == self.head:
             if current is not None and current.release <= target and (back := self._withdrawn(plane, current)):
                 return back
             return target, self._road, ()
-        return target, Road.DUE, (pin_reason(pin, allowed),)
+        return target, Road.DUE, (pin_reason(pin, plane.name, allowed),)
 
     def _withdrawn(self, plane: DataPlane, current: BundleState) -> _Target | None:
         """Return where one goes back to whose rollout ended badly, if it must: from a hop only if it did not take it.
@@ -296,10 +317,11 @@ class Lane:
         if rollout is None or rollout.status not in WITHDRAWN or current.since < self.started:
             return None
         all_go_back = rollout.status is RolloutStatus.ROLLED_BACK and current.release == rollout.release
-        return self._taken_back(plane, current, rollout.given.reason, taken_too=all_go_back)
+        who = resumer(rollout, self.channel.name, self.bundle)
+        return self._taken_back(plane, current, rollout.given.reason, who=who, taken_too=all_go_back)
 
     def _taken_back(
-        self, plane: DataPlane, current: BundleState, why: str, *, taken_too: bool = False
+        self, plane: DataPlane, current: BundleState, why: str, *, who: str | None, taken_too: bool = False
     ) -> _Target | None:
         """Return where one goes back to whose offer is taken back, if it must.
 
@@ -312,7 +334,7 @@ class Lane:
         if pin is not None and back not in pin.versions:
             return None
         text = f"the offer of {ReleaseName(self.bundle, current.release)} was withdrawn: {why}"
-        return back, Road.ORDERED, (Reason("rolled-back" if taken_too else "withdrawn", text),)
+        return back, Road.ORDERED, (Reason("rolled-back" if taken_too else "withdrawn", text, None, who),)
 
     def _towards(
         self,
@@ -327,8 +349,7 @@ class Lane:
             return Wish.stay(*reasons, Reason("no-release", text))
         hop: Version | Reason = target
         if self.entries[target].yanked and (current is None or target != current.release):
-            text = f"{ReleaseName(self.bundle, target)} was yanked: {self.entries[target].yanked}"
-            return Wish.stay(*reasons, Reason("yanked", text, None, "a release engineer (ums unyank)"))
+            return Wish.stay(*reasons, yank_reason(self.entries[target]))
         if current is not None and target != current.release:
             hop = self._hop(plane, current, target)
         if isinstance(hop, Reason):
@@ -379,7 +400,7 @@ class Lane:
         stranded = self._graph(target).stranded([current.release], target)
         why = stranded.get(current.release, "nothing promoted here leads there")
         text = f"there is no way from {self.bundle}@{current.release} to {name}: {why}"
-        return Reason("no-path", text, None, f"a release engineer (ums promote … --to {self.channel.name})")
+        return Reason("no-path", text)
 
     def _way(self, possible: tuple[Version, ...], target: Version) -> Version | None:
         graph = self._graph(target)
@@ -449,11 +470,10 @@ class Lane:
         late = deadline is not None and self.now >= deadline
         if (current is None or hop != current.release) and not late:
             reasons += self._consent(plane, hop, release.release_class, deadline)
-        editors = f"whoever edits the policy of {self.channel.name}"
-        for schedule, who in ((self.channel.policy.windows, editors), (registration.windows, OPERATOR)):
-            closed = self._closed(schedule, who) if not (late and who == OPERATOR) else None
-            if closed is not None:
-                reasons.append(closed)
+        if (closed := self._closed(self.channel.policy.windows, f"of the policy of {self.channel.name}")) is not None:
+            reasons.append(closed)
+        if not late and (closed := self._closed(registration.windows, "of its registration", deadline)) is not None:
+            reasons.append(closed)
         return tuple(reasons)
 
     def _risks_of(self, plane: DataPlane, current: BundleState | None, hop: Version) -> list[Reason]:
@@ -487,7 +507,7 @@ class Lane:
             if worst is Exposure.CLEAR and (Exposure.UNKNOWN in answers or (risk.components and not complete)):
                 worst = Exposure.UNKNOWN
             if worst is not Exposure.CLEAR:
-                reasons.append(risk_reason(risk, worst))
+                reasons.append(risk_reason(risk, worst, plane.name))
         return reasons
 
     def _deadline(self, current: Version | None, target: Version) -> datetime | None:
@@ -517,21 +537,29 @@ class Lane:
                 "consent",
                 f"the owner of {plane.name} has not consented to {name}",
                 to_text(deadline) if deadline else None,
-                f"{OPERATOR} (ums consent {plane.name} {name})",
+                operator(plane.name.org, f"ums consent {plane.name} {name} --reason …"),
             ),
         )
 
-    def _closed(self, schedule: Schedule, who: str) -> Reason | None:
+    def _closed(self, schedule: Schedule, whose: str, deadline: datetime | None = None) -> Reason | None:
+        """Return that a window is closed, until it opens or, if that is earlier, its owner can no longer defer."""
         if not (schedule.allow or schedule.deny):
             return None
-        if (schedule, who) not in self._open:
+        key = schedule, whose, deadline
+        if key not in self._open:
             reason = None
             if not schedule.is_open(self.now):
                 opening = schedule.next_opening(self.now)
-                text = "the maintenance window is closed; it governs when a release is offered"
-                reason = Reason("window", text, to_text(opening) if opening else None, who)
-            self._open[schedule, who] = reason
-        return self._open[schedule, who]
+                end = min((each for each in (opening, deadline) if each is not None), default=None)
+                text = f"the maintenance window {whose} is closed; it governs when a release is offered"
+                never = "" if end else ", and does not open within a year"
+                reason = Reason("window", f"{text}{never}", to_text(end) if end else None)
+            self._open[key] = reason
+        return self._open[key]
+
+
+def _end(given: Given) -> str | None:
+    return to_text(given.until) if given.until else None
 
 
 def _follows(current: BundleState, after: BundleState) -> bool:
@@ -554,7 +582,7 @@ def unmet_by(world: World, plane: DataPlane, release: Release) -> tuple[Reason, 
         if (entry := world.catalog.get(name, {}).get(version))
     )
     return (
-        *unmet(release.requires, plane.facts, surest),
+        *unmet(release.requires, plane.facts, surest, plane.name),
         *broken(release, neighbours),
     )
 
@@ -566,8 +594,11 @@ def unknown_keys(world: World, plane: DataPlane, entry: CatalogEntry) -> tuple[R
         return ()  # bootstrap brings what it is offered first
     if all(world.trusted_by(each).knows_any(entry.signed_by) for each in possible_releases(plane, state)):
         return ()
-    text = f"{plane.name} may not know {' or '.join(entry.signed_by)} yet, which alone signed {entry.release.name}"
-    return (Reason("key-not-known", text, None, f"a release engineer (ums promote {TRUST}@…, ums keys sign)"),)
+    text = (
+        f"{plane.name} may not know {' or '.join(entry.signed_by)} yet, which alone signed {entry.release.name}; "
+        f"a release of {TRUST} must bring it first"
+    )
+    return (Reason("key-not-known", text),)
 
 
 def _is_required(world: World, bundle: str) -> bool:

@@ -15,11 +15,10 @@ from ums.domain.bundle import Requires
 from ums.domain.errors import Reason
 from ums.domain.fleet import Facts, Given
 from ums.domain.instants import to_text
-from ums.domain.names import check_name
+from ums.domain.names import PDPName, check_name
+from ums.domain.owners import operator, registrar
 from ums.domain.release import Release
 from ums.domain.version import Version, VersionRange
-
-_OPERATOR = "an operator of this data plane"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +159,8 @@ def _holds(versions: VersionRange, version: Version) -> bool:
     return version in versions or Version(f"{core.major}.{core.minor}.{core.patch}") in versions
 
 
-def risk_reason(risk: Risk, found: Exposure) -> Reason:
-    """Return why the update is not recommended to one whose exposure is not clear."""
+def risk_reason(risk: Risk, found: Exposure, name: PDPName) -> Reason:
+    """Return why the update is not recommended to a data plane whose exposure is not clear."""
     unknown = found is Exposure.UNKNOWN
     doubt = "; whether this data plane is concerned is unknown" if unknown else ""
     more = f" ({risk.url})" if risk.url else ""
@@ -169,26 +168,33 @@ def risk_reason(risk: Risk, found: Exposure) -> Reason:
         "risk-unknown" if unknown else "not-recommended",
         f"not recommended because of risk {risk.name}{doubt}: {risk.message}{more}",
         to_text(risk.given.until) if risk.given.until else None,
-        f"{_OPERATOR} (ums risk accept <pdp> {risk.name})",
+        acceptor(risk, name),
     )
 
 
-def unmet(requires: Requires, facts: Facts, bundles: Mapping[str, Version]) -> tuple[Reason, ...]:
+def acceptor(risk: Risk, name: PDPName) -> str:
+    """Return who can take a risk for a data plane."""
+    return operator(name.org, f"ums risk accept {name} {risk.name} --reason …")
+
+
+def unmet(requires: Requires, facts: Facts, bundles: Mapping[str, Version], name: PDPName) -> tuple[Reason, ...]:
     """Return what a release requires and a data plane lacks, or is not known to have.
 
     Kubernetes and Flux are compared by MAJOR.MINOR.PATCH. Bundles are our own: their pre-releases are just that.
     """
     reasons: list[Reason] = []
-    for code, name, demanded, fact in (
+    for code, product, demanded, fact in (
         ("kubernetes", "Kubernetes", requires.kubernetes, facts.kubernetes),
         ("flux", "Flux", requires.flux, facts.flux),
     ):
         met = _meets(demanded, fact)
         if met is None:
-            text = f"it requires {name} {demanded}, and which one runs here is unknown"
-            reasons.append(Reason(f"unknown-{code}", text, None, f"an admin (ums pdp set … --{code})"))
+            text = f"it requires {product} {demanded}, and which one runs here is unknown"
+            who = registrar(name.org, f"ums pdp set {name} --{code} … --reason …")
+            reasons.append(Reason(f"unknown-{code}", text, None, who))
         elif not met:
-            reasons.append(Reason(f"requires-{code}", f"it requires {name} {demanded}; {fact} runs here"))
+            text = f"it requires {product} {demanded}; {fact} runs here"
+            reasons.append(Reason(f"requires-{code}", text))
     for bundle, versions in sorted(requires.bundles.items()):
         running = bundles.get(bundle)
         if running is None or running not in versions:

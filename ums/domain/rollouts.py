@@ -18,12 +18,12 @@ from ums.domain.errors import Reason
 from ums.domain.fleet import BundleState, DataPlane, Given, Health, Report
 from ums.domain.instants import duration_text, parse_instant, to_text
 from ums.domain.names import PDPName
+from ums.domain.owners import engineer
 from ums.domain.policy import EVERYONE, Amount, OnHalt, Strategy, Wave
 from ums.domain.version import Version
 
 CATCH_UP = Wave("catch-up")
 _ACTOR = "ums"
-_ENGINEER = "a release engineer"
 _SHOWN = 5
 
 
@@ -505,53 +505,65 @@ def _succeeded(rollout: Rollout, members: Sequence[Member]) -> bool:
     return len(well) >= max(min(rollout.strategy.counting.organizations, len(well | hopeful)), rollout.wave == 0)
 
 
+def is_past_canary(rollout: Rollout, members: Iterable[Member]) -> bool:
+    """Return whether somebody in the first wave is well, so that people may go on past what it still waits for."""
+    if rollout.wave or rollout.wave_done is not None:
+        return True
+    return any(each.counts and each.progress is Progress.SUCCEEDED for each in members)
+
+
 def ramp_limit(rollout: Rollout, size: int, now: datetime) -> int:
     """Return how many of the wave under way may have been offered by now: it only ever rises."""
     over = rollout.current_wave.over
     if not over or rollout.wave_done is not None:
         return size
-    share = (now - rollout.wave_since) / over
-    return min(max(int(size * share), 1), size)
+    return min(max((now - rollout.wave_since) * size // over, 1), size)
 
 
 def ramp_time(rollout: Rollout, size: int, rank: int) -> datetime:
-    """Return when the ramp reaches a rank of the wave under way."""
-    seconds = rollout.current_wave.over.total_seconds() * (rank + 1) / size
-    return rollout.wave_since + timedelta(seconds=int(seconds) + 1)
+    """Return when the ramp reaches a rank of the wave under way: the first whole second."""
+    seconds = -(-rollout.current_wave.over * (rank + 1) // (timedelta(seconds=1) * size))
+    return rollout.wave_since + timedelta(seconds=seconds)
 
 
-def status_reason(rollout: Rollout, name: str) -> Reason | None:
+def resumer(rollout: Rollout, channel: str, bundle: str) -> str | None:
+    """Return who lets a rollout that stands go on; nobody one that was cancelled."""
+    if rollout.status is RolloutStatus.CANCELLED:
+        return None
+    return engineer(f"ums rollout resume {channel} {bundle} --reason …")
+
+
+def status_reason(rollout: Rollout, channel: str, bundle: str) -> Reason | None:
     """Return why a rollout moves nobody forward, if so."""
-    given, engineer = rollout.given, f"{_ENGINEER} (ums rollout resume)"
+    given, name, who = rollout.given, f"{bundle}@{rollout.release}", resumer(rollout, channel, bundle)
     match rollout.status:
         case RolloutStatus.PAUSED:
-            return Reason(
-                "rollout-paused", f"the rollout of {name} was paused by {given.by}: {given.reason}", None, engineer
-            )
+            text = f"the rollout of {name} was paused by {given.by}: {given.reason}"
+            return Reason("rollout-paused", text, None, who)
         case RolloutStatus.HALTED:
-            return Reason("rollout-halted", f"the rollout of {name} halted: {given.reason}", None, engineer)
+            return Reason("rollout-halted", f"the rollout of {name} halted: {given.reason}", None, who)
         case RolloutStatus.ROLLED_BACK:
-            text = f"the rollout of {name} was rolled back: {given.reason}"
-            return Reason("rolled-back", text, None, engineer)
+            return Reason("rolled-back", f"the rollout of {name} was rolled back: {given.reason}", None, who)
         case RolloutStatus.CANCELLED:
             text = f"the rollout of {name} was cancelled by {given.by}: {given.reason}"
-            return Reason("rollout-cancelled", text, None, f"{_ENGINEER} (ums promote a newer release)")
+            return Reason("rollout-cancelled", f"{text}; only a newer release goes on", None, who)
         case _:
             return None
 
 
-def wave_reason(rollout: Rollout, name: str, wave: int) -> Reason:
-    """Return why a later wave waits."""
-    now_running, waves = rollout.current_wave, rollout.waves
+def wave_reason(rollout: Rollout, channel: str, bundle: str, wave: int, *, proven: bool) -> Reason:
+    """Return why a later wave waits; ``proven`` where somebody is well in the rollout, so that people may go on."""
+    name, now_running, waves = f"{bundle}@{rollout.release}", rollout.current_wave, rollout.waves
     until = None
+    soaks = f", which soaks for {duration_text(now_running.soak)}"
     if wave >= len(waves):
         text = f"{name} reaches who comes now in a catch-up, after wave {now_running.name}"
-        if rollout.wave_done is not None:
-            until = to_text(rollout.wave_done + now_running.soak)
-            text += f", which soaks for {duration_text(now_running.soak)}"
-        return Reason("wave", text, until, f"{_ENGINEER} (ums rollout next)")
+        return Reason("wave", text + (soaks if rollout.wave_done is not None else ""))
     text = f"{name} reaches wave {waves[wave].name} ({wave + 1} of {len(waves)}) after {now_running.name}"
-    if rollout.wave_done is not None and wave == rollout.wave + 1:
+    if wave > rollout.wave + 1:
+        return Reason("wave", text)
+    if rollout.wave_done is not None:
         until = to_text(rollout.wave_done + now_running.soak)
-        text += f", which soaks for {duration_text(now_running.soak)}"
-    return Reason("wave", text, until, f"{_ENGINEER} (ums rollout next)")
+        text += soaks
+    goes_on = proven and rollout.status is RolloutStatus.RUNNING
+    return Reason("wave", text, until, engineer(f"ums rollout next {channel} {bundle} --reason …") if goes_on else None)

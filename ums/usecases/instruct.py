@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ums.domain import layout
 from ums.domain.channels import Channel
-from ums.domain.composing import irreversible_between
+from ums.domain.composing import blocked_way_back
 from ums.domain.errors import InvalidInputError, NotFoundError, Reason, RefusedError
 from ums.domain.fleet import BundleState, Consent, DataPlane, Given, Hold, Pin
 from ums.domain.identity import ALL, Identity, Permission
@@ -442,21 +442,12 @@ def check_way_back(world: World, bundle: str, current: Version, release: Version
         RefusedError: names what lies between.
 
     """
-    passed = [
-        version
-        for version, entry in world.catalog.get(bundle, {}).items()
-        if release < version < current and entry.release.upgrade.barrier
-    ]
-    if passed:
-        raise RefusedError(
-            f"{bundle} cannot go back from {current} to {release}",
-            tuple(Reason("barrier", f"{bundle}@{version} lies between, a barrier") for version in sorted(passed)),
-            hint=f"go back to {max(passed)} at the most, or fix forward",
-        )
-    crossed = irreversible_between(world, bundle, release, current)
-    if crossed:
-        raise RefusedError(
-            f"{bundle} cannot go back from {current} to {release}",
-            tuple(Reason("irreversible", f"{bundle}@{version} cannot be undone") for version in crossed),
-            hint="fix forward: publish and promote a newer release",
-        )
+    blocked = blocked_way_back(world, bundle, current, release)
+    if not blocked:
+        return
+    hint = "fix forward: publish and promote a newer release"
+    if blocked[0].code == "barrier":
+        entries = world.catalog[bundle].items()
+        passed = [each for each, entry in entries if release < each < current and entry.release.upgrade.barrier]
+        hint = f"go back to {max(passed)} at the most, or fix forward"
+    raise RefusedError(f"{bundle} cannot go back from {current} to {release}", blocked, hint=hint)

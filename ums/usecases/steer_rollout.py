@@ -11,7 +11,7 @@ from ums.domain.deciding import decide
 from ums.domain.errors import InvalidInputError, NotFoundError
 from ums.domain.fleet import Given
 from ums.domain.identity import ALL, Permission
-from ums.domain.rollouts import Progress, Rollout, RolloutStatus
+from ums.domain.rollouts import Rollout, RolloutStatus, is_past_canary
 from ums.domain.world import Document, World
 from ums.usecases.instruct import Why
 from ums.usecases.record import Change, Outcome, Record, unchanged
@@ -59,8 +59,7 @@ def _check_proven(world: World, now: datetime, channel: str, bundle: str, rollou
 
     """
     members = decide(world, now).members.get((channel, bundle), ())
-    well = any(each.counts and each.progress is Progress.SUCCEEDED for each in members)
-    if rollout.wave == 0 and rollout.wave_done is None and not well:
+    if not is_past_canary(rollout, members):
         raise InvalidInputError(
             f"nobody is well on {bundle}@{rollout.release} in {channel} yet: it goes to others after its canary",
             hint=f"see who it waits for: ums rollout status {channel} {bundle}; another goes first where that one is "

@@ -1174,7 +1174,10 @@ class Check(Answer):
     """One thing that must be so before a data plane moves."""
 
     check: str
-    verdict: Literal["ok", "waits", "unknown"]
+    verdict: Annotated[
+        Literal["ok", "waits", "unknown", "not-evaluated"],
+        Field(description="`not-evaluated` where something before it keeps the data plane, or it wants nothing."),
+    ]
     message: str
     until: Instant | None
     who_can_override: Who
@@ -1186,6 +1189,7 @@ class Explanation(Answer):
     bundle: str
     running: str | None
     target: str | None
+    reasons: Annotated[list[Why], Field(description="All of them, in the order in which they will matter.")]
     checks: list[Check]
     sentence: str
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ums.domain.channels import Channel
-from ums.domain.composing import hold_reason
+from ums.domain.composing import hold_reason, yank_reason
 from ums.domain.deciding import Plan, decide
 from ums.domain.errors import Reason
 from ums.domain.instants import duration_text, parse_instant, to_text
@@ -17,7 +17,6 @@ from ums.domain.world import World
 
 _NAMED = 10
 """How many data planes are named where all are counted."""
-_UNYANK = "a release engineer (ums unyank)"
 
 
 def channel_plan(world: World, channel: str, now: datetime) -> Plan:
@@ -138,10 +137,10 @@ def _stops(world: World, channel: Channel, bundle: str, now: datetime) -> Iterat
             yield freeze.reason
     entry = world.catalog.get(bundle, {}).get(channel.rollouts[bundle].release)
     if entry is not None and entry.yanked:
-        yield Reason("yanked", f"{entry.release.name} was yanked: {entry.yanked}", None, _UNYANK)
+        yield yank_reason(entry)
     for hold in channel.holds:
         if hold.bundle == bundle and hold.given.active(now):
-            yield hold_reason(hold)
+            yield hold_reason(hold, channel.name)
 
 
 def _begin(stops: Sequence[Reason], now: datetime) -> datetime | None:

@@ -340,7 +340,7 @@ def test_who_is_kept_back_is_named(stage: Stage, ums: Run) -> None:
     assert "platform is pinned to 1.0.0 by ada: kernel" in ums("pdp", "show", "acme/prod").out
     plan = ums("plan").out
     assert "1 data plane of stable, platform: pinned" in plan
-    assert "can change it: an operator of this data plane (ums unpin)" in plan
+    assert "can change it: an operator of acme (ums unpin acme/prod platform --reason …)" in plan
 
 
 WAVES = {

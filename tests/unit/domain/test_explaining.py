@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.unit.domain.worlds import AT_ONCE, NOW, PROD, beside, given, make_release, make_world, settle
-from ums.domain.bundle import Requires, UpgradeRules
+from ums.domain.bundle import ReleaseClass, Requires, UpgradeRules
 from ums.domain.channels import Channel
 from ums.domain.errors import NotFoundError
-from ums.domain.explaining import _CHECKS, Explanation, explain
-from ums.domain.fleet import Facts, Given, Health, Hold, Pin, Registration
+from ums.domain.explaining import _CHECKS, NOT_EVALUATED, Explanation, explain
+from ums.domain.fleet import DataPlane, Facts, Given, Health, Hold, Pin, Registration, Report
 from ums.domain.freezes import Freeze, Scope
 from ums.domain.names import PDPName
 from ums.domain.policy import EVERYONE, Amount, Policy, Strategy, Wave
@@ -102,6 +102,18 @@ def among_others(world: World, count: int) -> World:
     return world.with_planes({**world.planes, **planes})
 
 
+def beside_one_on_its_way(*, failed: bool) -> World:
+    """Return the world pinned to what another data plane was just given, who may have failed on it."""
+    world = plane(make(V1, V2, V3), **pinned("1.1.x"))
+    desired, name = world.plane(PROD).desired, PDPName("acme", "eager")
+    assert desired is not None
+    state = replace(desired.bundles["platform"], release=V2, since=desired.serial, origins=(V1,))
+    health = Health.FAILED if failed else Health.UPDATING
+    report = Report(desired.serial, health, "", "", NOW, NOW)
+    offered = replace(desired, bundles={"platform": state})
+    return world.with_plane(DataPlane(Registration(name, "stable", ("platform",)), desired=offered, report=report))
+
+
 def withdrawn(world: World) -> World:
     """Return the world with the head offered before the halt, and not taken."""
     state = world.plane(PROD).desired
@@ -113,8 +125,7 @@ def withdrawn(world: World) -> World:
 
 SOAKING = Strategy(waves=(Wave("canary", share=Amount("1"), soak=2 * HOUR), EVERYONE), max_updating=Amount("100%"))
 RAMPED = Strategy(waves=(Wave("everyone", over=4 * HOUR),), max_updating=Amount("100%"))
-WHO = "an operator of this data plane"
-ENGINEER = "a release engineer"
+WHO = "an operator of acme"
 DOUBT = "; whether this data plane is concerned is unknown"
 
 
@@ -161,7 +172,7 @@ REASONS: dict[str, tuple[World, str, str]] = {
     "recalled": (
         status(plane(make(V1, V2), **held(V1)), V1, recall=Recall(V2, GIVEN)),
         "recall waits",
-        "platform@1.0.0 was recalled by olga: because; a hold keeps it here, which is dangerous",
+        f"platform@1.0.0 was recalled by olga: because; a hold keeps it here, which is dangerous, until {UNTIL_TEXT}",
     ),
     "yanked": (
         status(make(V1, V2), yanked="corrupts data"),
@@ -213,7 +224,7 @@ REASONS: dict[str, tuple[World, str, str]] = {
     "key-not-known": (
         status(make(V1, V2), signed_by=("new",)),
         "keys waits",
-        "acme/prod may not know new yet, which alone signed platform@1.1.0",
+        "acme/prod may not know new yet, which alone signed platform@1.1.0; a release of trust must bring it first",
     ),
     "unknown-kubernetes": (
         release(make(V1, V2), requires=Requires(kubernetes=VersionRange(">=1.34"))),
@@ -243,7 +254,10 @@ REASONS: dict[str, tuple[World, str, str]] = {
     "window": (
         registered(make(V1, V2), windows=Schedule(allow=(Span(UNTIL, UNTIL + HOUR),))),
         "window waits",
-        f"the maintenance window is closed; it governs when a release is offered, until {UNTIL_TEXT}",
+        (
+            "the maintenance window of its registration is closed; it governs when a release is offered, "
+            f"until {UNTIL_TEXT}"
+        ),
     ),
     "frozen": (
         replace(make(V1, V2), freezes=(Freeze("f", Scope(), GIVEN),)),
@@ -268,7 +282,7 @@ REASONS: dict[str, tuple[World, str, str]] = {
     "rollout-cancelled": (
         stopped(RolloutStatus.CANCELLED),
         "rollout waits",
-        "the rollout of platform@1.1.0 was cancelled by erik: case 4711",
+        "the rollout of platform@1.1.0 was cancelled by erik: case 4711; only a newer release goes on",
     ),
     "withdrawn": (
         replace(withdrawn(stopped(RolloutStatus.HALTED)), freezes=(Freeze("f", Scope(), given()),)),
@@ -283,17 +297,27 @@ REASONS: dict[str, tuple[World, str, str]] = {
     "ramp": (
         rollout(among_others(make(V1, V2), 3), strategy=RAMPED),
         "wave waits",
-        "wave everyone is ramped up, and reaches it later, until 2026-11-23T15:00:01Z",
+        "wave everyone is ramped up, and reaches it later, until 2026-11-23T15:00:00Z",
     ),
     "serial-ahead": (
         offered_ahead(make(V1, V2)),
         "serial waits",
-        "its last serial is further ahead of the clock than clusters accept (ums clock accept)",
+        "its last serial is further ahead of the clock than clusters accept, until 2026-12-02T11:00:01Z",
     ),
     "max-updating": (
         rollout(among_others(make(V1, V2), 3), strategy=replace(AT_ONCE, max_updating=Amount("50%"))),
         "turn waits",
-        "2 of stable are updating, and no more than 2 may",
+        "2 of stable are updating, and no more than 2 may; it comes after these",
+    ),
+    "first": (
+        beside_one_on_its_way(failed=False),
+        "turn waits",
+        f"platform is pinned to 1.1.x by olga: because, until {UNTIL_TEXT}, and 1 more",
+    ),
+    "first-failed": (
+        beside_one_on_its_way(failed=True),
+        "turn waits",
+        f"platform is pinned to 1.1.x by olga: because, until {UNTIL_TEXT}, and 1 more",
     ),
 }
 
@@ -320,6 +344,7 @@ def test_every_reason_fails_its_check_and_is_said_in_one_sentence(
     assert check in failing(found)
     assert code in _CHECKS[check.partition(" ")[0]][1]
     assert list(dict.fromkeys(each.name for each in found.checks)) == list(_CHECKS)
+    assert code in {each.code for each in found.reasons}
     assert found.sentence == f"acme/prod waits: {sentence}."
 
 
@@ -373,23 +398,61 @@ def test_who_waits_for_nothing_is_told_where_it_is(world: World, running: str, t
 
 
 def test_a_check_that_waits_says_until_when_and_whom_to_ask() -> None:
-    """The others say what is well."""
+    """Those that were looked at say what is well."""
     found = of(plane(make(V1, V2), **pinned("~1.0"))).to_dict()
     checks = {each["check"]: each for each in found["checks"]}
-    assert (checks["pin"]["until"], checks["pin"]["who_can_override"]) == (UNTIL_TEXT, f"{WHO} (ums unpin)")
+    assert (checks["pin"]["until"], checks["pin"]["who_can_override"]) == (
+        UNTIL_TEXT,
+        f"{WHO} (ums unpin acme/prod platform --reason …)",
+    )
     assert checks["freeze"] == {
         "check": "freeze",
         "verdict": "ok",
-        "message": "nothing is frozen",
+        "message": "no freeze covers it",
         "until": None,
         "who_can_override": None,
     }
 
 
+def test_what_was_not_looked_at_is_not_called_well() -> None:
+    """Whoever has all there is was kept from nothing; and who waits for a wave is not there yet."""
+    verdicts = {each.name: each.verdict for each in of(make(V1)).checks}
+    looked_at = {name for name, verdict in verdicts.items() if verdict == "ok"}
+    assert looked_at == {"subscription", "recall", "hold", "pin", "order"}
+    assert {verdicts[name] for name in verdicts.keys() - looked_at} == {NOT_EVALUATED}
+    found = {each.name: each.verdict for each in of(REASONS["wave"][0]).checks}
+    assert (found["freeze"], found["wave"], found["turn"]) == ("ok", "waits", NOT_EVALUATED)
+
+
+def test_what_is_behind_a_hold_is_said_too() -> None:
+    """In the order in which it will matter, whoever ends it; and each is asked for when its turn comes."""
+    asks = registered(make(V1, V2), ask=True, windows=Schedule(allow=(Span(NOW + 2 * HOUR, NOW + 3 * HOUR),)))
+    kept = plane(asks, **held(V1), **pinned("~1.0"))
+    frozen = replace(kept, freezes=(Freeze("f", Scope(org="acme"), given()),))
+    found = of(rollout(frozen, status=RolloutStatus.PAUSED, given=Given("erik", "case 4711", NOW)))
+    assert [(each.code, each.until, each.who_can_override) for each in found.reasons] == [
+        ("held", UNTIL_TEXT, f"{WHO} (ums unhold acme/prod platform --reason …)"),
+        ("pinned", UNTIL_TEXT, f"{WHO} (ums unpin acme/prod platform --reason …)"),
+        ("consent", None, f"{WHO} (ums consent acme/prod platform@1.1.0 --reason …)"),
+        ("window", "2026-11-23T14:00:00Z", None),
+        ("frozen", None, f"{WHO} (ums thaw f --reason …)"),
+        ("rollout-paused", None, "a release engineer (ums rollout resume stable platform --reason …)"),
+    ]
+
+
+def test_a_deadline_ends_what_owners_may_defer() -> None:
+    """Be it before their window opens."""
+    world = registered(make(V1, V2), ask=True, windows=Schedule(allow=(Span(NOW + 2 * HOUR, NOW + 3 * HOUR),)))
+    channel = world.channel("stable")
+    policy = replace(channel.policy, deadlines={ReleaseClass.FEATURE: 2 * HOUR})  # it was promoted an hour ago
+    found = of(world.with_channel(replace(channel, policy=policy)))
+    assert [(each.code, each.until) for each in found.reasons] == [("consent", UNTIL_TEXT), ("window", UNTIL_TEXT)]
+
+
 def test_what_keeps_one_component_does_not_keep_the_rest() -> None:
     """It moves, and says what does not."""
     found = of(plane(make(V1, V2), **held(V1, "cilium")))
-    assert failing(found) == ["hold waits"]
+    assert [each for each in failing(found) if not each.endswith(NOT_EVALUATED)] == ["hold waits"]
     assert found.sentence == "acme/prod gets platform@1.1.0 now."
 
 

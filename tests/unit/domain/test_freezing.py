@@ -62,8 +62,12 @@ def test_a_freeze_stops_those_within_its_scope_and_nobody_else(scope: Scope, tex
     plan = decide(make_fleet(freeze), NOW)
     assert {f"{each.pdp} {each.bundle}" for each in plan.withheld} == frozen
     assert {f"{each.pdp} {each.bundle}" for each in plan.moves} == ALL - frozen
+    who = f"an operator of {scope.owner}" if scope.owner else "a release engineer"
     why = Reason(
-        "frozen", f"{text} was frozen by olga: because", "2026-11-23T13:00:00Z", "a release engineer (ums thaw f)"
+        "frozen",
+        f"{text} was frozen by olga: because",
+        "2026-11-23T13:00:00Z",
+        f"{who} (ums thaw f --reason …)",
     )
     assert all(each.reasons == (why,) for each in plan.withheld)
     assert Freeze.from_dict(freeze.to_dict()) == freeze

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.unit.domain.test_graph import NOW, PLAIN, Rules, make_graph, versions, walk, why
+from tests.unit.domain.worlds import PROD
 from ums.domain.fleet import Facts, Given
 from ums.domain.graph import Graph
 from ums.domain.risks import Exposure, Risk, exposure, risk_reason
@@ -206,5 +207,5 @@ def test_an_edge_is_not_recommended_to_those_whom_its_risks_concern(
             target=Version(target),
         )
         if found is not Exposure.CLEAR:
-            codes[risk.name] = risk_reason(risk, found).code
+            codes[risk.name] = risk_reason(risk, found, PROD).code
     assert codes == expected

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given as given_that
 from hypothesis import strategies as st
 
+from tests.unit.domain.worlds import PROD
 from ums.domain.bundle import Requires
 from ums.domain.errors import InvalidInputError
 from ums.domain.fleet import Facts, Given
@@ -172,19 +173,19 @@ def test_any_risk_reads_as_it_is_written(risk: Risk) -> None:
 
 def test_who_is_exposed_is_told_what_where_and_who_may_accept_it() -> None:
     """An update is not recommended; it is never called blocked."""
-    reason = risk_reason(FULL, Exposure.EXPOSED)
+    reason = risk_reason(FULL, Exposure.EXPOSED, PROD)
     assert reason.to_dict() == {
         "code": "not-recommended",
         "message": "not recommended because of risk lost-routes: routes vanish for a minute "
         "(https://bugs.example.com/4711)",
         "until": "2026-12-23T12:00:00Z",
-        "who_can_override": "an operator of this data plane (ums risk accept <pdp> lost-routes)",
+        "who_can_override": "an operator of acme (ums risk accept acme/prod lost-routes --reason …)",
     }
 
 
 def test_an_unknown_exposure_is_called_unknown() -> None:
     """It is not recommended either, by another code."""
-    reason = risk_reason(PLAIN, Exposure.UNKNOWN)
+    reason = risk_reason(PLAIN, Exposure.UNKNOWN, PROD)
     assert (reason.code, reason.until) == ("risk-unknown", None)
     assert reason.message == (
         "not recommended because of risk lost-routes; whether this data plane is concerned is unknown: "
@@ -215,13 +216,13 @@ def test_all_that_is_missing_is_named_at_once(
 ) -> None:
     """A vendor's suffix never excludes; what is unknown is called so, and not taken for a no."""
     facts = Facts(Version(kubernetes) if kubernetes else None, Version(flux) if flux else None)
-    found = unmet(DEMANDS, facts, {name: Version(text) for name, text in bundles.items()})
+    found = unmet(DEMANDS, facts, {name: Version(text) for name, text in bundles.items()}, PROD)
     assert [reason.code for reason in found] == expected
 
 
 def test_what_is_missing_is_said_in_words() -> None:
     """What is demanded, and what there is."""
-    found = unmet(DEMANDS, Facts(Version("1.33.5+k3s1")), {})
+    found = unmet(DEMANDS, Facts(Version("1.33.5+k3s1")), {}, PROD)
     assert [reason.message for reason in found] == [
         "it requires Kubernetes >=1.34.1; 1.33.5+k3s1 runs here",
         "it requires Flux ~2.6, and which one runs here is unknown",
@@ -232,4 +233,4 @@ def test_what_is_missing_is_said_in_words() -> None:
 @given_that(FACTS)
 def test_who_demands_nothing_needs_no_facts(facts: Facts) -> None:
     """What is unknown matters only where it is asked for."""
-    assert unmet(Requires(), facts, {}) == ()
+    assert unmet(Requires(), facts, {}, PROD) == ()

@@ -132,7 +132,8 @@ def test_a_file_of_freezes_that_cannot_be_read_freezes_everything(stage: Stage, 
     stage.services.instruct.roll_back(PROD, Subject("platform"), Version("1.0.0"), Why(ADMIN, "x"))
     assert set(stage.running().values()) == {"1.1.0"}
     assert [each.file for each in stage.world().problems] == [layout.FREEZES]
-    assert UNREADABLE.reason.who_can_override == "a release engineer (by mending the file)"
+    assert UNREADABLE.reason.who_can_override is None
+    assert UNREADABLE.reason.message.endswith("the file must be corrected in the release repo")
     do = stage.services.freeze_fleet
     for name in ("incident", UNREADABLE.name):
         with pytest.raises(InvalidInputError, match=r"freezes\.yaml cannot be read"):

@@ -115,7 +115,8 @@ def test_a_data_plane_says_why_it_is_not_newer(stage: Stage, client: FlaskClient
     stage.promote("1.1.0")
     shown = client.get(f"{API}/pdps/{PROD}").get_json()
     (reason,) = shown["withheld"][0]["reasons"]
-    assert (reason["code"], reason["who_can_override"]) == ("pinned", "an operator of this data plane (ums unpin)")
+    who = f"an operator of {PROD.org} (ums unpin {PROD} platform --reason …)"
+    assert (reason["code"], reason["who_can_override"]) == ("pinned", who)
     assert "kernel module" in reason["message"]
     assert client.get(f"{API}/plan").get_json()["withheld"] == shown["withheld"]
     assert client.get(f"{API}/pdps?channel=edge").get_json()["items"] == []
