@@ -16,7 +16,7 @@ from ums.domain.fleet import BundleState, DataPlane, Health, Hold, Pin
 from ums.domain.instants import to_text
 from ums.domain.names import PDPName
 from ums.domain.owners import engineer, operator
-from ums.domain.release import Release, ReleaseName
+from ums.domain.release import Release
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, World
 
@@ -185,7 +185,7 @@ def yank_reason(entry: CatalogEntry) -> Reason:
     return Reason("yanked", f"{name} was yanked: {entry.yanked}", None, unyanker(name))
 
 
-def unyanker(name: ReleaseName) -> str:
+def unyanker(name: str) -> str:
     """Return who can take a yank back."""
     return engineer(f"ums unyank {name} --reason …")
 

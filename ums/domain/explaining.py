@@ -151,7 +151,7 @@ def explain(world: World, now: datetime, name: PDPName) -> tuple[Explanation, ..
         track = world.channels[channel].tracks.get(bundle) if channel in world.channels else None
         target = f"{bundle}@{track.head.release}" if track else None
         move = moves.get(bundle)
-        reasons, reached = _all_reasons(world, now, plane, bundle, (move, withheld.get(bundle, ())))
+        reasons, reached = _all_reasons(world, now, plane, bundle, decided=(move, withheld.get(bundle, ())))
         reasons = _with_ends(world, plane, bundle, reasons)
         running = f"{bundle}@{state.release}" if state else None
         if move is not None:
@@ -167,13 +167,20 @@ def explain(world: World, now: datetime, name: PDPName) -> tuple[Explanation, ..
 
 
 def _all_reasons(
-    world: World, now: datetime, plane: DataPlane, bundle: str, decided: _Decided
+    world: World,
+    now: datetime,
+    plane: DataPlane,
+    bundle: str,
+    *,
+    decided: _Decided | None = None,
+    past: Collection[str] = (),
 ) -> tuple[tuple[Reason, ...], set[str]]:
-    """Return every reason, the first first, and the checks that were looked at on the way."""
+    """Return every reason, the first first, and the checks that were looked at on the way; not past some codes."""
     found: dict[_Key, Reason] = {}
     reached: set[str] = set()
     early = _too_early(world, plane.registration.channel, bundle)
     for depth in range(_DEPTH):
+        decided = decided or _decided(world, now, plane, bundle)
         if depth and any(reason.who_can_override == early for reason in decided[1]):
             break
         reached |= _reached(world, now, plane, bundle, decided)
@@ -183,10 +190,9 @@ def _all_reasons(
             told = replace(reason, until=None, who_can_override=None) if vague else reason
             found.setdefault(_key(told), told)
         without = _without(world, now, plane, bundle, {*decided[1]})
-        if without == world:
+        if without == world or any(reason.code in past for reason in decided[1]):
             break
-        world, plane = without, without.plane(plane.name)
-        decided = _decided(world, now, plane, bundle)
+        world, plane, decided = without, without.plane(plane.name), None
     return tuple(found.values()), reached
 
 
@@ -226,7 +232,7 @@ def _with_ends(world: World, plane: DataPlane, bundle: str, reasons: tuple[Reaso
             break
         asked.add(end)
         at = parse_instant(end)
-        then = _all_reasons(world, at, plane, bundle, _decided(world, at, plane, bundle))[0]
+        then, _ = _all_reasons(world, at, plane, bundle, past={"rollout-paused"})
         left = {_key(each): each.until for each in then}
         reasons = tuple(
             replace(each, until=left.get(_key(each), end))
@@ -311,19 +317,17 @@ def _without_rules(
         fields["upgrade"] = UpgradeRules()
     if codes & _CHECKS["requirements"][1]:
         fields["requires"] = Requires()
-    keys = {"signed_by": tuple({name for each in world.every_trusted() for name in each.release_keys})}
-    more = keys if "key-not-known" in codes else {}
-    if not (fields or more or codes & {"yanked", "withdrawn"}):
+    others: dict[str, Any] = {}
+    if "key-not-known" in codes:
+        others["signed_by"] = tuple({name for each in world.every_trusted() for name in each.release_keys})
+    if not (fields or others or codes & {"yanked", "withdrawn"}):
         return None
-    return {
-        version: replace(
-            entry,
-            release=replace(entry.release, **fields),
-            **more,
-            **({"yanked": "", "recall": None} if unyanker(entry.release.name) in owners else {}),
-        )
-        for version, entry in world.catalog.get(bundle, {}).items()
-    }
+    found = {}
+    for version, entry in world.catalog.get(bundle, {}).items():
+        release = replace(entry.release, **fields) if fields else entry.release
+        back: dict[str, Any] = {"yanked": "", "recall": None} if unyanker(entry.release.name) in owners else {}
+        found[version] = replace(entry, release=release, **others, **back)
+    return found
 
 
 def _undemanding(entries: Mapping[Version, CatalogEntry], bundle: str) -> dict[Version, CatalogEntry]:

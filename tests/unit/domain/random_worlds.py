@@ -273,7 +273,7 @@ def _risk(past: Past) -> None:
     )
     name = past.name()
     versions = VersionRange(past.random.choice(_RANGES))
-    risk = Risk(name, "platform", versions, "routes vanish", past.given(), **conditions)  # type: ignore[arg-type]
+    risk = Risk(name, "platform", versions, "routes vanish", past.given(), **conditions)
     past.world = replace(past.world, risks={**past.world.risks, name: risk})
 
 
