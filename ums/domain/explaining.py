@@ -309,7 +309,7 @@ def _without(world: World, now: datetime, plane: DataPlane, bundle: str, said: C
 
 
 def _without_rules(
-    world: World, bundle: str, codes: Collection[str], owners: Collection[str | None]
+    world: World, bundle: str, codes: set[str], owners: Collection[str | None]
 ) -> dict[Version, CatalogEntry] | None:
     """Return the releases of a bundle without what keeps a data plane from one of them; ``None`` if nothing does."""
     fields: dict[str, Any] = {}
@@ -340,7 +340,7 @@ def _undemanding(entries: Mapping[Version, CatalogEntry], bundle: str) -> dict[V
     return found
 
 
-def _confirmed(plane: DataPlane, bundle: str, codes: Collection[str], now: datetime) -> DataPlane:
+def _confirmed(plane: DataPlane, bundle: str, codes: set[str], now: datetime) -> DataPlane:
     """Return a data plane that is well on what it was offered, by a serial of now, where either keeps it."""
     desired = plane.desired
     if desired is None:
