@@ -69,6 +69,7 @@ HTTP: dict[str, tuple[str, ...]] = {
     "/channels/stable": (),
     "/channels/stable/gates": ("?release=platform@1.0.0", f"?release={'a@' * 150}"),
     "/channels/stable/rollouts": (f"?bundle={NAME}",),
+    "/floors": (),
     "/freezes": (),
     "/risks": (),
     "/pdps": (CURSOR, f"?channel={NAME}&org={NAME}&bundle={NAME}"),

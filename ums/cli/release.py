@@ -134,7 +134,7 @@ def diff(client: Client, before: Version, after: ReleaseName, output: str) -> No
 
 
 @release.command()
-@click.argument("bundle", required=False)
+@click.argument("bundle", type=BUNDLE, required=False)
 @output_option
 @service_options
 def floors(client: Client, bundle: str | None, output: str) -> None:

@@ -223,7 +223,9 @@ class Lane:
     def _target(self, plane: DataPlane, current: BundleState | None) -> _Target | Wish:
         """Return the release a data plane should be on: by hold, recall, pin, or as the channel's head."""
         own = find_hold(plane, None, self.bundle, self.now)
-        hold = own or self.hold
+        # A channel held at its head goes there in waves, like any other.
+        held = self.hold if self.hold is not None and self.hold.release != self.head else None
+        hold = own or held
         pin = find_pin(plane, self.bundle, None, self.now)
         entry = self.entries.get(current.release) if current else None
         if current is not None and entry is not None and entry.recall is not None:

@@ -223,7 +223,7 @@ class Instruct:
             track = found.tracks.get(bundle)
             if track is None:
                 raise NotFoundError(f"no release of {bundle} was promoted to {channel}")
-            if release >= track.head.release:
+            if release > track.head.release:
                 raise InvalidInputError(f"{channel} has {bundle}@{track.head.release}; {release} is not earlier")
             check_way_back(world, bundle, track.head.release, release)
             _check_proven(found, bundle, release)

@@ -48,6 +48,7 @@ READING = {
     "plan",
     "registry check",
     "release diff",
+    "release floors",
     "release list",
     "release show",
     "risk list",

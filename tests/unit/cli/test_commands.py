@@ -229,7 +229,7 @@ def test_what_a_release_takes_back_is_said_wherever_it_is_compared(stage: Stage,
     assert "ums override regression platform@1.2.0 --to edge" in refused.err
     override = ("override", "regression", "platform@1.2.0", "--to", "edge", "--reason", "1.16.4 loses packets")
     assert "all gates are open" in ums(*override).out
-    assert "it was so already" in ums(*override).out
+    assert "already so, nothing changed" in ums(*override).out
     waiting = ums("channel", "show", "edge").out
     assert re.search(r"regression overridden by ada \w+ ago: 1\.16\.4 loses packets\n", waiting)
     shown = ums("promote", "platform@1.2.0", "--to", "edge", "--dry-run").out
@@ -271,15 +271,25 @@ def token_of(stage: Stage, subject: str, *groups: str) -> str:
 ASKING = {"gates": {"soak": "1h", "approvals": {"required": 1, "groups": ["release-engineer"]}}, "rollout": AT_ONCE}
 
 
+def adopt(stage: Stage) -> None:
+    """Let a data plane of the feeder be well on 1.1.0."""
+    lab = PDPName("acme", "lab")
+    stage.add_plane(lab, "edge")
+    stage.promote("1.1.0", "edge")
+    stage.hear(Health.HEALTHY, lab)
+    stage.clock.advance(timedelta(minutes=5))
+    stage.services.reconcile()
+
+
 def test_a_closed_gate_says_until_when_and_who_can_change_it(stage: Stage, ums: Run) -> None:
     """*Gates* shows all of them and ends with 3; *--when-ready* waits for them."""
     set_policy(stage, "stable", feeder="edge", **ASKING)
-    stage.promote("1.1.0", "edge")
+    adopt(stage)
     asked = ums("gates", "platform@1.1.0", "--to", "stable")
     assert asked.code == 3
     assert "2 of" in asked.out
     assert "… soak" in asked.out
-    assert "until 2026-11-23 13:00:00 UTC" in asked.out
+    assert "until 2026-11-23 13:05:00 UTC" in asked.out
     assert "people of release-engineer" in asked.out
     refused = ums("promote", "platform@1.1.0", "--to", "stable")
     assert refused.code == 3
@@ -287,7 +297,7 @@ def test_a_closed_gate_says_until_when_and_who_can_change_it(stage: Stage, ums: 
     wanted = ums("promote", "platform@1.1.0", "--to", "stable", "--when-ready", "--reason", "soon")
     assert (wanted.code, stage.running()["cilium"]) == (0, "1.0.0")
     assert "platform@1.1.0 waits for soak, approvals, then goes on" in wanted.out
-    assert "at the earliest 2026-11-23 13:00:00" in wanted.out
+    assert "at the earliest 2026-11-23 13:05:00" in wanted.out
     shown = ums("channel", "show", "stable").out
     assert "soak 1h, 1 approval of release-engineer" in shown
     assert "waiting: platform@1.1.0, wanted by ada" in shown
@@ -298,7 +308,7 @@ def test_others_than_the_author_approve_and_then_it_goes_on(
 ) -> None:
     """A no stands until the same person says yes."""
     set_policy(stage, "stable", feeder="edge", **ASKING)
-    stage.promote("1.1.0", "edge")
+    adopt(stage)
     ums("promote", "platform@1.1.0", "--to", "stable", "--when-ready", "--reason", "soon")
     monkeypatch.setenv("UMS_TOKEN", token_of(stage, "bob", "release-engineer"))
     no = ums("reject", "platform@1.1.0", "--to", "stable", "--reason", "latency")
@@ -387,6 +397,9 @@ def test_a_rollout_is_seen_and_steered_wave_by_wave(stage: Stage, ums: Run) -> N
     assert "dry run" in ums("rollout", "resume", "stable", "platform", *WHY, "--dry-run").out
     for step in ("resume", "next", "retry", "cancel"):
         sure = SURE if step != "retry" else WHY
+        if step == "next":
+            stage.hear(Health.HEALTHY, *stage.world().planes)
+            stage.clock.advance(timedelta(minutes=5))
         assert ums("rollout", step, "stable", "platform", *sure).code == 0, step
     assert "– cancelled" in ums("rollout", "status").out
     assert [each.action for each in stage.services.log(limit=3)] == ["rollout-cancel", "rollout-retry", "rollout-next"]
@@ -684,7 +697,7 @@ def test_a_token_is_shown_once_and_works(stage: Stage, ums: Run) -> None:
         (("log", "-n", "501"), 2, "501"),
         (("promote", "platform@1.1.0", "--to", "edge", "--expedite"), 2, "a reason is missing"),
         (("approve", "platform@1.1.0", "--to", "stable"), 2, "asks for no approvals"),
-        (("rollout", "pause", "edge", "platform", *WHY), 2, "finished"),
+        (("rollout", "next", "edge", "platform", *SURE), 2, "nobody is well on platform@"),
         (("rollout", "pause", "stable", "other", *WHY), 4, "no rollout"),
         (("freeze", "--org", "acme", "--pdp", "acme/prod", *SURE), 2, "not both"),
         (("freeze", "Bad Name", *SURE), 2, "lower-case letters"),

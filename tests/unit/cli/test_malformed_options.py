@@ -19,6 +19,8 @@ FREE = {
     "log --path",
     "pdp set --unlabel",
     "publish --fixes",
+    "publish --notes",
+    "publish --override-floors",
     "role grant --to-group",
     "role grant --to-subject",
     "role revoke --to-group",

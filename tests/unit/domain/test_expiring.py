@@ -59,5 +59,5 @@ def test_pins_holds_and_freezes_are_named_with_what_follows() -> None:
         ("freeze", "holidays", "org acme", "then promotions and rollouts go on"),
         ("hold", "acme/prod", "platform at 1.0.0", "then it follows stable to platform@1.1.0"),
         ("pin", "acme/prod", "platform/cilium within ~1.0", "then it follows stable to platform@1.1.0"),
-        ("hold", "stable", "platform at 1.0.0", "then its data planes follow it to platform@1.1.0"),
+        ("hold", "stable", "platform at 1.0.0", "then no data plane moves"),
     ]
