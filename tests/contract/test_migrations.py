@@ -157,6 +157,7 @@ def test_secrets_that_were_kept_in_clear_are_encrypted(place: Place) -> None:
         " ('chat', 'https://example.com/T0P', 'whsec_c2VjcmV0', '[]', '[]', 'slack', FALSE, 'a')",
         "INSERT INTO answers VALUES ('k', 'f', 201, '{\"token\": \"ums_x\"}', 0)",
         "ALTER TABLE reports DROP COLUMN silent_after",
+        "ALTER TABLE reports DROP COLUMN well",
         "UPDATE alembic_version SET version_num = '0013'",
     )
     store = place.open()
