@@ -169,7 +169,9 @@ def check_canaries(before: World, after: World, now: datetime, proven: set[tuple
             continue
         new = {plane.name for plane in given}
         assert rollout.status is RolloutStatus.RUNNING, f"{new} of {name} get what is {rollout.status} there"
-        tried = [plane for plane in planes if plane.name not in new and _had(plane, rollout.release, since)]
+        # Who has it by a hold of its own, perhaps on its way to another release, is no canary.
+        free = [plane for plane in planes if plane.name not in new and find_hold(plane, None, "platform", now) is None]
+        tried = [plane for plane in free if _had(plane, rollout.release, since)]
         hopeful = [plane for plane in tried if plane.report is not None and _may_be_well(plane, rollout, now)]
         known = (name, rollout.release, rollout.phase) in proven
         assert known or len(hopeful) + len(given) <= 1, f"{new} of {name} get {rollout.release} beside its canary"
