@@ -184,14 +184,14 @@ class Acting:
         """Take a step of a rollout."""
         SteerRollout(self._record)(step, channel, bundle, self.why)
 
-    def change_plane(self, name: str, bundles: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
+    def change_plane(self, plane: str, bundles: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
         """Change a registration."""
         facts = Facts.parse(options["kubernetes"], options["flux"])
 
         def change(before: Registration) -> Registration:
             return replace(before, bundles=bundles or before.bundles, facts=facts.over(before.facts))
 
-        ChangeDataPlane(self._record)(PDPName.parse(name), change, self.why)
+        ChangeDataPlane(self._record)(PDPName.parse(plane), change, self.why)
 
     def accept_clock(self, **_: object) -> None:
         """Accept the clock."""
@@ -255,7 +255,13 @@ def parsed(command: str) -> tuple[str, dict[str, Any]]:
         inner = found.get_command(context, path[-1])
         assert inner is not None, f"there is no command {' '.join(path)}"
         found = inner
-    return " ".join(path), found.make_context(path[-1], args, parent=context).params
+    params = found.make_context(path[-1], args, parent=context).params
+    return " ".join(path), {name: _plain(value) for name, value in params.items()}
+
+
+def _plain(value: object) -> object:
+    """Return what a parameter was written as; flags, and what is given several times, as they are."""
+    return value if value is None or isinstance(value, bool | tuple) else str(value)
 
 
 Key = tuple[str, str, str]
