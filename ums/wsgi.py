@@ -13,7 +13,6 @@ import socket
 import ssl
 import sys
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -41,7 +40,7 @@ from ums.bootstrap import GIT_PREFIX, WSGI, collect_daily, make_leadership, make
 from ums.config import Settings
 from ums.domain.errors import UmsError
 from ums.domain.throttling import client_key
-from ums.edge.connections import Client, Limits, Owners, Place, Turns, Waiting
+from ums.edge.connections import Client, FairQueue, Limits, Owners, Place, Turns, Waiting
 from ums.edge.forwarded import forwarded_client
 from ums.edge.registry_messages import CHUNK
 from ums.scheduler.jobs import start_scheduler
@@ -211,8 +210,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._places = BoundedSemaphore(_LINGER_PLACES)
         self.waiting = Waiting(self.limits.readers)
         self._owners, self._askers = Owners(self.limits.per_address), Owners(self.limits.per_address)
-        self._ready: dict[str, deque[Connection]] = {}
-        self._busy: Counter[str] = Counter()
+        self._ready: FairQueue[Connection] = FairQueue()
         """Connections with something to do, and how many of each address have a thread."""
         self._parked: dict[Connection, float] = {}
         """By when they go on, in monotonic seconds; never where the client has to take something first. Oldest first"""
@@ -227,18 +225,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give a connection a thread; where there are not enough, first those of the address that has fewest."""
-        self._ready.setdefault(conn.owner, deque()).append(conn)
+        self._ready.put(conn.owner, conn)
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._ready and self._busy.total() < self.cfg.threads + self.limits.readers:
-            owner = min(self._ready, key=lambda each: self._busy[each])
-            waiting = self._ready.pop(owner)
-            conn = waiting.popleft()
-            if waiting:
-                self._ready[owner] = waiting  # behind others that have as few
-            self._busy[owner] += 1
-            super().enqueue_req(conn)
+        while self._ready and self._ready.taken.total() < self.cfg.threads + self.limits.readers:
+            super().enqueue_req(self._ready.pop())
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, which gets a thread as soon as something comes."""
@@ -373,9 +365,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def finish_request(self, conn: Connection, fs: Future[bool | _State]) -> None:
         """Go on with a connection when its thread is through: in the loop."""
-        self._busy[conn.owner] -= 1
-        if not self._busy[conn.owner]:
-            del self._busy[conn.owner]
+        self._ready.done(conn.owner)
         self._hand_out()
         result = None if fs.cancelled() or fs.exception() else fs.result()
         if isinstance(result, _State):

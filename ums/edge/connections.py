@@ -19,9 +19,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 _Result = TypeVar("_Result")
+_Waiting = TypeVar("_Waiting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +77,66 @@ class Waiting:
                 self._sockets.pop(number, None)
 
 
+class FairQueue(Generic[_Waiting]):
+    """What waits, by owner: the next is of the owner who has fewest, and among equals of the one served longest ago."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+        """How many each owner has: those that came from here, and those that need not wait."""
+        self._waiting: dict[str, deque[_Waiting]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, owner: str, item: _Waiting) -> None:
+        """Let something wait."""
+        self._waiting.setdefault(owner, deque()).append(item)
+
+    def pop(self) -> _Waiting:
+        """Return the next, which its owner has then."""
+        owner = min(self._waiting, key=lambda each: self.taken[each])
+        items = self._waiting.pop(owner)
+        item = items.popleft()
+        if items:
+            self._waiting[owner] = items  # behind others that have as few
+        self.taken[owner] += 1
+        return item
+
+    def done(self, owner: str) -> None:
+        """Take down that an owner has one fewer."""
+        self.taken[owner] -= 1
+        if not self.taken[owner]:
+            del self.taken[owner]
+
+
 class Turns:
     """A number of places, which owners share: who has fewest gets the next one, however many others ask."""
 
     def __init__(self, limit: int) -> None:
         self._lock = Lock()
         self._free = limit
-        self._taken: Counter[str] = Counter()
-        self._asking: dict[str, deque[Lock]] = {}
+        self._asking: FairQueue[Lock] = FairQueue()
 
     def take(self, owner: str) -> None:
         """Wait for a place."""
         with self._lock:
             if self._free:
                 self._free -= 1
-                self._taken[owner] += 1
+                self._asking.taken[owner] += 1
                 return
             turn = Lock()
             turn.acquire()
-            self._asking.setdefault(owner, deque()).append(turn)
+            self._asking.put(owner, turn)
         turn.acquire()
 
     def give_back(self, owner: str) -> None:
         """Let another have a place."""
         with self._lock:
-            self._taken[owner] -= 1
-            if not self._taken[owner]:
-                del self._taken[owner]
+            self._asking.done(owner)
             if not self._asking:
                 self._free += 1
                 return
-            following = min(self._asking, key=lambda each: self._taken[each])
-            turns = self._asking.pop(following)
-            turn = turns.popleft()
-            if turns:
-                self._asking[following] = turns  # behind others that have as few
-            self._taken[following] += 1
+            turn = self._asking.pop()
         turn.release()
 
 
