@@ -428,13 +428,15 @@ def _replaced(q: _Question, feeder: Channel, text: str) -> _Answer | None:
 def adopters(world: World, feeder: Channel, bundle: str, now: datetime) -> tuple[str, ...]:
     """Return the channels whose adoption gate a feeder's head passes now: that counts after a newer one came."""
     track = feeder.tracks.get(bundle)
-    found = []
-    for channel in world.channels.values() if track else ():
-        asks = channel.policy.feeder == feeder.name and channel.policy.gates.adoption is not None
-        if track is not None and asks and track.head.release in world.catalog.get(bundle, {}):
-            name = ReleaseName(bundle, track.head.release)
-            gates = ask_gates(world, channel, name, now)
-            if any(each.name is GateName.ADOPTION and each.is_open for each in gates):
+    entry = world.catalog.get(bundle, {}).get(track.head.release) if track else None
+    if track is None or entry is None:
+        return ()
+    name, found = ReleaseName(bundle, track.head.release), []
+    for channel in world.channels.values():
+        if channel.policy.feeder == feeder.name:
+            request = channel.request(bundle, name.version)
+            answer = _adoption(_Question(world, channel, name, entry, request, None, "", now))
+            if answer is not None and answer.verdict is Verdict.PASSED:
                 found.append(channel.name)
     return tuple(found)
 

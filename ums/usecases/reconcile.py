@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ums.domain import layout
-from ums.domain.channels import Channel, Request
+from ums.domain.channels import Channel
 from ums.domain.errors import UmsError
 from ums.domain.fleet import Given
 from ums.domain.gates import ask_gates
@@ -45,11 +45,13 @@ class Reconcile:
             world, refused = accept(world, proposals, now)
             for accepted in proposals.keys() - refused.keys():
                 files[layout.channel_policy_in_force(accepted)] = Raw(proposals[accepted].source)
-            for channel, request in list(_hopeless(world, now)):
-                world = world.with_channel(world.channel(channel.name).with_request(request))
-                files[layout.channel_request(channel.name, request.id)] = Document(request.to_dict())
-            for name, channel, given in list(_due(world, now)):
+            for name, channel, given, lost in list(_due(world, now)):
                 there = world.channel(channel.name)  # as the promotions before this one left it
+                if lost:
+                    given_up = replace(there.request(name.bundle, name.version), wanted=None, ended=given)
+                    world = world.with_channel(there.with_request(given_up))
+                    files[layout.channel_request(channel.name, given_up.id)] = Document(given_up.to_dict())
+                    continue
                 expedite, verified = there.request(name.bundle, name.version).expedite, self._is_verified(name)
                 gates = ask_gates(world, there, name, now, expedite=expedite, verified=verified)
                 if all(gate.is_open for gate in gates):
@@ -73,21 +75,11 @@ class Reconcile:
             return False  # what cannot be checked now does not pass; the next round asks again
 
 
-def _hopeless(world: World, now: datetime) -> Iterator[tuple[Channel, Request]]:
-    """Yield the promotions that somebody waits for, and that can never be: given up, with the reason."""
-    for channel in world.channels.values():
-        for each in channel.requests.values():
-            if not each.wanted or each.executed or each.release not in world.catalog.get(each.bundle, {}):
-                continue
-            name = ReleaseName(each.bundle, each.release)
-            gates = ask_gates(world, channel, name, now, expedite=each.expedite)
-            lost = [gate.message for gate in gates if gate.final and not gate.is_open]
-            if lost:
-                yield channel, replace(each, wanted=None, ended=Given(_ACTOR, "; ".join(lost), now))
+def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Given, bool]]:
+    """Yield promotions that are wanted, by a person or by policy, and that nothing known stands against.
 
-
-def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Given]]:
-    """Yield promotions that are wanted, by a person or by policy, and that nothing known stands against."""
+    And those that somebody waits for and that can never be, marked so, with the reason why.
+    """
     for channel in world.channels.values():
         wanted = {
             ReleaseName(each.bundle, each.release): each.wanted
@@ -100,14 +92,18 @@ def _due(world: World, now: datetime) -> Iterator[tuple[ReleaseName, Channel, Gi
         for name, given in wanted.items():
             if name.version not in world.catalog.get(name.bundle, {}):
                 continue
-            expedite = channel.request(name.bundle, name.version).expedite
-            gates = ask_gates(world, channel, name, now, expedite=expedite)
+            request = channel.request(name.bundle, name.version)
+            gates = ask_gates(world, channel, name, now, expedite=request.expedite)
+            lost = [gate.message for gate in gates if gate.final and not gate.is_open]
+            if lost and request.wanted:
+                yield name, channel, Given(_ACTOR, "; ".join(lost), now), True
+                continue
             try:
                 check_waves(world, channel, name.bundle)
             except UmsError:
                 continue
             if all(gate.is_open for gate in gates):
-                yield name, channel, replace(given, since=now)
+                yield name, channel, replace(given, since=now), False
 
 
 def _next_from_feeder(world: World, channel: Channel) -> Iterator[ReleaseName]:
