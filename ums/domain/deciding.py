@@ -484,10 +484,7 @@ class _Turn:
         if key in self._first:
             return self._first[key]
         against = self._trying(lane, release)
-        if not against:
-            self._first[key] = _goes_first(each.plane.name, ReleaseName(lane.bundle, release))
-        else:
-            self._first[key] = against
+        self._first[key] = against or _goes_first(each.plane.name, ReleaseName(lane.bundle, release))
         return against
 
     def _trying(self, lane: Lane, release: Version) -> tuple[Reason, ...]:

@@ -79,14 +79,15 @@ def _of_channels(world: World, now: datetime) -> Iterator[Expiring]:
 
 def then_moves(world: World, channel: str, hold: Hold) -> str:
     """Return who moves, and where to, when a channel's hold ends."""
-    head = _head(world, channel, hold.bundle)
+    track = world.channels[channel].tracks.get(hold.bundle)
     moving = 0
     for plane in world.followers(channel, hold.bundle):
         own = any(each.bundle == hold.bundle and not each.component for each in plane.holds)
         state = plane.state_of(hold.bundle)
-        moving += not own and (state is None or not head.endswith(f"@{state.release}"))
+        moving += not own and (state is None or track is None or state.release != track.head.release)
     if not moving:
         return "no data plane moves"
+    head = _head(world, channel, hold.bundle)
     return f"{moving} data plane{'s' if moving > 1 else ''} follow{'s' if moving == 1 else ''} it{head}, wave by wave"
 
 
