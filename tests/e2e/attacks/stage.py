@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import tempfile
@@ -166,21 +167,24 @@ def _guarded(cluster: Cluster) -> bool:
 
 @contextmanager
 def without_guard(cluster: Cluster) -> Iterator[None]:
-    """Take away what binds the guard's rules, as whoever administers the cluster could.
+    """Let the guard's rules only be audited, as whoever administers the cluster could.
 
-    The API server notices a moment later; what Flux tried in between it would not try again for minutes.
+    The API server notices a moment later; what Flux tried in between it would not try again for minutes. Flux leaves
+    the binding alone meanwhile, or it would be back with the next reconciliation of the guard.
     """
     kind = "validatingadmissionpolicybinding"
-    binding = cluster.kubectl("get", kind, "ums-guard", "-o", "json")
     eventually(lambda: _guarded(cluster), timeout=60, what="the guard is in force")
-    cluster.kubectl("delete", kind, "ums-guard")
+    binding = json.loads(cluster.kubectl("get", kind, "ums-guard", "-o", "json"))
+    binding["metadata"] = {key: binding["metadata"][key] for key in ("name", "annotations")}
+    off = copy.deepcopy(binding)
+    off["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/reconcile"] = "disabled"
+    off["spec"]["validationActions"] = ["Audit"]
+    cluster.apply(json.dumps(off))
     try:
         eventually(lambda: not _guarded(cluster), timeout=60, what="the guard is off")
         yield
     finally:
-        kept = json.loads(binding)
-        kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "annotations")}
-        cluster.apply(json.dumps(kept))
+        cluster.apply(json.dumps(binding))
         eventually(lambda: _guarded(cluster), timeout=60, what="the guard is back")
 
 

@@ -349,7 +349,8 @@ def test_an_older_commit_however_validly_signed_brings_nothing_back(
     service.publish(small_bundle(tmp_path, value="2"), "1.1.0")
     for channel in ("edge", "candidate", "stable"):
         service.ums("promote", "small@1.1.0", "--to", channel)
-    eventually(lambda: health(service) == "healthy", timeout=180, what="1.1.0 is healthy", every=0.5)
+    # It is healthy before the move as well.
+    eventually(lambda: content(cluster) == "2" and health(service) == "healthy", timeout=180, what="1.1.0", every=0.5)
     new = attacker.git("rev-parse", "delivery")
 
     def is_refused() -> bool:
