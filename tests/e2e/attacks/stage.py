@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import subprocess
 import tempfile
@@ -172,20 +171,24 @@ def without_guard(cluster: Cluster) -> Iterator[None]:
     The API server notices a moment later; what Flux tried in between it would not try again for minutes. Flux leaves
     the binding alone meanwhile, or it would be back with the next reconciliation of the guard.
     """
-    kind = "validatingadmissionpolicybinding"
     eventually(lambda: _guarded(cluster), timeout=60, what="the guard is in force")
-    binding = json.loads(cluster.kubectl("get", kind, "ums-guard", "-o", "json"))
-    binding["metadata"] = {key: binding["metadata"][key] for key in ("name", "annotations")}
-    off = copy.deepcopy(binding)
-    off["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/reconcile"] = "disabled"
-    off["spec"]["validationActions"] = ["Audit"]
-    cluster.apply(json.dumps(off))
+    _bind(cluster, "disabled", "Audit")
     try:
         eventually(lambda: not _guarded(cluster), timeout=60, what="the guard is off")
         yield
     finally:
-        cluster.apply(json.dumps(binding))
+        _bind(cluster, None, "Deny")
         eventually(lambda: _guarded(cluster), timeout=60, what="the guard is back")
+
+
+def _bind(cluster: Cluster, reconciled: str | None, action: str) -> None:
+    """Say what comes of a denial, and whether Flux reconciles the binding; ``None`` is its default, that it does."""
+    patch = {
+        "metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": reconciled}},
+        "spec": {"validationActions": [action]},
+    }
+    kind = "validatingadmissionpolicybinding"
+    cluster.kubectl("patch", kind, "ums-guard", "--type=merge", "-p", json.dumps(patch))
 
 
 def root(cluster: Cluster) -> tuple[str, str]:
