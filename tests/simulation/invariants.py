@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tests.simulation.cluster import Cluster
+from tests.unit.usecases.truth import check
 from ums.domain.channels import Channel
 from ums.domain.clock import MAX_AHEAD
 from ums.domain.composing import find_hold
@@ -20,6 +22,8 @@ from ums.usecases.record import Outcome
 
 _PASSING = {"wave", "ramp", "max-updating", "unconfirmed", "window", "first"}
 """Reasons that end by themselves, so that nobody may be left with them at the end."""
+_CHANCE = 0.1
+"""That a step asks whether what is told comes true, which costs as much as several steps."""
 
 
 def check_step(
@@ -61,12 +65,14 @@ def check_step(
 
 
 def check_explained(world: World, now: datetime, plan: Plan) -> None:
-    """Check that who asks about one data plane, another one each second, is told what is decided."""
-    names = sorted(world.planes)
-    name = names[int(now.timestamp()) % len(names)]
+    """Check that who asks about one data plane, another one each second, is told what is decided, and true."""
+    rng = random.Random(int(now.timestamp()))  # noqa: S311 - a simulation
+    name = rng.choice(sorted(world.planes))
     moves = {each.bundle: each for each in plan.moves if each.pdp == name}
     reasons = {each.bundle: each.reasons for each in plan.withheld if each.pdp == name}
     assert decide_about(world, now, name) == (moves, reasons), f"{name} is told something else than what is decided"
+    if rng.random() < _CHANCE:
+        check(world, now, name)
 
 
 def check_kept(before: World, after: World) -> None:

@@ -440,11 +440,13 @@ class _Turn:
             return self._shared_reason(lane, None)
         if member is None or not wish.open:
             return ()
+        if lane.is_over and member.progress is not None:
+            rest = f"the rest of {ReleaseName(lane.bundle, rollout.release)} reaches {each.plane.name} in a catch-up"
+            return (Reason("wave", f"{rest}, after it was well on what it has"),)
         if member.wave > rollout.wave or lane.is_over:
             return self._shared_reason(lane, member.wave)
-        if member.wave == rollout.wave and rollout.current_wave.over:
-            return self._ramp(lane.bundle, rollout, member)
-        return ()
+        ramped = member.wave == rollout.wave and rollout.current_wave.over
+        return self._ramp(lane.bundle, rollout, member) if ramped else ()
 
     def _shared_reason(self, lane: Lane, wave: int | None) -> tuple[Reason, ...]:
         """Return why a rollout stands, or a wave of it waits: one reason for all whom it concerns."""
@@ -566,7 +568,7 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     """Return a data plane as a member of the rollout under way, if it is one."""
     rollout, registration, now = lane.rollout, plane.registration, lane.now
     assert rollout is not None  # noqa: S101 - only asked where there is one
-    tried = current is not None and current.since >= lane.started and _is_of(rollout, current, wish.road)
+    tried = current is not None and current.since >= lane.started and _is_of(rollout, current, wish)
     is_there = current is not None and current.release == rollout.release
     if not tried and (wish.road is not Road.FOLLOW or (is_there and wish.after is None)):
         return None
@@ -576,7 +578,9 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
     how, again, partly = None, False, False
     if tried and current is not None:
         how = lane.pace.progress(plane, current)
-        if how is Progress.FAILED and _is_before(current, rollout.retried):
+        if lane.is_over and wish.after is not None and current.release != rollout.release:
+            how = None  # it is on a hop, and comes later, however it is doing there
+        elif how is Progress.FAILED and _is_before(current, rollout.retried):
             how, again = None, True
         elif how is Progress.FAILED and _is_before(current, rollout.forgiven):
             counts = False
@@ -601,16 +605,17 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
         partly,
         whole,
         heard,
+        is_there,
     )
 
 
-def _is_of(rollout: Rollout, state: BundleState, road: Road) -> bool:
+def _is_of(rollout: Rollout, state: BundleState, wish: Wish) -> bool:
     """Return whether a rollout offers such a state: its release, or a hop of one that is still on the way there."""
-    if road is Road.ORDERED:
+    if wish.road is Road.ORDERED and not wish.removes:
         return False
     if state.release == rollout.release:
         return True
-    return road is Road.FOLLOW and bool(state.origins) and state.release > max(state.origins)
+    return wish.road is Road.FOLLOW and bool(state.origins) and state.release > max(state.origins)
 
 
 def _is_before(state: BundleState, moment: datetime | None) -> bool:

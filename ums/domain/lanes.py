@@ -65,6 +65,7 @@ class Wish:
         open: nothing of its own keeps it; otherwise ``reasons`` say what does …
         soon: … and it ends by itself, as a window does.
         fallback: what one that has nothing yet gets while it waits for its wave.
+        removes: it only ends the removal of what its rollout marked.
 
     """
 
@@ -74,6 +75,7 @@ class Wish:
     open: bool = True
     soon: bool = False
     fallback: BundleState | None = None
+    removes: bool = False
 
     @classmethod
     def stay(cls, *reasons: Reason) -> Wish:
@@ -377,8 +379,9 @@ class Lane:
             return Wish.stay(*reasons)
         if after == current:
             return Wish(None, reasons, road)
-        if road is Road.ORDERED or (current is not None and hop == current.release and current.removing):
-            return Wish(after, reasons, Road.ORDERED)
+        removes = current is not None and hop == current.release and bool(current.removing)
+        if road is Road.ORDERED or removes:
+            return Wish(after, reasons, Road.ORDERED, removes=road is not Road.ORDERED)
         if current is not None and hop == current.release and not _follows(current, after):
             road = Road.DUE
         own = self._own_reasons(plane, current, target, hop)

@@ -303,6 +303,7 @@ class Member:
         partly: it has the release, but for something that was kept from it until now.
         whole: it has no instruction of its own, which could keep a part of the release from it.
         heard: it reported at least once: it may be that another one's cluster was never bootstrapped.
+        there: it was offered the release itself, and not a hop on the way.
 
     """
 
@@ -318,6 +319,7 @@ class Member:
     partly: bool = False
     whole: bool = True
     heard: bool = True
+    there: bool = False
     wave: int = 0
     rank: int = 0
 
@@ -362,7 +364,7 @@ def assign(rollout: Rollout, members: Sequence[Member]) -> None:
         if index == 0:
             hopeful = [each for each in matching if each.is_hopeful]
             hopeful = hopeful or [each for each in left if each.is_hopeful][:1]
-            hopeful.sort(key=lambda each: (not each.whole, not each.heard))
+            hopeful.sort(key=lambda each: (not each.whole, not each.heard, not each.there))
             chosen = {id(each) for each in hopeful}
             others = [each for each in matching if id(each) not in chosen]
             matching = [*hopeful, *sorted(others, key=lambda each: each.progress is None)]
