@@ -23,6 +23,10 @@ class Believing:
     def note(self, commit_id: str) -> None:
         """Do nothing."""
 
+    def ended(self) -> dict[str, str]:
+        """Return that no key was dropped."""
+        return {}
+
     def keys_known(self, commit_id: str) -> frozenset[str]:  # noqa: ARG002 - signatures are not looked at
         """Return no key."""
         return frozenset()

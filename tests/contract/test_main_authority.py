@@ -264,9 +264,13 @@ def test_a_key_that_data_planes_were_given_counts(tmp_path: Path) -> None:
     assert repo.read().freezes == ()
     repo.commit(decide({"trust.yaml": trust_yaml(*keys[:2])}), base=repo.read().base)
     before = essence(repo.read())
+    note = tmp_path / "repo.git" / "ums.trusted"
+    noted = note.read_bytes()
     helper.commit(decide({"freezes.yaml": Raw(FROZEN)}), base=helper.read().base)
+    note.write_bytes(noted)  # who may push cannot write it
     for reader in readers(tmp_path, repo):
         assert essence(reader.read()) == before
+        assert [each.is_signed for each in reader.log(limit=3)] == [False, True, True], "the first of its two counts"
 
 
 def git_repo_as(folder: Path, key: str) -> GitReleaseRepo:

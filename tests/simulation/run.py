@@ -211,6 +211,7 @@ class Simulation:
             self.services.add_data_plane(Registration(name, "stable", ("platform",)), by=ADMIN)
         quiet = leaps = 0
         for _ in range(600):
+            self.services.note_clock()
             # What was lost with the database is heard again when a state is issued anew, half way to its end.
             self.clock.advance(timedelta(days=4) if quiet > _QUIET else timedelta(minutes=10))
             for cluster in self.clusters.values():
@@ -235,6 +236,8 @@ class Simulation:
             self.store.record(cluster.name, replace(report, heard=self.clock.now(), since=self.clock.now()))
 
     def _wait(self, rng: random.Random) -> None:
+        """Let time pass, which each process notes every minute; or its clock would seem to have jumped."""
+        self.services.note_clock()
         self.clock.advance(timedelta(seconds=rng.choice([5, 60, 300, 900, 3600, 6 * 3600])))
 
     def _poll(self, rng: random.Random) -> None:

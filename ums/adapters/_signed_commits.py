@@ -84,8 +84,8 @@ class SignedCommits:
             raise _missing(commit_id)
         return take_apart(content)
 
-    def entry(self, commit_id: str, keys: Collection[str]) -> LogEntry:
-        """Return a commit of ``main`` for the log. Its trailers count where one of the keys signed it, else its author.
+    def entry(self, commit_id: str, *, is_signed: bool) -> LogEntry:
+        """Return a commit of ``main`` for the log. Its trailers count where a state key signed it, else its author.
 
         It is read here and not by ``git log``, which could be shown another one under its name.
 
@@ -97,7 +97,7 @@ class SignedCommits:
         at = datetime.fromtimestamp(parts.seconds, UTC)
         head, _, rest = parts.message.lstrip("\n").partition("\n\n")
         subject = one_line(head)
-        if not self.is_signed(commit_id, keys, layout.MAIN):
+        if not is_signed:
             return LogEntry(commit_id, at, subject, one_line(parts.author) or "-", UNSIGNED, "", is_signed=False)
         given = {name: one_line(text) for name, text in _TRAILER.findall(rest)}
         who, action, reason = (given.get(name, "") for name in ("Actor", "Action", "Reason"))

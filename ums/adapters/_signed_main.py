@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +23,9 @@ from ums.domain.errors import UmsError, UnavailableError
 from ums.domain.trust import TRUST
 
 _MAX_FILE = 1 << 20
-_MAX_NOTE = 100
+_MAX_NOTE = 1 << 16
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+_ENDED = re.compile(r"([0-9a-f]{40}) (\S+ \S+)")
 _FILES = (layout.TRUST, layout.in_force(layout.TRUST), layout.TRUST_AT_BOOTSTRAP, f"catalog/{TRUST}")
 
 
@@ -56,8 +57,8 @@ class SignedMain:
     Args:
         signed: reads commits.
         own_key: that the service signs with (OpenSSH form).
-        noted: a file in which the newest commit that counts is kept for processes to come. Who may push to the
-            repository cannot write it.
+        noted: a file in which the newest commit that counts is kept for processes to come, with the commits since
+            which keys do not count any more. Who may push to the repository cannot write it.
 
     """
 
@@ -66,13 +67,15 @@ class SignedMain:
         self._own = own_key
         self._noted = noted
         self._newest = ""
+        self._ended: dict[str, str] = {}
+        """By state key that was dropped, the first commit after which it did not count."""
         self._read: tuple[tuple[str, ...], _Keys] = ((), _Keys(frozenset(), frozenset()))
         self._keys: tuple[str, _Keys] = "", self._read[1]
         """At the commit that was asked about last: each decision asks twice."""
 
     def forget(self) -> None:
         """Begin as a new process does."""
-        self._newest, self._keys = "", ("", self._read[1])
+        self._newest, self._ended, self._keys = "", {}, ("", self._read[1])
 
     def counting(self, main: str, delivery: str) -> Counting:
         """Return what counts, given both heads.
@@ -96,8 +99,22 @@ class SignedMain:
     def note(self, commit_id: str) -> None:
         """Remember the newest commit that counts: also one that was just recorded here, before it is read."""
         if commit_id != self._newest:
+            if self._newest:
+                self._note_keys(self.keys_at(self._newest), commit_id)
             self._newest = commit_id
             self._write_note(commit_id)
+
+    def ended(self) -> Mapping[str, str]:
+        """Return the state keys that were dropped, each with the first commit after which it did not count."""
+        return dict(self._ended)
+
+    def _note_keys(self, before: frozenset[str], commit_id: str) -> frozenset[str]:
+        after = self.keys_at(commit_id)
+        for each in before - after:
+            self._ended.setdefault(each, commit_id)
+        for each in after & self._ended.keys():
+            del self._ended[each]
+        return after
 
     def keys_at(self, commit_id: str) -> frozenset[str]:
         """Return the state keys that count after a commit that does."""
@@ -133,12 +150,13 @@ class SignedMain:
             return start, True
         newest, keys, descendants = start, self.keys_at(start), {start}
         if head and start in self._signed.parts(head).parents and self._signed.is_signed(head, keys, layout.MAIN):
+            self._note_keys(keys, head)
             return head, True  # as a rule it is one decision further
         for commit, parents in self._signed.following(start, head):
             if descendants.isdisjoint(parents):
                 continue
             if self._signed.is_signed(commit, keys, layout.MAIN):
-                newest, keys, descendants = commit, self.keys_at(commit), {commit}
+                newest, keys, descendants = commit, self._note_keys(keys, commit), {commit}
             else:
                 descendants.add(commit)
         return newest, head in descendants
@@ -174,14 +192,16 @@ class SignedMain:
         return ""
 
     def _read_note(self) -> str:
-        noted = read_plain(self._noted, _MAX_NOTE).decode(errors="replace").strip()
+        noted, *ended = read_plain(self._noted, _MAX_NOTE).decode(errors="replace").splitlines() or [""]
+        self._ended = {found[2]: found[1] for each in ended if (found := _ENDED.fullmatch(each))}
         return noted if _COMMIT_ID.fullmatch(noted) else ""
 
     def _write_note(self, commit_id: str) -> None:
         # Older is only less to begin with: nothing waits for the disk, and none fails because it is full.
         with suppress(OSError):
             beside = self._noted.with_suffix(f".{os.getpid()}.new")
-            beside.write_text(f"{commit_id}\n", encoding="ascii")
+            ended = "".join(f"{at} {key}\n" for key, at in self._ended.items())
+            beside.write_text(f"{commit_id}\n{ended}", encoding="ascii")
             beside.replace(self._noted)
 
 

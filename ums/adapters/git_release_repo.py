@@ -264,14 +264,29 @@ class GitReleaseRepo:
 
     def _entries(self, commits: Iterable[str]) -> Sequence[LogEntry]:
         """Return what commits say of who did what and why where a state key signed them; else the Git author alone."""
-        keys = self._known_keys()
-        return [self._signed.entry(each, keys) for each in commits]
+        counted = self._counted()
+        return [self._signed.entry(each, is_signed=counted(each)) for each in commits]
 
-    def _known_keys(self) -> frozenset[str]:
-        """Return every state key that ever counted, for looking at what was."""
+    def _counted(self) -> Callable[[str], bool]:
+        """Return what tells whether a state key signed a commit of ``main`` before it was dropped, if it was."""
         with self._lock:
             self._follow(self._heads())
-            return self._main.keys_known(self._counting.commit)
+            ended = self._main.ended()
+            keys = self._main.keys_known(self._counting.commit) - ended.keys()
+        before: dict[str, frozenset[str]] = {}
+
+        def is_before(commit_id: str, end: str) -> bool:
+            if end not in before:
+                before[end] = frozenset(self._signed.led_to(end))
+            return commit_id in before[end]
+
+        def counted(commit_id: str) -> bool:
+            if self._signed.is_signed(commit_id, keys, layout.MAIN):
+                return True
+            ends = (end for key, end in ended.items() if self._signed.is_signed(commit_id, {key}, layout.MAIN))
+            return any(is_before(commit_id, end) for end in ends)
+
+        return counted
 
     def _led(self, commit_id: str, head: str) -> bool:
         """Return whether a commit is, or led to, another."""
@@ -283,9 +298,9 @@ class GitReleaseRepo:
 
     def documents(self, before: str, after: str) -> Mapping[str, tuple[Fields | None, Fields | None]]:
         """Return the YAML mappings that differ between two commits of ``main``, by path, before and after."""
-        keys = self._known_keys()
+        counted = self._counted()
         changes = self._objects.changes(before, after)
-        ours = tuple(self._signed.newest(each, keys, layout.MAIN) if each else "" for each in (before, after))
+        ours = tuple(next(filter(counted, self._signed.led_to(each)), "") if each else "" for each in (before, after))
         if ours != (before, after):
             # What somebody changed without a state key, and what was put back, did not happen.
             wrong = {each.path for each in changes if each.mode not in {_FILE, _GONE}}
