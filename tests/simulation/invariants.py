@@ -200,8 +200,8 @@ def _had(plane: DataPlane, release: Version, since: int) -> bool:
 
 
 def _is_well(before: World, plane: DataPlane, lasting: datetime) -> bool:
-    known, state = before.planes[plane.name], plane.state_of("platform")
-    report = known.report
+    known, state = before.planes.get(plane.name), plane.state_of("platform")
+    report = known.report if known is not None else None
     assert state is not None
     return (
         report is not None and report.health is Health.HEALTHY and report.serial >= state.since <= lasting.timestamp()
