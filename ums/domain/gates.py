@@ -14,7 +14,8 @@ from ums.domain.fleet import UNHEARD, DataPlane, Health
 from ums.domain.graph import Graph
 from ums.domain.instants import duration_text, to_text
 from ums.domain.lanes import unknown_keys, unmet_by
-from ums.domain.owners import engineer
+from ums.domain.names import PDPName
+from ums.domain.owners import engineer, registrar
 from ums.domain.policy import SKIPPABLE, Approvals, GateName
 from ums.domain.regressions import override_in_force, taken_back
 from ums.domain.release import ReleaseName
@@ -24,7 +25,6 @@ from ums.domain.trust import TRUST
 from ums.domain.version import Version
 from ums.domain.world import CatalogEntry, World
 
-_ENGINEER = "a release engineer"
 _SHOWN = 3
 
 
@@ -130,24 +130,25 @@ def ask_gates(
     entry = world.entry(name.bundle, name.version)
     request = channel.request(name.bundle, name.version)
     question = _Question(world, channel, name, entry, request, verified, promoter, now)
-    skipped = _skipped(question) if expedite else frozenset()
+    skippable = _skippable(question)
     gates = []
     for gate, ask in _GATES.items():
         answer = ask(question)
         if answer is None:
             continue
-        verdict, message = answer.verdict, answer.message
-        if gate in skipped and verdict is not Verdict.PASSED:
-            verdict, message = Verdict.SKIPPED, f"skipped by the fast path: {message}"
-        gates.append(
-            Gate(gate, verdict, message, to_text(answer.until) if answer.until else None, answer.who, answer.final)
-        )
+        verdict, message, who = answer.verdict, answer.message, answer.who
+        if gate in skippable and verdict is not Verdict.PASSED:
+            who = who or engineer(f"ums promote {name} --to {channel.name} --expedite --reason …")
+            if expedite:
+                verdict, message = Verdict.SKIPPED, f"skipped by the fast path: {message}"
+        gates.append(Gate(gate, verdict, message, to_text(answer.until) if answer.until else None, who, answer.final))
     if expedite:
         gates.append(_expedite(question))
     return tuple(gates)
 
 
-def _skipped(q: _Question) -> frozenset[GateName]:
+def _skippable(q: _Question) -> frozenset[GateName]:
+    """Return the gates that the fast path leads past, if the release may take it."""
     rules = q.channel.policy.expedite
     if rules is None or q.entry.release.release_class not in rules.classes:
         return frozenset()
@@ -162,7 +163,7 @@ def _expedite(q: _Question) -> Gate:
         text = f"the policy of {q.channel.name} has a fast path for {which}; this is a {found} release"
         return Gate(GateName.EXPEDITE, Verdict.FAILED, text)
     verdict, text = _approved(q, rules.approvals)
-    return Gate(GateName.EXPEDITE, verdict, f"fast path: {text}", None, _approvers(rules.approvals))
+    return Gate(GateName.EXPEDITE, verdict, f"fast path: {text}", None, _approvers(q, rules.approvals))
 
 
 def _feeder(q: _Question) -> _Answer | None:
@@ -174,8 +175,8 @@ def _feeder(q: _Question) -> _Answer | None:
         text = f"{q.name} was not promoted to {name}, which feeds {q.channel.name}"
         asked = q.feeder.requests.get(q.request.id) if q.feeder else None
         if asked is not None and asked.wanted:
-            return _Answer(Verdict.PENDING, f"{text}, but is asked for there", None, _ENGINEER)
-        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums promote {q.name} --to {name})")
+            return _Answer(Verdict.PENDING, f"{text}, but is asked for there: ums gates {q.name} --to {name}")
+        return _Answer(Verdict.FAILED, text, None, engineer(f"ums promote {q.name} --to {name}"))
     return _Answer(Verdict.PASSED, f"promoted to {name}")
 
 
@@ -190,7 +191,7 @@ def _class(q: _Question) -> _Answer | None:
 def _yanked(q: _Question) -> _Answer | None:
     if q.entry.yanked:
         return _Answer(
-            Verdict.FAILED, f"{q.name} was yanked: {q.entry.yanked}", None, f"{_ENGINEER} (ums unyank {q.name})"
+            Verdict.FAILED, f"{q.name} was yanked: {q.entry.yanked}", None, engineer(f"ums unyank {q.name} --reason …")
         )
     return _Answer(Verdict.PASSED, "not yanked")
 
@@ -199,7 +200,8 @@ def _order(q: _Question) -> _Answer | None:
     track = q.channel.tracks.get(q.name.bundle)
     if track is not None and q.name.version < track.head.release:
         text = f"{q.channel.name} has {q.name.bundle}@{track.head.release}; going back is a rollback"
-        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums rollback)")
+        back = engineer(f"ums rollback {q.channel.name} {q.name.bundle} --to {q.name.version} --reason …")
+        return _Answer(Verdict.FAILED, text, None, back if q.name.version in track.promoted() else None)
     return _Answer(Verdict.PASSED, "newer than what the channel has")
 
 
@@ -213,7 +215,7 @@ def _regression(q: _Question) -> _Answer | None:
     override = override_in_force(q.channel, q.entry, findings)
     if override is not None:
         return _Answer(Verdict.SKIPPED, f"overridden by {override.given.by}: {override.given.reason} ({text})")
-    who = f"{_ENGINEER} (ums override regression {q.name} --to {q.channel.name} --reason …)"
+    who = engineer(f"ums override regression {q.name} --to {q.channel.name} --reason …")
     known = track is not None and track.head.release in q.world.catalog[q.name.bundle]
     return _Answer(Verdict.FAILED if known else Verdict.UNKNOWN, text, None, who)
 
@@ -278,23 +280,22 @@ def _evidence(q: _Question) -> _Answer | None:
 
 
 def _dependencies(q: _Question) -> _Answer | None:
-    failing: list[str] = []
-    unknown: list[str] = []
+    failing: list[PDPName] = []
+    unknown: list[PDPName] = []
     for plane in q.world.followers(q.channel.name, q.name.bundle):
         found = unmet_by(q.world, plane, q.entry.release)
         if q.name.bundle != TRUST:  # they get that one by one, each signed with a key of the one before
             found += unknown_keys(q.world, plane, q.entry)
         if any(not reason.code.startswith("unknown") for reason in found):
-            failing.append(str(plane.name))
+            failing.append(plane.name)
         elif found:
-            unknown.append(str(plane.name))
+            unknown.append(plane.name)
     if failing:
-        return _Answer(
-            Verdict.FAILED, f"{_some(failing)} cannot run it: ums explain says what is missing", None, _ENGINEER
-        )
+        return _Answer(Verdict.FAILED, f"{_some(failing)} cannot run it: ums explain says what is missing")
     if unknown:
         text = f"whether {_some(unknown)} can run it is unknown: their Kubernetes or Flux version is not known"
-        return _Answer(Verdict.UNKNOWN, text, None, "an admin (ums pdp set … --kubernetes --flux)")
+        command = f"ums pdp set {unknown[0]} --kubernetes … --flux … --reason …"
+        return _Answer(Verdict.UNKNOWN, text, None, registrar(unknown[0].org, command))
     requires = q.entry.release.requires
     if not (requires.kubernetes or requires.flux or requires.bundles):
         return None
@@ -321,7 +322,7 @@ def _stranding(q: _Question) -> _Answer | None:
         version, why = next(iter(sorted(stranded.items())))
         count = sum(versions[each] for each in stranded)
         text = f"{count} data planes would have no way onward, for instance from {version}: {why}"
-        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER}, by promoting what lies between first")
+        return _Answer(Verdict.FAILED, text, None, "a release engineer, by promoting what lies between first")
     return _Answer(Verdict.PASSED, "everybody there has a way to it")
 
 
@@ -347,9 +348,9 @@ def _soak(q: _Question) -> _Answer | None:
         return _Answer(Verdict.PASSED, f"soaked {duration_text(wanted)} in {q.feeder.name}")
     if following:
         text = f"it soaked {duration_text(soaked)} of {duration_text(wanted)} in {q.feeder.name}, then a newer one came"
-        return _Answer(Verdict.FAILED, text, None, _ENGINEER, final=True)
+        return _Answer(Verdict.FAILED, text, final=True)
     text = f"soaks {duration_text(wanted)} in {q.feeder.name}" + ("" if since else ", once somebody there is well")
-    return _Answer(Verdict.PENDING, text, since + wanted if since else None, _ENGINEER)
+    return _Answer(Verdict.PENDING, text, since + wanted if since else None)
 
 
 def _soak_stopped(q: _Question, feeder: Channel, step: Promoted) -> _Answer | None:
@@ -359,7 +360,7 @@ def _soak_stopped(q: _Question, feeder: Channel, step: Promoted) -> _Answer | No
     if rollout is not None and rollout.release == q.name.version and rollout.status in WITHDRAWN:
         stopped = rollout.given.reason
     if stopped:
-        return _Answer(Verdict.FAILED, f"it stopped soaking in {feeder.name}: {stopped}", None, _ENGINEER)
+        return _Answer(Verdict.FAILED, f"it stopped soaking in {feeder.name}: {stopped}")
     for hold in feeder.holds:
         if hold.bundle == q.name.bundle and hold.release < q.name.version and hold.given.active(q.now):
             text = f"{feeder.name} is held at {hold.release} by {hold.given.by}: {hold.given.reason}"
@@ -393,9 +394,7 @@ def _adoption(q: _Question) -> _Answer | None:
     if len(failed) > rule.max_failed.at_most(len(well) + len(due) + len(failed)):
         return _Answer(
             Verdict.FAILED,
-            f"{_some([str(each.name) for each in failed])} failed on it in {q.feeder.name}",
-            None,
-            _ENGINEER,
+            f"{_some([each.name for each in failed])} failed on it in {q.feeder.name}",
         )
     needed = max(rule.healthy.at_least(len(planes)), 1)
     orgs = {plane.name.org for plane, _ in well}
@@ -410,7 +409,7 @@ def _adoption(q: _Question) -> _Answer | None:
     coming = sorted(since + rule.lasting for _, since in due)
     missing = needed - len(well)
     until = coming[missing - 1] if 0 < missing <= len(coming) else None
-    return _Answer(Verdict.PENDING, text, until, _ENGINEER)
+    return _Answer(Verdict.PENDING, text, until)
 
 
 def _replaced(q: _Question, feeder: Channel, text: str) -> _Answer | None:
@@ -422,7 +421,7 @@ def _replaced(q: _Question, feeder: Channel, text: str) -> _Answer | None:
     if q.channel.name in steps[-1].adopted:
         return _Answer(Verdict.PASSED, f"enough of {feeder.name} were well on it when a newer one came")
     text += f" when {track.head.release} took its place there"
-    return _Answer(Verdict.FAILED, text, None, _ENGINEER, final=True)
+    return _Answer(Verdict.FAILED, text, final=True)
 
 
 def adopters(world: World, feeder: Channel, bundle: str, now: datetime) -> tuple[str, ...]:
@@ -448,7 +447,7 @@ def _risk(q: _Question) -> _Answer | None:
     if any(each.covers(q.name.version) for each in known):
         return _Answer(Verdict.PASSED, "its risks are declared")
     failed = [
-        str(plane.name)
+        plane.name
         for plane in _counted(q, q.feeder)
         if plane.report is not None
         and plane.report.health is Health.FAILED
@@ -458,7 +457,8 @@ def _risk(q: _Question) -> _Answer | None:
     ]
     if failed:
         text = f"{_some(failed)} failed on it, and no declared risk says why"
-        return _Answer(Verdict.FAILED, text, None, f"{_ENGINEER} (ums risk declare)")
+        command = f"ums risk declare NAME --bundle {q.name.bundle} --releases {q.name.version} --message … --reason …"
+        return _Answer(Verdict.FAILED, text, None, engineer(command))
     return _Answer(Verdict.PASSED, f"nobody failed on it in {q.feeder.name}")
 
 
@@ -468,7 +468,7 @@ def _window(q: _Question) -> _Answer | None:
         return None
     if not windows.is_open(q.now):
         opening = windows.next_opening(q.now)
-        return _Answer(Verdict.PENDING, f"promotions to {q.channel.name} are closed now", opening, _ENGINEER)
+        return _Answer(Verdict.PENDING, f"promotions to {q.channel.name} are closed now", opening)
     closing = windows.next_change(q.now)
     return _Answer(Verdict.PASSED, "open" + (f" until {to_text(closing)}" if closing else ""))
 
@@ -478,7 +478,7 @@ def _approvals(q: _Question) -> _Answer | None:
     if rule is None:
         return None
     verdict, text = _approved(q, rule)
-    return _Answer(verdict, text, None, _approvers(rule))
+    return _Answer(verdict, text, None, _approvers(q, rule))
 
 
 def _approved(q: _Question, rule: Approvals) -> tuple[Verdict, str]:
@@ -496,8 +496,9 @@ def _approved(q: _Question, rule: Approvals) -> tuple[Verdict, str]:
     return (Verdict.PASSED if len(counted) >= rule.required else Verdict.PENDING), text
 
 
-def _approvers(rule: Approvals) -> str:
-    return f"people of {' or '.join(rule.groups)}, but not its author (ums approve)"
+def _approvers(q: _Question, rule: Approvals) -> str:
+    command = f"ums approve {q.name} --to {q.channel.name} --reason …"
+    return f"people of {' or '.join(rule.groups)}, but not its author ({command})"
 
 
 def approvals_that_count(
@@ -528,8 +529,8 @@ def _counted(q: _Question, feeder: Channel) -> list[DataPlane]:
     return [plane for plane in followers if plane.registration.management in counts]
 
 
-def _some(names: Collection[str]) -> str:
-    shown = sorted(names)[:_SHOWN]
+def _some(names: Collection[PDPName]) -> str:
+    shown = [str(each) for each in sorted(names)[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 

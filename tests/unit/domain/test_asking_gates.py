@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.domain.worlds import NOW, PROD, given, make_release, make_world, settle
+from tests.unit.usecases.truth import REMEDY, parsed
 from ums.domain.bundle import ReleaseClass
 from ums.domain.channels import Approval, Channel, Request
 from ums.domain.digest import Digest
@@ -197,3 +198,47 @@ def test_approvals_are_for_one_release_and_no_other_of_its_name() -> None:
     world = approved(make(GateRules(approvals=TWO)), "ann", "bob")
     entry = replace(world.entry("platform", NAME.version), digest=Digest.of(b"another"))
     assert ask(world.with_entry(entry), GateName.APPROVALS).message == "0 of 2 approvals"
+
+
+FAST = Expedite(frozenset({ReleaseClass.FEATURE}), frozenset({GateName.SOAK}), Approvals(1, ("security",)))
+DAY = GateRules(soak=timedelta(days=1))
+SLOW = replace(FAST, classes=frozenset({ReleaseClass.SECURITY}))
+
+
+def headed(world: World, *releases: str) -> World:
+    """Return the world where releases were promoted to ``stable``, the last of them last."""
+    stable = world.channel("stable")
+    for each in releases:
+        stable = stable.with_promoted("platform", Version(each), given())
+    return world.with_channel(stable)
+
+
+def yanked(world: World) -> World:
+    """Return the world where the release was yanked."""
+    return world.with_entry(replace(world.entry("platform", NAME.version), yanked="it leaks"))
+
+
+OWNERS: dict[str, tuple[World, GateName, str | None]] = {
+    "a soak that the fast path skips": (make(DAY, expedite=FAST), GateName.SOAK, "promote"),
+    "a soak that only time ends": (make(DAY), GateName.SOAK, None),
+    "a soak where the fast path is for other classes": (make(DAY, expedite=SLOW), GateName.SOAK, None),
+    "a feeder without the release": (make(GateRules(), promoted=False), GateName.FEEDER, "promote"),
+    "a yank": (yanked(make(GateRules())), GateName.YANKED, "unyank"),
+    "a rollback": (headed(make(GateRules()), "1.1.0", "1.2.0"), GateName.ORDER, "rollback"),
+    "a rollback to what was never there": (headed(make(GateRules()), "1.2.0"), GateName.ORDER, None),
+    "approvals": (make(GateRules(approvals=TWO)), GateName.APPROVALS, "approve"),
+}
+
+
+@pytest.mark.parametrize("what", OWNERS)
+def test_a_closed_gate_names_a_command_that_can_be_given_as_it_stands(what: str) -> None:
+    """Or nobody, where nobody can change it."""
+    world, name, command = OWNERS[what]
+    gate = ask(world, name)
+    assert not gate.is_open
+    if command is None:
+        assert gate.who_can_override is None
+    else:
+        match = REMEDY.fullmatch(gate.who_can_override or "")
+        assert match is not None, gate
+        assert parsed(match["command"])[0] == command

@@ -214,7 +214,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 """By command what its parameters are given to; whoever names another in a reason adds it here."""
 
-_REMEDY = re.compile(r"(?P<who>[^()]+) \((?P<command>ums [^()]+)\)")
+REMEDY = re.compile(r"(?P<who>[^()]+) \((?P<command>ums [^()]+)\)")
 _ROLES: Mapping[str, str] = {
     r"an operator of (\S+)": "operator",
     r"an admin of (\S+)": "admin",
@@ -224,6 +224,7 @@ _ROLES: Mapping[str, str] = {
 _BLANKS: Mapping[str, str] = {
     "--kubernetes …": "--kubernetes 1.36.0",
     "--flux …": "--flux 2.9.0",
+    "--message …": "--message x",
     "--reason …": "--reason x",
 }
 
@@ -302,7 +303,7 @@ def check(world: World, now: datetime, name: PDPName) -> set[str]:
 
 def check_command(world: World, now: datetime, name: PDPName, who: str, told: Key) -> None:
     """Check that who is named is not refused, and that the reason is gone then."""
-    match = _REMEDY.fullmatch(who)
+    match = REMEDY.fullmatch(who)
     assert match is not None, f"{who} names no command"
     command, params = parsed(match["command"])
     params.pop("server", None)
