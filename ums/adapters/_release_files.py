@@ -48,7 +48,7 @@ from ums.domain.names import PDPName, check_name
 from ums.domain.oci import Repository
 from ums.domain.policy import MAX_POLICY_BYTES, Policy
 from ums.domain.release import Release
-from ums.domain.rendering import STATE_SHAPE, render_state
+from ums.domain.rendering import RENDERERS, STATE_SHAPE, render_state
 from ums.domain.risks import Risk
 from ums.domain.rollouts import Rollout
 from ums.domain.strict_json import loads, text, texts
@@ -810,7 +810,24 @@ def _status(content: bytes, path: str) -> CatalogEntry:
         },
         trusted=Trusted.from_dict(data["trusted"]) if data.get("trusted") else None,
         below_floors=tuple(BelowFloor.from_dict(each) for each in data.get("belowFloors") or ()),
+        renderer=_renderer(data.get("renderer"), path),
     )
+
+
+def _renderer(number: object, path: str) -> int:
+    """Return the number of a renderer that this UMS has.
+
+    Raises:
+        SpecError: it has not. To render a release otherwise would change clusters beside all waves.
+
+    """
+    if type(number) is not int or number not in RENDERERS:
+        raise SpecError(
+            f"the release was registered by another UMS, whose renderer {number!r:.20} is unknown here",
+            hint="run a version of UMS that is at least as new as the one that registered it",
+            file=path,
+        )
+    return number
 
 
 def _decisions(content: bytes, path: str) -> _Decisions:

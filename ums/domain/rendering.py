@@ -6,7 +6,7 @@ so that equal decisions give equal trees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,10 +21,7 @@ from ums.domain.names import ComponentName, PDPName
 from ums.domain.oci import FLUX_CONTENT, HELM_CHART
 from ums.domain.release import Component, Release
 from ums.domain.version import Version
-from ums.domain.world import Content, CopyOf, Document, FleetSettings, Shape, World
-
-RENDERER = 4
-"""Recorded with each release; raise it when the objects of a component would come out differently."""
+from ums.domain.world import RENDERER, Content, CopyOf, Document, FleetSettings, Shape, World
 
 NAMESPACE = "ums-system"
 SOURCE = "ums"
@@ -418,6 +415,18 @@ class _Folder:
         return files
 
 
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """What is rendered of a release each time that it is offered; its objects were rendered when it was registered."""
+
+    wrapper: Callable[[PDPName, Release, Component, BundleState, FleetSettings], dict[str, Any]]
+    values: Callable[[ComponentName, str], dict[str, Any]]
+
+
+RENDERERS: dict[int, Renderer] = {RENDERER: Renderer(render_wrapper, render_values)}
+"""By number, all that releases in a catalog may have been registered with."""
+
+
 def _render_folder(world: World, pdp: PDPName, before: Desired | None, desired: Desired) -> _Folder:
     """Return the folder of a data plane, for all that are in its state.
 
@@ -431,7 +440,8 @@ def _render_folder(world: World, pdp: PDPName, before: Desired | None, desired: 
         source = layout.catalog_objects(name.bundle, version, name.component)
         folder.shared[layout.plane_objects(pdp, name, version, values)[start:]] = CopyOf(source)
         if values:
-            made = Document(render_values(name, values))
+            renderer = RENDERERS[world.entry(name.bundle, version).renderer]
+            made = Document(renderer.values(name, values))
             folder.shared[layout.plane_values(pdp, name, version, values)[start:]] = made
 
     for bundle, state in before.bundles.items() if before else ():
@@ -443,7 +453,8 @@ def _render_folder(world: World, pdp: PDPName, before: Desired | None, desired: 
             assert component is not None  # noqa: S101 - components_of checked it
             full_name = ComponentName(bundle, name)
             values = state.values.get(name, "")
-            wrapper = render_wrapper(pdp, release, component, state, world.settings)
+            renderer = RENDERERS[world.entry(bundle, release.version).renderer]
+            wrapper = renderer.wrapper(pdp, release, component, state, world.settings)
             folder.wrappers[layout.plane_wrapper(pdp, full_name)[start:]] = (
                 Document(wrapper, shape=Shape((("spec", "path"),))),
                 layout.plane_component(pdp, full_name, release.version, values)[start:],

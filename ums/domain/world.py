@@ -137,6 +137,11 @@ class BelowFloor:
         return cls(text(data["floor"], "member 'floor'"), Given.from_dict(data))
 
 
+RENDERER = 4
+"""Recorded with each release that is registered. Raise it when what Flux reads of a component would come out
+differently, and keep the renderer of the old number: releases change nobody's cluster before their waves."""
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A release that the service accepted.
@@ -147,6 +152,8 @@ class CatalogEntry:
         yanked: why nobody new may get it, or the empty string.
         evidence: kinds of statements found about it, and who signed them.
         trusted: of bundle ``trust``, the keys that it brings.
+        renderer: the number of what its objects were rendered with, and what is rendered of it for ever after: an
+            upgrade of UMS changes nothing of a release that is there.
 
     """
 
@@ -161,6 +168,7 @@ class CatalogEntry:
     evidence: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trusted: Trusted | None = None
     below_floors: tuple[BelowFloor, ...] = ()
+    renderer: int = RENDERER
 
     def status_document(self) -> dict[str, Any]:
         """Return what ``status.yaml`` says of the release."""
@@ -174,6 +182,7 @@ class CatalogEntry:
             "recall": self.recall.to_dict() if self.recall else None,
             "skipped": [each.to_dict() for each in self.skipped],
             "evidence": {kind: list(who) for kind, who in sorted(self.evidence.items())},
+            "renderer": self.renderer,
             **({"trusted": self.trusted.to_dict()} if self.trusted else {}),
             **({"belowFloors": [each.to_dict() for each in self.below_floors]} if self.below_floors else {}),
         }

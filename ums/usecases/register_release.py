@@ -15,7 +15,7 @@ from ums.domain.floors import below, refusal
 from ums.domain.identity import ALL, Identity, Permission
 from ums.domain.names import ComponentName
 from ums.domain.release import Component, Release, ReleaseName
-from ums.domain.rendering import RENDERER, ROOT, render_objects
+from ums.domain.rendering import ROOT, render_objects
 from ums.domain.trust import TRUST
 from ums.domain.world import BelowFloor, CatalogEntry, Content, Document, Objects, Raw, World
 from ums.usecases.check_trust import CheckTrust
@@ -199,9 +199,7 @@ def _files(entry: CatalogEntry, notes: str, world: World) -> dict[str, Content |
     release = entry.release
     files: dict[str, Content | None] = {
         layout.catalog_release(release.bundle, release.version): Raw(release.to_bytes()),
-        layout.catalog_status(release.bundle, release.version): Document(
-            {**entry.status_document(), "renderer": RENDERER}
-        ),
+        layout.catalog_status(release.bundle, release.version): Document(entry.status_document()),
     }
     if notes:
         files[layout.catalog_notes(release.bundle, release.version)] = Raw(notes.encode())

@@ -27,7 +27,7 @@ from ums.domain.names import PDPName
 from ums.domain.rendering import render_state
 from ums.domain.trust import KeylessSigner, KeySigner
 from ums.domain.version import Version, VersionRange
-from ums.domain.world import Base, Document, Objects, Raw, World
+from ums.domain.world import RENDERER, Base, Document, Objects, Raw, World
 
 ROOT = Path(__file__).parents[3]
 UMS = b"""\
@@ -64,6 +64,7 @@ digest: {Digest.of(b"x")}
 signedBy: [ci, people]
 registeredAt: 2026-11-23T12:00:00Z
 registeredBy: ci
+renderer: {RENDERER}
 """.encode()
 DESIRED = Desired(
     serial=1_795_000_000,
@@ -317,6 +318,9 @@ def _state_without(key: str) -> bytes:
         (RELEASE_PATH, make_release("1.3.0", {"cilium": "1.0.0"}).to_bytes()),
         (STATUS_PATH, b"digest: sha256:short\n"),
         (STATUS_PATH, STATUS.replace(b"T12:00:00Z", b"")),
+        (STATUS_PATH, STATUS.replace(b"renderer: ", b"renderer: 9")),
+        (STATUS_PATH, STATUS.replace(b"renderer: ", b"renderer: !!str ")),
+        (STATUS_PATH, STATUS.replace(b"renderer: ", b"another: ")),
     ],
 )
 def test_what_ums_wrote_and_somebody_broke_is_a_problem(path: str, content: bytes) -> None:
