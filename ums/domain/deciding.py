@@ -35,6 +35,7 @@ from ums.domain.rollouts import (
     is_past_canary,
     is_taken,
     never_well,
+    offered_at,
     position,
     ramp_limit,
     ramp_time,
@@ -253,6 +254,7 @@ class _Turn:
         self._reasons: dict[object, tuple[Reason, ...]] = {}
         self._sizes: dict[str, int] = {}
         self._first: dict[tuple[str, Version], tuple[Reason, ...]] = {}
+        self._proven: dict[tuple[str, Version], bool] = {}
 
     def take(self, about: DataPlane | None = None) -> None:
         """Work out moves, reasons and rollouts; ``about`` one data plane, moves and reasons of that alone."""
@@ -477,10 +479,12 @@ class _Turn:
     def _after_first(self, each: _Candidate, after: BundleState) -> tuple[Reason, ...]:
         """Return why a data plane waits for another: beside its rollout, a release goes to one at a time.
 
-        Not where the release that it is on was recalled: there somebody said where all go.
+        From a release that was recalled all go at once, as soon as one is well there or the channel once had it.
         """
         lane, release = each.lane, after.release
-        if lane.is_recalled(each.current) or (each.current is not None and each.current.release == release):
+        if each.current is not None and each.current.release == release:
+            return ()
+        if lane.is_recalled(each.current) and (lane.was_good(release) or self._is_proven(lane, release)):
             return ()
         key = lane.bundle, release
         if key in self._first:
@@ -488,6 +492,15 @@ class _Turn:
         against = self._trying(lane, release)
         self._first[key] = against or _goes_first(each.plane.name, ReleaseName(lane.bundle, release))
         return against
+
+    def _is_proven(self, lane: Lane, release: Version) -> bool:
+        """Return whether somebody is well on a release."""
+        key = lane.bundle, release
+        if key not in self._proven:
+            states = ((plane, plane.state_of(lane.bundle)) for plane in self.planes)
+            on_it = ((plane, state) for plane, state in states if state is not None and state.release == release)
+            self._proven[key] = any(lane.pace.progress(*each) is Progress.SUCCEEDED for each in on_it)
+        return self._proven[key]
 
     def _trying(self, lane: Lane, release: Version) -> tuple[Reason, ...]:
         """Return who is not well yet on a release, and so keeps others from it."""
@@ -588,7 +601,9 @@ def _member(lane: Lane, plane: DataPlane, current: BundleState | None, wish: Wis
             # Kept from the other half, it is where it was; else it goes on.
             how = Progress.UPDATING if half is _Half.WAY and eligible else None
             partly = half is _Half.PART
-    whole, heard = not (plane.holds or plane.pins), plane.report is not None
+    # Who was offered it just now may still answer: another one would get it beside its canary.
+    fresh = tried and current is not None and now < offered_at(current) + lane.world.settings.silent_after
+    whole, heard = not (plane.holds or plane.pins), plane.report is not None or fresh
     name, silent = registration.name, _is_silent(plane, rollout, now)
     place = lane.ramp.position(name, registration.wariness, volunteer=registration.volunteer)
     # By their places: naming them would take twice as long, for each of a large fleet.

@@ -163,6 +163,11 @@ class Lane:
         rollout = self.rollout
         return rollout is None or (rollout.through is not None and rollout.status not in WITHDRAWN)
 
+    def was_good(self, release: Version) -> bool:
+        """Return whether a release was through here, and did not end badly."""
+        is_through = release in self.promoted and release not in self.failed
+        return is_through and (release != self.head or self.is_proven)
+
     def is_recalled(self, current: BundleState | None) -> bool:
         """Return whether the release that a data plane is on was recalled."""
         entry = self.entries.get(current.release) if current is not None else None
@@ -281,7 +286,8 @@ class Lane:
             return Wish.stay(Reason("recalled", why, _end(pin.given), pin_owner(pin, plane.name)))
         if self.head is not None and self.head > current.release and self.is_proven and pin is None:
             return self.head, self._road, ()
-        return to, Road.DUE, ()
+        # The head goes through its waves, also as a way out.
+        return to, self._road if to == self.head else Road.DUE, ()
 
     def _recalled_to(self, version: Version) -> Version:
         """Return where a recall leads in the end: what it names may have been recalled since."""

@@ -302,7 +302,8 @@ class Member:
         again: it failed, and is offered the same once more.
         partly: it has the release, but for something that was kept from it until now.
         whole: it has no instruction of its own, which could keep a part of the release from it.
-        heard: it reported at least once: it may be that another one's cluster was never bootstrapped.
+        heard: it reported at least once, or was offered the release just now: another one's cluster may never have been
+            bootstrapped.
         there: it was offered the release itself, and not a hop on the way.
 
     """
