@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ums.client import Client
     from ums.domain.oci import Repository
     from ums.domain.release import ReleaseName
-    from ums.domain.trust import TrustPolicy
+    from ums.domain.trust import Signatory, TrustPolicy
 
 
 @click.command()
@@ -63,7 +63,7 @@ def verify(
     else:
         assert client is not None  # noqa: S101 - made whenever there is no --registry
         prefix, access = registry_of(client)
-    trust = _trust_of_keys(keys) if keys else trust_of_service(client)
+    trust = trust_of_keys(keys) if keys else trust_of_service(client)
     verifying = make_verify(**access)
     descriptor = verifying.registry.find(prefix / name.bundle, name.version.tag)
     if descriptor is None:
@@ -82,12 +82,16 @@ def verify(
     emit(data, output, table)
 
 
-def _trust_of_keys(keys: tuple[Path, ...]) -> TrustPolicy:
+def trust_of_keys(keys: tuple[Path, ...]) -> TrustPolicy:
+    """Return that each of these keys must have signed, whatever their files are called."""
     from ums.domain.trust import KeySigner, SigningRule, TrustPolicy
 
-    signers = {path.name.removesuffix(".pub"): path.read_text() for path in keys}
-    rule = SigningRule(tuple(signers), len(signers))
-    return TrustPolicy({name: KeySigner(name, key) for name, key in signers.items()}, {"*": rule})
+    names: dict[str, str] = {}
+    for path in keys:
+        key, name = path.read_text().strip(), path.name.removesuffix(".pub")
+        names.setdefault(key, name if name not in names.values() else str(path))
+    rule = SigningRule(tuple(names.values()), len(names))
+    return TrustPolicy({name: KeySigner(name, key) for key, name in names.items()}, {"*": rule})
 
 
 def trust_of_service(client: Client | None) -> TrustPolicy:
@@ -96,10 +100,14 @@ def trust_of_service(client: Client | None) -> TrustPolicy:
 
     assert client is not None  # noqa: S101 - made whenever there are no keys
     data = client.get_trust()
+    signers: dict[str, Signatory] = {}
+    for name, each in cast("dict[str, dict[str, str]]", data["signers"]).items():
+        if "key" in each:
+            signers[name] = KeySigner(name, each["key"])
+        else:
+            keyless = signers[name] = KeylessSigner.from_dict(name, each)
+            keyless.check()
     return TrustPolicy(
-        {
-            name: KeySigner(name, each["key"]) if "key" in each else KeylessSigner.from_dict(name, each)
-            for name, each in cast("dict[str, dict[str, str]]", data["signers"]).items()
-        },
+        signers,
         {name: SigningRule(tuple(rule["signers"]), rule["threshold"]) for name, rule in data["bundles"].items()},
     )
