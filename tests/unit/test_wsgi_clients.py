@@ -211,9 +211,13 @@ def test_what_waits_for_clients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     with serving(Patient) as served, ExitStack() as opened:
         slow = [opened.enter_context(closing(connect(served, BIG))) for _ in range(7)]
         waiting = served.worker._parked
-        # Those that are still to come would take the place of the last.
-        settled = lambda: len(waiting) + sum(map(is_over, slow)) >= len(slow)  # noqa: E731
-        eventually(lambda: sum(map(is_over, slow)) >= 3 and settled(), timeout=60, what="the first are hung up on")
+
+        def settled() -> bool:
+            """Return whether all are there: those that are still to come would take the place of the last."""
+            over = sum(map(is_over, slow))
+            return over >= 3 and over + len(waiting) >= len(slow)
+
+        eventually(settled, timeout=60, what="the first of them are hung up on")
         last = opened.enter_context(closing(connect(served, BIG)))
         eventually(lambda: last.getsockname() in [each.client for each in list(waiting)], timeout=60, what="it waits")
         assert not is_over(last)
