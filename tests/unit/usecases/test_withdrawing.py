@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def test_a_recall_back_is_left_again_with_the_next_promotion(stage: Stage) -> No
 
 
 def test_a_recall_of_where_a_recall_led_takes_everybody_on(stage: Stage) -> None:
-    """Who never came there, too."""
+    """Who never came there, too; to a release that the channel never had, as soon as one is well on it."""
     stage.add_plane(NEW)
     for name in (PROD, NEW):
         stage.services.instruct.hold(name, PLATFORM, None, Why(ADMIN, "acceptance test"))
@@ -105,6 +106,10 @@ def test_a_recall_of_where_a_recall_led_takes_everybody_on(stage: Stage) -> None
     stage.publish("1.3.0")
     stage.services.withdraw_release.recall(ReleaseName("platform", V3), None, WHY)
     stage.services.instruct.unhold(NEW, PLATFORM, Why(ADMIN, "done"))
+    assert (on(stage), on(stage, NEW), waits(stage, NEW)) == ("1.3.0", "1.1.0", ["first"])
+    stage.hear(Health.HEALTHY, PROD)
+    stage.clock.advance(timedelta(hours=1))
+    stage.services.reconcile()
     assert (on(stage), on(stage, NEW)) == ("1.3.0", "1.3.0")
 
 
