@@ -176,7 +176,10 @@ def check_canaries(before: World, after: World, now: datetime, proven: set[tuple
         if not given or len(rollout.waves) == 1:  # its policy knows no canary
             continue
         new = {plane.name for plane in given}
-        assert rollout.status is RolloutStatus.RUNNING, f"{new} of {name} get what is {rollout.status} there"
+        # A rival may have moved them in this very step, before the rollout was paused.
+        old = before.channels[name].rollouts.get("platform")
+        ran = old is not None and (old.release, old.status) == (rollout.release, RolloutStatus.RUNNING)
+        assert ran or rollout.status is RolloutStatus.RUNNING, f"{new} of {name} get what is {rollout.status} there"
         # Who has it by a hold of its own, perhaps on its way to another release, is no canary.
         free = [plane for plane in planes if plane.name not in new and find_hold(plane, None, "platform", now) is None]
         tried = [plane for plane in free if _had(plane, rollout.release, since)]
