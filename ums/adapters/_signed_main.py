@@ -93,14 +93,17 @@ class SignedMain:
                 )
             return Counting("", frozenset({self._own}), leads=True)
         newest, leads = self._follow(start, main)
-        self.note(newest)
+        self._remember(newest)
         return Counting(newest, self.keys_at(newest), leads)
 
     def note(self, commit_id: str) -> None:
-        """Remember the newest commit that counts: also one that was just recorded here, before it is read."""
+        """Remember a commit that was just recorded here, before it is read."""
+        if self._newest:
+            self._note_keys(self.keys_at(self._newest), commit_id)
+        self._remember(commit_id)
+
+    def _remember(self, commit_id: str) -> None:
         if commit_id != self._newest:
-            if self._newest:
-                self._note_keys(self.keys_at(self._newest), commit_id)
             self._newest = commit_id
             self._write_note(commit_id)
 
