@@ -12,6 +12,9 @@ import yaml
 from tests.e2e.guarded import FLUX_KINDS, GuardedApi, Object, changed, rendered
 from tests.e2e.toolchain import crds
 from tests.processes import eventually
+from ums.domain.layout import plane_component
+from ums.domain.names import ComponentName, PDPName
+from ums.domain.version import Version
 
 Path = tuple[str | int, ...]
 OBJECTS = rendered()
@@ -225,7 +228,8 @@ def test_no_wrapper_is_the_root(api: GuardedApi) -> None:
     """Nor a component whose objects would be called as it is."""
     made = changed(OBJECTS["wrapper of chart"], ("metadata", "name"), "ums-root")
     made = changed(made, ("metadata", "annotations", "ums/release"), "ums@1.0.0")
-    made = changed(made, ("spec", "path"), "./pdps/acme/prod/ums/root/1.0.0")
+    folder = plane_component(PDPName("acme", "prod"), ComponentName("ums", "root"), Version("1.0.0"))
+    made = changed(made, ("spec", "path"), f"./{folder}")
     assert "and not be ums-root" in api.ask(changed(made, ("spec", "dependsOn"), []))
 
 
